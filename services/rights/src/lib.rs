@@ -1,0 +1,167 @@
+//! The one table of services: who runs as whom, with which capabilities, and who is told when which file changes.
+//!
+//! Data only. PID 1 applies it before exec and routes every change notice by it; the `services` binary lists it.
+//! A row says everything a service may do that an empty process could not.
+#![forbid(unsafe_code)]
+
+/// A Linux capability, by its number in `linux/capability.h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Capability {
+    /// Bind a UDP or TCP port below 1024.
+    NetBindService = 10,
+    /// Configure interfaces, addresses, routes, nftables and `net.*` sysctls.
+    NetAdmin = 12,
+    /// Open a packet socket.
+    NetRaw = 13,
+}
+
+/// What a service finds on descriptor 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stdin {
+    /// `/dev/null`.
+    Null,
+    /// The serial console, opened for it by PID 1 (read and write, not blocking).
+    Console,
+}
+
+/// What a service may ask of PID 1 on `/run/init.sock`; each level includes the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Control {
+    /// Nothing: the connection is closed.
+    None,
+    /// `list` and `logs`.
+    Read,
+    /// Everything: also `start`, `stop`, `restart`, `signal`, `reboot`, `poweroff`.
+    Full,
+}
+
+/// One service of the router.
+#[derive(Debug, Clone, Copy)]
+pub struct Service {
+    /// Its word on the command line of `services`, its folder under `/perm`, its name everywhere.
+    pub name: &'static str,
+    /// User id and group id; also the owner of `/perm/NAME`.
+    pub uid: u32,
+    /// Capabilities it keeps, in its bounding, permitted, effective, inheritable and ambient sets.
+    pub capabilities: &'static [Capability],
+    /// Services whose folder under `/perm` it reads: it joins their group.
+    pub reads: &'static [&'static str],
+    /// Files whose change is told to it by `SIGUSR1`. A path under `/perm/NAME/` has NAME as its one writer.
+    pub watches: &'static [&'static str],
+    /// Descriptor 0.
+    pub stdin: Stdin,
+    /// Its rights on PID 1's control socket.
+    pub control: Control,
+}
+
+/// Leases that dhcp4d has given.
+pub const LEASES: &str = "/perm/dhcp4d/leases.json";
+/// The lease that dhcp4 holds on the uplink.
+pub const LEASE4: &str = "/perm/dhcp4/wire/lease.json";
+/// The last interfaces.json that was applied in full.
+pub const GOOD_INTERFACES: &str = "/perm/netconfigd/interfaces.json";
+
+/// Every service, in the order in which PID 1 starts them (all at once; the order carries no meaning).
+pub const SERVICES: &[Service] = &[
+    Service {
+        name: "netconfigd",
+        uid: 101,
+        capabilities: &[Capability::NetAdmin],
+        reads: &["dhcp4"],
+        watches: &[LEASE4],
+        stdin: Stdin::Null,
+        control: Control::None,
+    },
+    Service {
+        name: "dhcp4",
+        uid: 102,
+        capabilities: &[Capability::NetBindService, Capability::NetRaw],
+        reads: &["netconfigd"],
+        watches: &[GOOD_INTERFACES],
+        stdin: Stdin::Null,
+        control: Control::None,
+    },
+    Service {
+        name: "dhcp4d",
+        uid: 103,
+        capabilities: &[Capability::NetBindService, Capability::NetRaw],
+        reads: &["netconfigd"],
+        watches: &[GOOD_INTERFACES],
+        stdin: Stdin::Null,
+        control: Control::None,
+    },
+    Service {
+        name: "dnsd",
+        uid: 104,
+        capabilities: &[Capability::NetBindService],
+        reads: &["netconfigd", "dhcp4", "dhcp4d"],
+        watches: &[GOOD_INTERFACES, LEASE4, LEASES],
+        stdin: Stdin::Null,
+        control: Control::None,
+    },
+    Service {
+        name: "console",
+        uid: 105,
+        capabilities: &[],
+        reads: &["dhcp4", "dhcp4d"],
+        watches: &[],
+        stdin: Stdin::Console,
+        control: Control::Full,
+    },
+];
+
+/// The row of a service, by name.
+pub fn service(name: &str) -> Option<&'static Service> {
+    SERVICES.iter().find(|service| service.name == name)
+}
+
+/// The services that are told when `path` changes.
+pub fn readers(path: &str) -> impl Iterator<Item = &'static Service> + '_ {
+    SERVICES.iter().filter(move |service| service.watches.contains(&path))
+}
+
+/// The one service that may announce a change of `path`: the owner of the folder under `/perm` that holds it.
+pub fn writer(path: &str) -> Option<&'static Service> {
+    service(path.strip_prefix("/perm/")?.split('/').next()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_uids_are_unique_and_not_root() {
+        for (i, a) in SERVICES.iter().enumerate() {
+            assert_ne!(a.uid, 0, "{} would be root", a.name);
+            for b in &SERVICES[i + 1..] {
+                assert_ne!(a.name, b.name);
+                assert_ne!(a.uid, b.uid, "{} and {}", a.name, b.name);
+            }
+        }
+    }
+
+    #[test]
+    fn who_watches_a_file_may_read_its_folder() {
+        for service in SERVICES {
+            for path in service.watches {
+                let owner = writer(path).unwrap_or_else(|| panic!("{path} has no writer"));
+                assert!(
+                    owner.name == service.name || service.reads.contains(&owner.name),
+                    "{} is told of {path} but cannot read {}'s folder",
+                    service.name,
+                    owner.name
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_read_exists() {
+        for service in SERVICES {
+            for name in service.reads {
+                assert!(super::service(name).is_some(), "{} reads unknown {name}", service.name);
+            }
+        }
+    }
+}
