@@ -1,1 +1,18 @@
-//! stub
+//! The host tool of weir as a library: packing images and describing the machine that runs them.
+//!
+//! `weir image` ([`pack`]) turns a kernel and the router's two binaries into `vmlinuz`, `initrd.img`, `root.squashfs` and
+//! `disk.img`; `weir run` ([`run`]) boots them in QEMU. The test bed and the benchmarks use [`machine`].
+#![forbid(unsafe_code)]
+
+pub mod cpio;
+pub mod disk;
+pub mod error;
+pub mod geometry;
+pub mod initrd;
+pub mod machine;
+pub mod manifest;
+pub mod pack;
+pub mod perm;
+pub mod run;
+pub mod scratch;
+pub mod squashfs;

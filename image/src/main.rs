@@ -1,2 +1,139 @@
-//! stub
-fn main() {}
+//! `weir`, the host tool: `weir image` packs, `weir run` boots.
+#![forbid(unsafe_code)]
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use lexopt::prelude::*;
+use weir::error::{Context, Error, Result};
+use weir::machine::Board;
+use weir::{pack, run};
+
+const HELP: &str = "\
+weir image --kernel DIR [--output DIR] [--interfaces FILE] [--perm DIR]
+    Packs vmlinuz, initrd.img, root.squashfs, disk.img and manifest.json into the output folder, whose bin/ holds the
+    router's binaries.
+      --kernel DIR       folder of the built kernel: the last line of kernel-config/build.sh
+      --output DIR       target/appliance
+      --interfaces FILE  an interfaces.json for /perm; without one the first NIC is uplink0, the second lan0
+      --perm DIR         files for /perm
+    SOURCE_DATE_EPOCH (0) is the time that everything carries, WEIR_COMMIT the commit that the manifest names.
+
+weir run [--image DIR] [--state DIR] [--dns-port N] [--web-port N] [--memory MIB] [--machine pc|q35] [--append WORDS]
+    Boots the image in QEMU with the console on this terminal; Ctrl-A X leaves. /perm is kept from run to run.
+      --image DIR        target/appliance
+      --state DIR        target/run
+      --dns-port N       5300: port of 127.0.0.1 that leads to the router's port 53
+      --web-port N       8080: port of 127.0.0.1 that leads to the router's port 80
+      --memory MIB       256
+      --machine pc|q35   pc; q35 has its disk on AHCI
+      --append WORDS     more words for the kernel command line
+    WEIR_KVM=1 uses KVM; without it the machine is emulated, which is fast enough.
+
+weir --version
+";
+
+fn main() -> ExitCode {
+    match command() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("weir: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn command() -> Result<ExitCode> {
+    let mut arguments = lexopt::Parser::from_env();
+    match arguments.next().map_err(usage)? {
+        Some(Value(verb)) if verb == "image" => image(arguments),
+        Some(Value(verb)) if verb == "run" => run_machine(arguments),
+        Some(Long("version")) => {
+            println!("weir {}", pack::VERSION);
+            Ok(ExitCode::SUCCESS)
+        }
+        None | Some(Long("help") | Short('h')) => {
+            print!("{HELP}");
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(other) => Err(usage(other.unexpected())),
+    }
+}
+
+fn image(mut arguments: lexopt::Parser) -> Result<ExitCode> {
+    let mut kernel = None;
+    let mut order = pack::Order {
+        output: "target/appliance".into(),
+        kernel: PathBuf::new(),
+        interfaces: None,
+        perm: None,
+        epoch: epoch()?,
+        commit: std::env::var("WEIR_COMMIT").ok().filter(|commit| !commit.is_empty()),
+    };
+    while let Some(argument) = arguments.next().map_err(usage)? {
+        match argument {
+            Long("kernel") => kernel = Some(path(&mut arguments)?),
+            Long("output") => order.output = path(&mut arguments)?,
+            Long("interfaces") => order.interfaces = Some(path(&mut arguments)?),
+            Long("perm") => order.perm = Some(path(&mut arguments)?),
+            Long("help") | Short('h') => return help(),
+            other => return Err(usage(other.unexpected())),
+        }
+    }
+    order.kernel = kernel.ok_or_else(|| {
+        Error::new("which kernel?").next("say --kernel DIR; kernel-config/build.sh prints the folder as its last line")
+    })?;
+    pack::pack(&order)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_machine(mut arguments: lexopt::Parser) -> Result<ExitCode> {
+    let mut order = run::Order {
+        image: "target/appliance".into(),
+        state: "target/run".into(),
+        dns_port: 5300,
+        web_port: 8080,
+        memory_mib: 256,
+        board: Board::Pc,
+        append: None,
+    };
+    while let Some(argument) = arguments.next().map_err(usage)? {
+        match argument {
+            Long("image") => order.image = path(&mut arguments)?,
+            Long("state") => order.state = path(&mut arguments)?,
+            Long("dns-port") => order.dns_port = arguments.value().and_then(|value| value.parse()).map_err(usage)?,
+            Long("web-port") => order.web_port = arguments.value().and_then(|value| value.parse()).map_err(usage)?,
+            Long("memory") => order.memory_mib = arguments.value().and_then(|value| value.parse()).map_err(usage)?,
+            Long("append") => order.append = Some(arguments.value().and_then(ValueExt::string).map_err(usage)?),
+            Long("machine") => order.board = arguments.value().and_then(|value| value.parse()).map_err(usage)?,
+            Long("help") | Short('h') => return help(),
+            other => return Err(usage(other.unexpected())),
+        }
+    }
+    let status = run::run(&order)?;
+    if status.success() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    Err(Error::new(format!("QEMU ended with {status}")))
+}
+
+fn epoch() -> Result<u32> {
+    match std::env::var("SOURCE_DATE_EPOCH") {
+        Ok(text) if !text.is_empty() => {
+            text.parse().cannot(|| format!("use SOURCE_DATE_EPOCH={text} as seconds since 1970"))
+        }
+        _ => Ok(0),
+    }
+}
+
+fn path(arguments: &mut lexopt::Parser) -> Result<PathBuf> {
+    Ok(arguments.value().map_err(usage)?.into())
+}
+
+fn help() -> Result<ExitCode> {
+    print!("{HELP}");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn usage(error: lexopt::Error) -> Error {
+    Error::new(error.to_string()).next("weir --help shows what can be said")
+}

@@ -1,0 +1,55 @@
+# The verbs. What they do is in the scripts and programs that they call; ARGS is passed on: make run ARGS="--memory 64".
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.PHONY: deps build kernel router tool image run test fmt-check lint licences bench bench-boot clean
+.NOTPARALLEL:
+
+# Whatever carries a time carries the commit's; the manifest names the commit, and says when the tree differs from it.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+export WEIR_COMMIT ?= $(shell git describe --always --abbrev=40 --exclude='*' --dirty 2>/dev/null)
+
+run: image
+	target/appliance/bin/weir run $(ARGS)
+
+deps:
+	@image/deps.sh
+
+build: kernel router tool
+
+kernel: deps
+	@mkdir -p target
+	@kernel-config/build.sh > target/kernel-folder
+
+router: deps
+	@image/build.sh
+
+tool: deps
+	@cargo build --locked -p weir
+	@mkdir -p target/appliance/bin
+	@install -C target/debug/weir target/appliance/bin/weir
+
+image: build
+	@target/appliance/bin/weir image --kernel "$$(tail -n 1 target/kernel-folder)"
+
+# The tests get a network of their own, so that they may change it and leave nothing behind; root or not.
+NAMESPACE := unshare $(if $(filter-out 0,$(shell id -u)),--user --map-root-user) --net --mount --
+test: fmt-check lint licences image
+	cargo test --locked --workspace --no-run
+	$(NAMESPACE) sh -c 'ip link set lo up && exec cargo test --locked --offline --workspace $(ARGS)'
+
+fmt-check: deps
+	cargo fmt --all --check
+
+lint: deps
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+licences: deps
+	@if [ -x .ci/licences ]; then .ci/licences; fi
+
+bench: bench-boot
+
+bench-boot: image
+	@cargo run --locked --quiet -p qemu --bin bench_boot -- $(ARGS)
+
+clean:
+	rm -rf target

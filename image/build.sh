@@ -1,0 +1,21 @@
+#!/bin/sh
+# Builds the router's two static binaries into target/appliance/bin. The same commit gives the same bytes wherever the
+# checkout, cargo's home and its registry lie: their paths are replaced in what ends up in a binary (panic messages).
+set -eu
+cd "$(dirname "$0")/.."
+cargo=${CARGO_HOME:-$HOME/.cargo}
+target=x86_64-unknown-linux-gnu
+
+# The registry's folder has the name of the server it came from: known only after a fetch.
+cargo fetch --locked --quiet
+flags="-C target-feature=+crt-static -C link-arg=-Wl,--build-id=none --remap-path-prefix=$PWD=/weir --remap-path-prefix=$cargo=/cargo"
+for registry in "$cargo"/registry/src/*; do
+    flags="$flags --remap-path-prefix=$registry=/crates"
+done
+
+RUSTFLAGS=$flags cargo build --release --locked --offline --target $target -p init -p services
+mkdir -p target/appliance/bin
+for binary in init services; do
+    cmp -s "${CARGO_TARGET_DIR:-target}/$target/release/$binary" target/appliance/bin/$binary ||
+        install "${CARGO_TARGET_DIR:-target}/$target/release/$binary" target/appliance/bin/$binary
+done

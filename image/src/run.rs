@@ -1,0 +1,197 @@
+//! `weir run`: the router in front of you, in QEMU, without root.
+//!
+//! Both NICs are joined to QEMU's user-mode networks. On the uplink QEMU plays the internet provider. On the LAN side
+//! QEMU is a client at 192.168.42.254 that passes on what arrives at a few ports of the host. The disk is kept between
+//! runs: only its root is refreshed, so `/perm` is as the router left it.
+use std::fs::{self, File};
+use std::net::{TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+
+use crate::error::{Context, Error, Result};
+use crate::machine::{Board, Disk, Forward, LAN_MAC, Machine, Nic, QEMU, Serial, Transport, UPLINK_MAC};
+use crate::perm::Item;
+use crate::{disk, pack};
+
+/// What to run and how.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// The folder that `weir image` filled.
+    pub image: PathBuf,
+    /// Where the disk is kept between runs.
+    pub state: PathBuf,
+    /// Port of the host that leads to the router's name server.
+    pub dns_port: u16,
+    /// Port of the host that leads to the router's web server.
+    pub web_port: u16,
+    /// Memory of the machine.
+    pub memory_mib: u32,
+    /// Its main board.
+    pub board: Board,
+    /// More words for the kernel command line.
+    pub append: Option<String>,
+}
+
+/// Runs the machine until it is switched off.
+///
+/// # Errors
+/// When a port is taken, the image is missing, or QEMU cannot be run.
+pub fn run(order: &Order) -> Result<ExitStatus> {
+    ports_are_free(order)?;
+    fs::create_dir_all(&order.state).cannot_file("make", &order.state)?;
+    let disk = order.state.join("disk.img");
+    let lock = lock(order)?;
+    let first = prepare_disk(order, &disk)?;
+
+    let machine = machine(order, &disk);
+    welcome(order, &disk, first);
+    let status = machine.command().status().cannot(|| format!("run {QEMU}"));
+    let status = status.map_err(|error| error.next("install qemu-system-x86 (make deps does)"))?;
+    drop(lock);
+    eprintln!("\nweir run: the machine is off; its /perm stays in {}", disk.display());
+    Ok(status)
+}
+
+fn machine(order: &Order, disk: &Path) -> Machine {
+    let forward = |transport, host_port, guest: &str| Forward { transport, host_port, guest: guest.into() };
+    let lan = Nic::User {
+        mac: LAN_MAC,
+        network: Some(("192.168.42.0/24".into(), "192.168.42.254".into())),
+        forwards: vec![
+            forward(Transport::Udp, order.dns_port, "192.168.42.1:53"),
+            forward(Transport::Tcp, order.dns_port, "192.168.42.1:53"),
+            forward(Transport::Tcp, order.web_port, "192.168.42.1:80"),
+        ],
+    };
+    let machine = Machine::of_image(&order.image)
+        .board(order.board)
+        .memory_mib(order.memory_mib)
+        .disk(Disk::raw(disk))
+        .nic(Nic::user_uplink())
+        .nic(lan)
+        .serial(Serial::StdioWithMonitor);
+    match &order.append {
+        Some(words) => machine.append(words),
+        None => machine,
+    }
+}
+
+/// Makes the disk at the first run, else puts the newest root on it; says whether it was the first run.
+fn prepare_disk(order: &Order, path: &Path) -> Result<bool> {
+    let root = order.image.join("root.squashfs");
+    let root = fs::read(&root).cannot_file("read", &root).map_err(|error| error.next("build the image: make image"))?;
+    if path.exists() {
+        disk::replace_root(path, &root)?;
+        return Ok(false);
+    }
+    let interfaces = order.state.join("interfaces.json");
+    fs::write(&interfaces, interfaces_json()).cannot_file("write", &interfaces)?;
+    let item = Item::File { name: "/interfaces.json".into(), source: interfaces };
+    pack::make_disk(path, &root, &[item], 0)?;
+    Ok(true)
+}
+
+/// The two NICs of the machine in router7's format.
+fn interfaces_json() -> String {
+    format!(
+        r#"{{
+  "interfaces": [
+    {{"hardware_addr": "{UPLINK_MAC}", "name": "uplink0"}},
+    {{"hardware_addr": "{LAN_MAC}", "name": "lan0", "addr": "192.168.42.1/24"}}
+  ]
+}}
+"#
+    )
+}
+
+/// Two machines on one disk would ruin it.
+fn lock(order: &Order) -> Result<File> {
+    let path = order.state.join("lock");
+    let file = File::create(&path).cannot_file("write", &path)?;
+    file.try_lock().map_err(|_| {
+        Error::new(format!("another weir run uses {}", order.state.display()))
+            .next("leave it (Ctrl-A X), or give this one its own folder: --state DIR")
+    })?;
+    Ok(file)
+}
+
+fn ports_are_free(order: &Order) -> Result<()> {
+    let busy = |transport: &str, port: u16, flag: &str, error: std::io::Error| {
+        Error::new(format!("{transport} port {port} of 127.0.0.1 cannot be used: {error}")).next(format!(
+            "stop what uses it (ss -lnp 'sport = :{port}' names it), or choose another: make run ARGS=\"{flag} {}\"",
+            port.wrapping_add(1)
+        ))
+    };
+    let at = |port| ("127.0.0.1", port);
+    TcpListener::bind(at(order.dns_port)).map_err(|error| busy("TCP", order.dns_port, "--dns-port", error))?;
+    UdpSocket::bind(at(order.dns_port)).map_err(|error| busy("UDP", order.dns_port, "--dns-port", error))?;
+    TcpListener::bind(at(order.web_port)).map_err(|error| busy("TCP", order.web_port, "--web-port", error))?;
+    Ok(())
+}
+
+fn welcome(order: &Order, disk: &Path, first: bool) {
+    let state = if first { "new" } else { "kept, with the newest root" };
+    eprintln!("weir run: disk {} ({state}); a fresh start: rm {}", disk.display(), disk.display());
+    eprintln!("  the console is this terminal: Enter for a prompt, `help` there; Ctrl-A X leaves");
+    eprintln!("  in another terminal:");
+    eprintln!("    dig @127.0.0.1 -p {} example.com        # the router's name server, from its LAN", order.dns_port);
+    eprintln!("    dig @127.0.0.1 -p {} +tcp example.com   # the same by TCP", order.dns_port);
+    eprintln!("  port {} leads to the router's web server (there is none yet)", order.web_port);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scratch::Scratch;
+
+    fn order(scratch: &Scratch) -> Order {
+        let (image, state) = (scratch.path().join("image"), scratch.path().join("run"));
+        fs::create_dir_all(&image).unwrap();
+        fs::create_dir_all(&state).unwrap();
+        let (dns_port, web_port, memory_mib) = (0, 0, 256);
+        Order { image, state, dns_port, web_port, memory_mib, board: Board::Pc, append: None }
+    }
+
+    #[test]
+    fn a_port_in_use_is_named_with_a_way_out() {
+        let scratch = Scratch::new("run-port").unwrap();
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let web_port = taken.local_addr().unwrap().port();
+        let error = ports_are_free(&Order { web_port, ..order(&scratch) }).unwrap_err().to_string();
+        assert!(error.contains(&format!("port {web_port}")) && error.contains("--web-port"), "{error}");
+    }
+
+    #[test]
+    fn one_machine_at_a_time() {
+        let scratch = Scratch::new("run-lock").unwrap();
+        let order = order(&scratch);
+        let first = lock(&order).unwrap();
+        assert!(lock(&order).unwrap_err().to_string().contains("--state"));
+        drop(first);
+        lock(&order).unwrap();
+    }
+
+    #[test]
+    fn the_disk_is_kept_and_its_root_refreshed() {
+        let scratch = Scratch::new("run-disk").unwrap();
+        let order = order(&scratch);
+        let disk = order.state.join("disk.img");
+        let missing = prepare_disk(&order, &disk).unwrap_err().to_string();
+        assert!(missing.contains("make image"), "{missing}");
+        fs::write(order.image.join("root.squashfs"), "root 1").unwrap();
+        assert!(prepare_disk(&order, &disk).unwrap());
+        fs::write(order.image.join("root.squashfs"), "root 2").unwrap();
+        assert!(!prepare_disk(&order, &disk).unwrap());
+        let mut root = [0; 6];
+        let offset = crate::geometry::ROOT_A.offset();
+        std::os::unix::fs::FileExt::read_exact_at(&File::open(&disk).unwrap(), &mut root, offset).unwrap();
+        assert_eq!(&root, b"root 2");
+    }
+
+    #[test]
+    fn the_interfaces_are_router7s_json() {
+        let value: serde_json::Value = serde_json::from_str(&interfaces_json()).unwrap();
+        assert_eq!(value["interfaces"][1]["addr"], "192.168.42.1/24");
+        assert_eq!(value["interfaces"][0]["hardware_addr"], "52:54:00:77:00:01");
+    }
+}

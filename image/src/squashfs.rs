@@ -1,0 +1,89 @@
+//! The read-only root: one binary and the folders that things are mounted on.
+use std::fs;
+use std::io::Cursor;
+use std::path::Path;
+
+use backhand::compression::{CompressionOptions, Compressor, Zstd};
+use backhand::{FilesystemCompressor, FilesystemWriter, NodeHeader};
+
+use crate::error::{Context, Result};
+
+/// Size of a block that is compressed as one. A page that is touched for the first time costs reading and unpacking its
+/// whole block, so smaller starts faster and larger packs tighter.
+const BLOCK: u32 = 128 * 1024;
+/// zstd level.
+const LEVEL: u32 = 19;
+
+/// Mount points and folders, with their modes; `/tmp` and `/root` lie under what PID 1 mounts there.
+const FOLDERS: [(&str, u16); 9] = [
+    ("bin", 0o755),
+    ("dev", 0o755),
+    ("etc", 0o755),
+    ("perm", 0o755),
+    ("proc", 0o555),
+    ("root", 0o700),
+    ("run", 0o755),
+    ("sys", 0o555),
+    ("tmp", 0o1777),
+];
+
+/// Packs the root; everything belongs to root and carries `mtime`. `version` is the text of `/etc/version`.
+///
+/// # Errors
+/// When the services binary cannot be read or the packer refuses.
+pub fn pack(services: &Path, version: &str, mtime: u32) -> Result<Vec<u8>> {
+    let binary = fs::read(services).cannot_file("read", services)?;
+    write(&binary, version, mtime).cannot(|| "pack the root filesystem".into())
+}
+
+fn write(services: &[u8], version: &str, mtime: u32) -> std::result::Result<Vec<u8>, backhand::BackhandError> {
+    let options = CompressionOptions::Zstd(Zstd { compression_level: LEVEL });
+    let mut root = FilesystemWriter::default();
+    root.set_compressor(FilesystemCompressor::new(Compressor::Zstd, Some(options))?);
+    root.set_block_size(BLOCK);
+    root.set_time(mtime);
+    root.set_only_root_id();
+    root.set_root_mode(0o755);
+    let header = |mode| NodeHeader::new(mode, 0, 0, mtime);
+    for (folder, mode) in FOLDERS {
+        root.push_dir(folder, header(mode))?;
+    }
+    root.push_file(Cursor::new(version.as_bytes()), "etc/version", header(0o644))?;
+    root.push_file(Cursor::new(services), "bin/services", header(0o755))?;
+    let mut image = Cursor::new(Vec::new());
+    root.write(&mut image)?;
+    Ok(image.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use backhand::{FilesystemReader, InnerNode};
+
+    #[test]
+    fn what_is_packed_is_read_back() {
+        let binary: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
+        let image = write(&binary, "1.2.3\n", 1_000_000_000).unwrap();
+        assert_eq!(image, write(&binary, "1.2.3\n", 1_000_000_000).unwrap(), "the same bytes each time");
+        assert_eq!(image.len() % 4096, 0, "a block device reads whole pages");
+        let reader = FilesystemReader::from_reader(Cursor::new(image)).unwrap();
+        let mut names = Vec::new();
+        for node in reader.files() {
+            let name = node.fullpath.to_string_lossy().into_owned();
+            assert_eq!((node.header.uid, node.header.gid), (0, 0), "{name}");
+            if name != "/" {
+                assert_eq!(node.header.mtime, 1_000_000_000, "{name}");
+            }
+            if let (InnerNode::File(file), "/bin/services") = (&node.inner, name.as_str()) {
+                let mut content = Vec::new();
+                std::io::Read::read_to_end(&mut reader.file(file).reader(), &mut content).unwrap();
+                assert!(content == binary);
+                assert_eq!(node.header.permissions, 0o755);
+            }
+            names.push(name);
+        }
+        for (folder, _) in FOLDERS {
+            assert!(names.contains(&format!("/{folder}")), "{folder} is missing from {names:?}");
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! From the first instruction to a root with `/perm`: what happens once, in order, before the first service.
+pub mod disk;
+mod folders;
+mod modules;
+mod mounts;
+mod perm;
+mod root;
+mod uevent;
+
+use crate::cmdline::{PermWord, Slot, Words};
+use crate::console::Console;
+use crate::watchdog::Watchdog;
+use disk::Disk;
+pub use perm::Perm;
+use std::fs::File;
+use std::os::fd::{AsRawFd, IntoRawFd};
+
+/// A machine that has its root and its `/perm`.
+#[derive(Debug)]
+pub struct Booted {
+    /// The command line's words.
+    pub words: Words,
+    /// The console.
+    pub console: Console,
+    /// The watchdog, armed.
+    pub watchdog: Watchdog,
+    /// Which slot the root came from; none when it rode in an initramfs.
+    pub slot: Option<Slot>,
+    /// Where `/perm` is.
+    pub perm: Perm,
+}
+
+/// Boots.
+///
+/// # Errors
+/// In words, when there is no way to a root. The console, when there is one, has then said more.
+pub fn boot() -> Result<Booted, String> {
+    // devtmpfs first, because the watchdog's node is in it.
+    let dev = mounts::dev();
+    let mut watchdog = Watchdog::open().map_err(|error| format!("watchdog timer: {error}"))?;
+    reserve_descriptors().map_err(|error| format!("/dev/null: {error}"))?;
+    let proc_sys = mounts::proc_and_sys();
+    // The kernel's lines and ours would mix; it still prints its panics.
+    let _ = std::fs::write("/proc/sys/kernel/printk", "1");
+    let console = Console::open();
+    for trouble in [dev, proc_sys].into_iter().filter_map(Result::err) {
+        console.say(trouble);
+    }
+    watchdog.complain(&console);
+
+    let words = Words::parse(&std::fs::read_to_string("/proc/cmdline").unwrap_or_default());
+    for word in &words.unknown {
+        console.say(format_args!("ignored: {word}"));
+    }
+    modules::load_in_background(&console);
+
+    let (slot, disk) = match root::from_initramfs(&console) {
+        // All is in memory: a disk is used for /perm when it is there already, and not waited for.
+        true => (None, disk::scan(words.disk.as_deref())),
+        false => {
+            let disk = uevent::wait_for_disk(&words, &console, &mut watchdog)?;
+            (Some(root::from_disk(&disk, words.slot, &console)?), Some(disk))
+        }
+    };
+    let perm = attach_perm(&words, disk.as_ref(), &console);
+    mounts::volatile(&console);
+    root::switch()?;
+    let perm = folders::prepare(perm, &console);
+    set_hostname();
+    seed_random();
+    Ok(Booted { words, console, watchdog, slot, perm })
+}
+
+/// Takes descriptors 0 to 3, so that none of PID 1's own can collide with those of a service being started.
+fn reserve_descriptors() -> std::io::Result<()> {
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    nix::unistd::dup2_stdin(&null)?;
+    nix::unistd::dup2_stdout(&null)?;
+    nix::unistd::dup2_stderr(&null)?;
+    let mut last = null;
+    while last.as_raw_fd() <= 3 {
+        let next = last.try_clone()?;
+        // Kept open for ever, on purpose. (`try_clone` never gives a number below 3.)
+        let _ = last.into_raw_fd();
+        last = next;
+    }
+    Ok(())
+}
+
+fn attach_perm(words: &Words, disk: Option<&Disk>, console: &Console) -> Perm {
+    let device = match (&words.perm, disk) {
+        (Some(PermWord::Memory), _) => Err("weir.perm=memory".to_owned()),
+        (Some(PermWord::Device(name)), _) => Ok(name.clone()),
+        (None, Some(disk)) if disk.has_perm => Ok(disk.partition(4)),
+        (None, Some(disk)) => Err(format!("no partition 4 on {}", disk.name)),
+        (None, None) => Err("no disk".to_owned()),
+    };
+    perm::attach(device, console)
+}
+
+/// The machine's name, which dhcp4 sends to the ISP: `/perm/hostname` when it holds one label, else `weir`.
+fn set_hostname() {
+    let text = std::fs::read_to_string("/perm/hostname").unwrap_or_default();
+    let name = if is_label(text.trim()) { text.trim() } else { "weir" };
+    // A machine without a name routes as well.
+    let _ = nix::unistd::sethostname(name);
+}
+
+/// RFC 1123: letters, digits and inner hyphens, 63 at most.
+fn is_label(name: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    (1..=63).contains(&name.len()) && name.bytes().all(inner) && !name.starts_with('-') && !name.ends_with('-')
+}
+
+/// Stirs in what the last orderly stop left. Nothing is credited: it may be read by whoever has the disk.
+fn seed_random() {
+    use std::io::Read;
+    let mut seed = Vec::new();
+    if File::open("/perm/random.seed").and_then(|file| file.take(512).read_to_end(&mut seed)).is_ok() {
+        let _ = std::fs::write("/dev/urandom", &seed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_label;
+
+    #[test]
+    fn host_names() {
+        for good in ["weir", "router7", "a", "A-1", &"x".repeat(63)] {
+            assert!(is_label(good), "{good}");
+        }
+        for bad in ["", "-a", "a-", "a.b", "a b", "ü", &"x".repeat(64)] {
+            assert!(!is_label(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The `weir.*` words of the kernel's command line. None is needed; they change defaults.
+
+/// One of the two root partitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Slot {
+    /// Partition 2.
+    #[default]
+    A,
+    /// Partition 3.
+    B,
+}
+
+impl Slot {
+    /// The other one.
+    pub fn other(self) -> Slot {
+        match self {
+            Slot::A => Slot::B,
+            Slot::B => Slot::A,
+        }
+    }
+
+    /// Its letter, for people and for the control socket.
+    pub fn letter(self) -> &'static str {
+        match self {
+            Slot::A => "a",
+            Slot::B => "b",
+        }
+    }
+
+    /// Its partition number.
+    pub fn partition(self) -> u32 {
+        match self {
+            Slot::A => 2,
+            Slot::B => 3,
+        }
+    }
+}
+
+/// What a test asks PID 1 to do to itself, two seconds after ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trial {
+    /// Panic: the kernel must restart the machine.
+    Panic,
+    /// Stop turning: the watchdog must restart the machine.
+    Hang,
+}
+
+/// Where `/perm` shall be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PermWord {
+    /// A tmpfs.
+    Memory,
+    /// A partition, by its name under `/dev`.
+    Device(String),
+}
+
+/// The words that were understood.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Words {
+    /// `weir.slot=a|b`.
+    pub slot: Slot,
+    /// `weir.disk=vda` or `/dev/vda`: this disk and no other, whatever its geometry.
+    pub disk: Option<String>,
+    /// `weir.perm=memory`, or a partition, instead of partition 4 of the boot disk.
+    pub perm: Option<PermWord>,
+    /// `weir.bench`: print the benchmark's line after ready.
+    pub bench: bool,
+    /// `weir.test=panic-after-ready|hang-after-ready`.
+    pub trial: Option<Trial>,
+    /// Words that begin with `weir.` and mean nothing; they are named and ignored.
+    pub unknown: Vec<String>,
+}
+
+impl Words {
+    /// Reads the whole command line. A word that comes twice counts as its last.
+    pub fn parse(line: &str) -> Words {
+        let mut words = Words::default();
+        for word in line.split_ascii_whitespace().filter(|word| word.starts_with("weir.")) {
+            let (key, value) = word.split_once('=').unwrap_or((word, ""));
+            match (key, value) {
+                ("weir.slot", "a") => words.slot = Slot::A,
+                ("weir.slot", "b") => words.slot = Slot::B,
+                ("weir.perm", "memory") => words.perm = Some(PermWord::Memory),
+                ("weir.perm", name) if device(name).is_some() => {
+                    words.perm = device(name).map(PermWord::Device);
+                }
+                ("weir.disk", name) if device(name).is_some() => words.disk = device(name),
+                ("weir.bench", "" | "1") => words.bench = true,
+                ("weir.bench", "0") => words.bench = false,
+                ("weir.test", "panic-after-ready") => words.trial = Some(Trial::Panic),
+                ("weir.test", "hang-after-ready") => words.trial = Some(Trial::Hang),
+                _ => words.unknown.push(word.to_owned()),
+            }
+        }
+        words
+    }
+}
+
+/// A name under `/dev`, with or without that prefix.
+fn device(word: &str) -> Option<String> {
+    let name = word.strip_prefix("/dev/").unwrap_or(word);
+    let plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    plain.then(|| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_word_is_needed() {
+        assert_eq!(Words::parse("console=ttyS0 quiet\n"), Words::default());
+        assert_eq!(Words::parse(""), Words::default());
+    }
+
+    #[test]
+    fn words_are_understood() {
+        let words =
+            Words::parse("weir.slot=b weir.disk=/dev/nvme0n1 weir.perm=sda4 weir.bench weir.test=panic-after-ready\n");
+        assert_eq!(words.slot, Slot::B);
+        assert_eq!(words.disk.as_deref(), Some("nvme0n1"));
+        assert_eq!(words.perm, Some(PermWord::Device("sda4".into())));
+        assert!(words.bench);
+        assert_eq!(words.trial, Some(Trial::Panic));
+        assert!(words.unknown.is_empty());
+        assert_eq!(Words::parse("weir.perm=memory").perm, Some(PermWord::Memory));
+    }
+
+    #[test]
+    fn unknown_words_are_kept_for_naming() {
+        let words = Words::parse("weir.slot=c weir.colour=blue weir.disk=../x weir.perm= weird=1");
+        assert_eq!(words.unknown, ["weir.slot=c", "weir.colour=blue", "weir.disk=../x", "weir.perm="]);
+        assert_eq!(words.slot, Slot::A);
+    }
+}

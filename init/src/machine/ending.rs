@@ -1,0 +1,66 @@
+//! The orderly end: TERM to all, patience, KILL, then the disk.
+use super::Machine;
+use crate::control::End;
+use crate::{clock, shutdown, sys};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// Longer than the supervisor's own patience before it kills.
+const SERVICES_MS: u64 = 6_000;
+/// For what KILL leaves: a process that hangs in the kernel must not hang the end.
+const KILLED_MS: u64 = 1_000;
+
+/// How far the end has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Not begun.
+    Serving,
+    /// The services have been told.
+    Telling(End, u64),
+    /// Whatever else lives has been killed.
+    Killing(End, u64),
+}
+
+impl Phase {
+    /// When it goes on even if nothing happens.
+    pub(super) fn deadline(self) -> Option<u64> {
+        match self {
+            Phase::Serving => None,
+            Phase::Telling(_, until) | Phase::Killing(_, until) => Some(until),
+        }
+    }
+}
+
+impl Machine {
+    /// Begins the end; a second call changes nothing.
+    pub(super) fn end(&mut self, end: End) {
+        if self.phase != Phase::Serving {
+            return;
+        }
+        let what = match end {
+            End::Reboot => "restarting",
+            End::PowerOff => "powering off",
+        };
+        self.console.say(what);
+        let now = clock::now();
+        self.phase = Phase::Telling(end, now + SERVICES_MS);
+        let orders = self.supervisor.close(now);
+        self.obey(orders);
+    }
+
+    /// Takes the next step when it is time; called after every turn.
+    pub(super) fn go_on_ending(&mut self) {
+        if let Phase::Telling(end, until) = self.phase
+            && (self.supervisor.is_idle() || until <= clock::now())
+        {
+            // Everything but ourselves: orphans have no other end.
+            let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
+            self.phase = Phase::Killing(end, clock::now() + KILLED_MS);
+        }
+        if let Phase::Killing(end, until) = self.phase
+            && (sys::childless() || until <= clock::now())
+        {
+            shutdown::finish(end, &self.perm, &self.console);
+        }
+    }
+}

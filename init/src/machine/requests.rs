@@ -1,0 +1,60 @@
+//! What comes over the control socket.
+use super::Machine;
+use crate::clock;
+use crate::control::feed::Feed;
+use crate::control::{Request, parse};
+use nix::sys::epoll::EpollFlags;
+use rights::{Control, SERVICES};
+
+/// Kernel records read for one who asks for them: more than its buffer holds.
+const KERNEL_RECORDS: usize = 10_000;
+
+impl Machine {
+    /// Something happened on a connection.
+    pub(super) fn connection(&mut self, place: usize, events: EpollFlags) {
+        if let Some(server) = &mut self.server {
+            server.receive(place, events);
+        }
+        while let Some((level, line)) = self.server.as_mut().and_then(|server| server.next_request(place)) {
+            self.request(place, level, &line);
+        }
+        if let Some(server) = &mut self.server {
+            server.flush(place, &self.rings, &self.epoll);
+        }
+    }
+
+    fn request(&mut self, place: usize, level: Control, line: &[u8]) {
+        let result = match parse(line, level) {
+            Ok(Request::List) => {
+                let list = self.list();
+                if let Some(server) = &mut self.server {
+                    server.say(place, &list);
+                }
+                return;
+            }
+            Ok(Request::Logs { log, follow }) => {
+                if log == SERVICES.len() {
+                    self.kernel_log(KERNEL_RECORDS);
+                }
+                if let (Some(server), Some(ring)) = (&mut self.server, self.rings.get(log)) {
+                    server.feed(place, Feed::new(log, ring, follow));
+                }
+                return;
+            }
+            Ok(Request::Wish(row, wish)) => {
+                let orders = self.supervisor.wish(row, wish, clock::now());
+                self.obey(orders);
+                Ok(())
+            }
+            Ok(Request::Signal(row, signal)) => self.signal(row, signal),
+            Ok(Request::End(end)) => {
+                self.end(end);
+                Ok(())
+            }
+            Err(why) => Err(why),
+        };
+        if let Some(server) = &mut self.server {
+            server.answer(place, result);
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The last steps, when no service lives any more.
+use crate::boot::Perm;
+use crate::console::Console;
+use crate::control::End;
+use nix::errno::Errno;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::reboot::{RebootMode, reboot};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+
+/// Writes everything out, leaves `/perm` clean, and ends the machine.
+pub fn finish(end: End, perm: &Perm, console: &Console) -> ! {
+    if *perm == Perm::Ext4 {
+        keep_random();
+        nix::unistd::sync();
+        if let Err(error) = leave_perm() {
+            console.say(format_args!("/perm: {error}"));
+        }
+    }
+    nix::unistd::sync();
+    let mode = match end {
+        End::Reboot => RebootMode::RB_AUTOBOOT,
+        End::PowerOff => RebootMode::RB_POWER_OFF,
+    };
+    let _ = reboot(mode);
+    restart()
+}
+
+/// The way out that is always there: the firmware, or the kernel's panic over a dead PID 1.
+pub fn restart() -> ! {
+    nix::unistd::sync();
+    let _ = reboot(RebootMode::RB_AUTOBOOT);
+    std::process::exit(1)
+}
+
+fn leave_perm() -> Result<(), Errno> {
+    umount2("/perm", MntFlags::empty()).or_else(|_| {
+        // Something holds it; read-only is as clean.
+        let flags = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+        mount(None::<&str>, "/perm", None::<&str>, flags, None::<&str>)
+    })
+}
+
+/// Leaves some randomness for the next boot, as router7 does. A boot without it works as well.
+fn keep_random() {
+    let mut seed = [0u8; 512];
+    if File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut seed)).is_ok() {
+        let file = File::options().write(true).create(true).truncate(true).mode(0o600).open("/perm/random.seed");
+        let _ = file.and_then(|mut file| file.write_all(&seed));
+    }
+}

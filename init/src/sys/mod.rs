@@ -1,0 +1,12 @@
+//! The only place with `unsafe` in PID 1: the calls that `nix` lacks or wraps in a way that PID 1 cannot use.
+#![allow(unsafe_code)]
+
+mod ioctl;
+mod reap;
+mod spawn;
+mod tsc;
+
+pub use ioctl::{loop_attach, loop_free, watchdog_timeout};
+pub use reap::{childless, collect, peek};
+pub use spawn::{Plan, spawn};
+pub use tsc::{mark_ready, mark_start, tsc};

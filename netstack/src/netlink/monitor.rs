@@ -1,0 +1,95 @@
+//! News of interfaces, addresses and routes. It says that something changed, never what: who wants to know dumps.
+use super::builder::messages;
+use crate::sys;
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+/// What changed since the last look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Changes {
+    /// An interface came, went, was renamed, or lost or got carrier.
+    pub links: bool,
+    /// An address came or went, or is no longer tentative.
+    pub addresses: bool,
+    /// A route came or went (only from [`Monitor::with_routes`]).
+    pub routes: bool,
+}
+
+impl Changes {
+    /// Whether anything changed.
+    pub fn any(self) -> bool {
+        self.links || self.addresses || self.routes
+    }
+}
+
+/// A socket that becomes readable when something changes.
+#[derive(Debug)]
+pub struct Monitor {
+    fd: OwnedFd,
+    buffer: Vec<u8>,
+}
+
+impl Monitor {
+    /// Listens for interfaces and addresses. Opened before the first dump, no change is lost between the two.
+    ///
+    /// # Errors
+    /// When the kernel gives no descriptor.
+    pub fn open() -> io::Result<Monitor> {
+        Monitor::listen(&[libc::RTNLGRP_LINK, libc::RTNLGRP_IPV4_IFADDR, libc::RTNLGRP_IPV6_IFADDR])
+    }
+
+    /// Listens for routes as well.
+    ///
+    /// # Errors
+    /// When the kernel gives no descriptor.
+    pub fn with_routes() -> io::Result<Monitor> {
+        let groups = [
+            libc::RTNLGRP_LINK,
+            libc::RTNLGRP_IPV4_IFADDR,
+            libc::RTNLGRP_IPV6_IFADDR,
+            libc::RTNLGRP_IPV4_ROUTE,
+            libc::RTNLGRP_IPV6_ROUTE,
+        ];
+        Monitor::listen(&groups)
+    }
+
+    fn listen(groups: &[libc::c_uint]) -> io::Result<Monitor> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let fd = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)?;
+        bind(fd.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
+        for group in groups {
+            sys::set_integer(&fd, libc::SOL_NETLINK, libc::NETLINK_ADD_MEMBERSHIP, *group as i32)?;
+        }
+        Ok(Monitor { fd, buffer: vec![0; 32 << 10] })
+    }
+
+    /// Reads all news. When the kernel had to drop some, everything counts as changed.
+    pub fn drain(&mut self) -> Changes {
+        let mut changes = Changes::default();
+        loop {
+            match recv(self.fd.as_raw_fd(), &mut self.buffer, MsgFlags::empty()) {
+                Ok(length) => {
+                    for message in messages(&self.buffer[..length]) {
+                        match message.kind {
+                            libc::RTM_NEWLINK | libc::RTM_DELLINK => changes.links = true,
+                            libc::RTM_NEWADDR | libc::RTM_DELADDR => changes.addresses = true,
+                            libc::RTM_NEWROUTE | libc::RTM_DELROUTE => changes.routes = true,
+                            _ => (),
+                        }
+                    }
+                }
+                Err(Errno::ENOBUFS) => changes = Changes { links: true, addresses: true, routes: true },
+                Err(Errno::EINTR) => (),
+                Err(_) => return changes,
+            }
+        }
+    }
+}
+
+impl AsFd for Monitor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}

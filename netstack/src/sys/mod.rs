@@ -1,0 +1,10 @@
+//! The only `unsafe` of this crate: the few system calls that nix does not wrap. Each block says why it is sound.
+#![allow(unsafe_code)]
+
+mod inherited;
+mod options;
+mod packet;
+
+pub use inherited::inherited;
+pub(crate) use options::{attach_filter, bind_to_device, set_integer};
+pub(crate) use packet::{bind_packet, receive_packet, send_packet};

@@ -1,0 +1,112 @@
+//! What PID 1 answers, as `docs/ARCHITECTURE.md` says.
+use serde::Deserialize;
+
+/// The answer to `list`. Fields that PID 1 does not send keep their zero.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct List {
+    /// weir's version.
+    pub version: String,
+    /// Milliseconds since power-on.
+    pub uptime_ms: u64,
+    /// When the ready line came; none when it has not.
+    pub ready_ms: Option<u64>,
+    /// `ext4`, or `memory: WHY`.
+    pub perm: String,
+    /// The slot that runs.
+    pub slot: String,
+    /// The table.
+    pub services: Vec<Service>,
+}
+
+/// One service of the list.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct Service {
+    /// Its name.
+    pub name: String,
+    /// `starting`, `running`, `waiting` or `stopped`.
+    pub state: String,
+    /// Its process, while it has one.
+    pub pid: Option<u32>,
+    /// Milliseconds since its last start.
+    pub uptime_ms: Option<u64>,
+    /// How often it was started again.
+    pub restarts: u64,
+    /// How it ended last; empty when it never did.
+    pub last_exit: String,
+    /// Its memory.
+    pub memory_kib: Option<u64>,
+}
+
+/// One line of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The list.
+    List(List),
+    /// A line of a log, and when it was written (milliseconds since power-on).
+    Line {
+        /// When.
+        t_ms: u64,
+        /// What.
+        line: String,
+    },
+    /// The end of a log.
+    End,
+    /// Done.
+    Ok,
+    /// Refused, in PID 1's words.
+    Error(String),
+}
+
+#[derive(Deserialize)]
+struct Raw {
+    error: Option<String>,
+    ok: Option<bool>,
+    end: Option<bool>,
+    t_ms: Option<u64>,
+    line: Option<String>,
+}
+
+impl Answer {
+    /// Reads one line.
+    ///
+    /// # Errors
+    /// When it is none of the answers.
+    pub fn parse(line: &[u8]) -> Result<Answer, String> {
+        let wrong = |error: serde_json::Error| format!("PID 1's answer is not understood: {error}");
+        let raw: Raw = serde_json::from_slice(line).map_err(wrong)?;
+        Ok(match raw {
+            Raw { error: Some(error), .. } => Answer::Error(error),
+            Raw { line: Some(line), t_ms, .. } => Answer::Line { t_ms: t_ms.unwrap_or_default(), line },
+            Raw { end: Some(_), .. } => Answer::End,
+            Raw { ok: Some(_), .. } => Answer::Ok,
+            _ => Answer::List(serde_json::from_slice(line).map_err(wrong)?),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn reads_each_answer() {
+        assert_eq!(Answer::parse(br#"{"ok":true}"#), Ok(Answer::Ok));
+        assert_eq!(Answer::parse(br#"{"end":true}"#), Ok(Answer::End));
+        assert_eq!(Answer::parse(br#"{"error":"no"}"#), Ok(Answer::Error("no".into())));
+        let line = Answer::Line { t_ms: 12, line: "x".into() };
+        assert_eq!(Answer::parse(br#"{"t_ms":12,"stream":"err","line":"x"}"#), Ok(line));
+        let list = Answer::parse(br#"{"version":"0.1.0","services":[{"name":"dhcp4","pid":null}],"ready_ms":null}"#);
+        assert!(matches!(list, Ok(Answer::List(list)) if list.services[0].name == "dhcp4"));
+        assert!(Answer::parse(b"x").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_line_is_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let _ = Answer::parse(&bytes);
+        }
+    }
+}

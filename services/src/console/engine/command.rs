@@ -1,0 +1,129 @@
+//! The words that the prompt takes.
+
+/// A command, understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// The list of commands.
+    Help,
+    /// How the router is.
+    Status,
+    /// The last lines of a service or the kernel; with `follow` also those to come.
+    Log {
+        /// The service, or `kernel`.
+        name: String,
+        /// Until a key is pressed.
+        follow: bool,
+    },
+    /// Addresses of every interface.
+    Addresses,
+    /// The routing table.
+    Routes,
+    /// Addresses given to the LAN's devices.
+    Leases,
+    /// Stops a service and starts it again.
+    Restart(String),
+    /// Starts the machine again.
+    Reboot,
+    /// Switches the machine off.
+    PowerOff,
+}
+
+/// What `help` prints.
+pub const HELP: &str = "\
+help             this list
+status           services, addresses and uptime
+log NAME [-f]    last lines of a service; -f: and those to come, until a key
+addresses        addresses of every interface
+routes           the routing table
+leases           addresses given to the devices of the LAN
+dmesg            the kernel's messages
+restart NAME     stop a service and start it again
+reboot           start the router again
+poweroff         switch the router off
+";
+
+impl Command {
+    /// Understands a line; `None` for an empty one.
+    ///
+    /// # Errors
+    /// A sentence for whoever typed it.
+    pub fn parse(line: &str) -> Result<Option<Command>, String> {
+        let mut words = line.split_ascii_whitespace();
+        let Some(verb) = words.next() else { return Ok(None) };
+        let words: Vec<&str> = words.collect();
+        let (command, taken) = match (verb, words.as_slice()) {
+            ("help" | "?", _) => (Command::Help, 0),
+            ("status", _) => (Command::Status, 0),
+            ("addresses", _) => (Command::Addresses, 0),
+            ("routes", _) => (Command::Routes, 0),
+            ("leases", _) => (Command::Leases, 0),
+            ("dmesg", _) => (Command::Log { name: "kernel".into(), follow: false }, 0),
+            ("reboot", _) => (Command::Reboot, 0),
+            ("poweroff", _) => (Command::PowerOff, 0),
+            ("log", ["-f", name, ..] | [name, "-f", ..]) => (Command::Log { name: known(name)?, follow: true }, 2),
+            ("log", [name, ..]) => (Command::Log { name: known(name)?, follow: false }, 1),
+            ("restart", ["kernel", ..]) => return Err("the kernel is restarted by: reboot".into()),
+            ("restart", [name, ..]) => (Command::Restart(known(name)?), 1),
+            ("log" | "restart", []) => return Err(format!("{verb} wants a name: {}", names())),
+            _ => return Err(format!("{verb:?} is no command, help lists them")),
+        };
+        match words.get(taken) {
+            None => Ok(Some(command)),
+            Some(word) => Err(format!("{verb} does not take {word:?}")),
+        }
+    }
+
+    /// What to ask of PID 1, one line of JSON; `None` for a command that PID 1 has no part in.
+    pub fn request(&self) -> Option<String> {
+        let value = match self {
+            Command::Status => serde_json::json!({"op": "list"}),
+            Command::Log { name, follow } => serde_json::json!({"op": "logs", "name": name, "follow": follow}),
+            Command::Restart(name) => serde_json::json!({"op": "restart", "name": name}),
+            Command::Reboot => serde_json::json!({"op": "reboot"}),
+            Command::PowerOff => serde_json::json!({"op": "poweroff"}),
+            Command::Help | Command::Addresses | Command::Routes | Command::Leases => return None,
+        };
+        Some(format!("{value}\n"))
+    }
+}
+
+fn names() -> String {
+    rights::SERVICES.iter().map(|service| service.name).collect::<Vec<_>>().join(", ")
+}
+
+fn known(name: &str) -> Result<String, String> {
+    if name == "kernel" || rights::service(name).is_some() {
+        return Ok(name.into());
+    }
+    Err(format!("no service is called {name:?}, there are: {}", names()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn understands_every_line_of_help() {
+        for line in HELP.lines() {
+            let words = line.split("   ").next().unwrap_or_default();
+            let typed = words.replace("NAME", "dhcp4").replace("[-f]", "-f");
+            assert!(Command::parse(&typed).is_ok_and(|command| command.is_some()), "{typed}");
+            assert!(line.len() <= 80, "{line}");
+        }
+        assert_eq!(Command::parse("  "), Ok(None));
+    }
+
+    #[test]
+    fn says_what_it_does_not_understand() {
+        for (line, said) in [("hlep", "\"hlep\" is no command"), ("log", "wants a name: netconfigd, dhcp4"), ("log x", "\"x\""), ("status now", "\"now\""), ("log dhcp4 -f x", "\"x\""), ("restart kernel", "reboot")] {
+            assert!(Command::parse(line).is_err_and(|error| error.contains(said)), "{line}");
+        }
+    }
+
+    #[test]
+    fn asks_as_the_socket_wants() {
+        let request = Command::Log { name: "dhcp4".into(), follow: true }.request().unwrap();
+        assert_eq!(request, "{\"follow\":true,\"name\":\"dhcp4\",\"op\":\"logs\"}\n");
+        assert_eq!(Command::Help.request(), None);
+    }
+}

@@ -1,0 +1,248 @@
+//! The console's state machine: bytes of the terminal and lines of PID 1 in; text and wishes out. No I/O, no clock.
+mod answer;
+mod command;
+mod editor;
+mod output;
+mod tables;
+
+use crate::perm::WallTime;
+use crate::perm::leases::Lease;
+use answer::Answer;
+use command::{Command, HELP};
+use editor::{Editor, Typed};
+pub use output::Output;
+
+const PROMPT: &str = "weir> ";
+/// Bytes typed while a command runs that are kept for afterwards.
+const AHEAD: usize = 256;
+
+/// What the session wants done, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wish {
+    /// Read the kernel's interfaces, addresses and routes, then call [`Session::network`].
+    LookAtNetwork,
+    /// Read the leases that dhcp4d gave, then call [`Session::leases`].
+    LookAtLeases,
+    /// Connect to PID 1, send this line, and hand each line that comes to [`Session::answer`].
+    Ask(String),
+    /// Close the connection to PID 1.
+    HangUp,
+}
+
+/// An interface, as the tables show it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Face {
+    /// Its name.
+    pub name: String,
+    /// Its hardware address in text.
+    pub mac: String,
+    /// Its MTU.
+    pub mtu: u32,
+    /// Whether it is switched on.
+    pub up: bool,
+    /// Whether a cable is plugged in.
+    pub carrier: bool,
+    /// Its addresses with prefix lengths.
+    pub addresses: Vec<String>,
+}
+
+impl Face {
+    fn is_wan(&self) -> bool {
+        self.name.starts_with("uplink")
+    }
+
+    fn is_lan(&self) -> bool {
+        self.name.starts_with("lan")
+    }
+}
+
+/// What the kernel's network looks like.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Network {
+    /// Its interfaces.
+    pub faces: Vec<Face>,
+    /// The gateway of the IPv4 default route.
+    pub gateway: Option<String>,
+    /// Its routes, a line each.
+    pub routes: Vec<String>,
+}
+
+#[derive(Debug, PartialEq, Eq, Default)]
+enum State {
+    /// Nobody has pressed Enter yet: nothing is printed.
+    #[default]
+    Asleep,
+    /// A line is being typed.
+    Prompt,
+    /// PID 1 was asked, or the kernel is being looked at.
+    Busy(Command),
+}
+
+/// One person at one terminal.
+#[derive(Debug, Default)]
+pub struct Session {
+    /// What waits to be written.
+    pub output: Output,
+    editor: Editor,
+    state: State,
+    network: Network,
+    ahead: Vec<u8>,
+}
+
+impl Session {
+    /// Takes bytes from the terminal.
+    pub fn input(&mut self, bytes: &[u8]) -> Vec<Wish> {
+        let mut wishes = Vec::new();
+        for byte in bytes {
+            self.key(*byte, &mut wishes);
+        }
+        wishes
+    }
+
+    fn key(&mut self, byte: u8, wishes: &mut Vec<Wish>) {
+        match &self.state {
+            // What is typed or blown in before the first Enter means nothing.
+            State::Asleep if !matches!(byte, b'\r' | b'\n') => {}
+            State::Asleep => {
+                let _ = self.editor.key(byte, &mut String::new());
+                self.output.push("\n");
+                self.prompt();
+            }
+            State::Busy(Command::Log { follow: true, .. }) => self.give_up(wishes),
+            State::Busy(_) if byte == 0x03 => {
+                self.ahead.clear();
+                self.output.push("^C");
+                self.give_up(wishes);
+            }
+            State::Busy(_) if self.ahead.len() < AHEAD => self.ahead.push(byte),
+            State::Busy(_) => {}
+            State::Prompt => {
+                let mut echo = String::new();
+                let typed = self.editor.key(byte, &mut echo);
+                self.output.push(&echo);
+                match typed {
+                    Typed::Nothing => {}
+                    Typed::Cancel => self.prompt(),
+                    Typed::Line(line) => self.line(&line, wishes),
+                }
+            }
+        }
+    }
+
+    fn line(&mut self, line: &str, wishes: &mut Vec<Wish>) {
+        let command = match Command::parse(line) {
+            Ok(Some(command)) => command,
+            Ok(None) => return self.prompt(),
+            Err(error) => {
+                self.output.push(&format!("{error}\n"));
+                return self.prompt();
+            }
+        };
+        match command {
+            Command::Help => {
+                self.output.push(HELP);
+                return self.prompt();
+            }
+            Command::Addresses | Command::Routes | Command::Status => wishes.push(Wish::LookAtNetwork),
+            Command::Leases => wishes.push(Wish::LookAtLeases),
+            _ => {}
+        }
+        wishes.extend(command.request().map(Wish::Ask));
+        self.state = State::Busy(command);
+    }
+
+    /// Whether PID 1 owes an answer that should come at once.
+    pub fn waits(&self) -> bool {
+        matches!(&self.state, State::Busy(command) if !matches!(command, Command::Log { follow: true, .. }))
+    }
+
+    /// Whether more of PID 1's lines are welcome now. A log that is followed is read always: what the line is too slow
+    /// for is dropped here, so that it does not pile up there.
+    pub fn takes_answers(&self) -> bool {
+        !self.waits() || !self.output.is_full()
+    }
+
+    /// What [`Wish::LookAtNetwork`] found.
+    pub fn network(&mut self, found: Result<Network, String>) -> Vec<Wish> {
+        let network = match found {
+            Ok(network) => network,
+            Err(error) => {
+                self.output.push(&format!("the kernel does not tell its interfaces: {}\n", tables::clean(&error)));
+                Network::default()
+            }
+        };
+        match self.state {
+            State::Busy(Command::Addresses) => self.done(&tables::addresses(&network)),
+            State::Busy(Command::Routes) => self.done(&tables::routes(&network)),
+            _ => {
+                self.network = network;
+                Vec::new()
+            }
+        }
+    }
+
+    /// What [`Wish::LookAtLeases`] found.
+    pub fn leases(&mut self, found: Result<Vec<Lease>, String>, now: WallTime) -> Vec<Wish> {
+        match found {
+            Ok(leases) => self.done(&tables::leases(&leases, now)),
+            Err(error) => self.done(&format!("{}\n", tables::clean(&error))),
+        }
+    }
+
+    /// One line from PID 1.
+    pub fn answer(&mut self, line: &[u8]) -> Vec<Wish> {
+        let State::Busy(command) = &self.state else { return Vec::new() };
+        let text = match (Answer::parse(line), command) {
+            (Ok(Answer::Line { t_ms, line }), Command::Log { .. }) => {
+                self.output.push(&tables::log_line(t_ms, &line));
+                return Vec::new();
+            }
+            (Ok(Answer::List(list)), Command::Status) => tables::status(&list, &self.network),
+            (Ok(Answer::End), Command::Log { .. }) => String::new(),
+            (Ok(Answer::Ok), Command::Restart(name)) => format!("{name} is being restarted\n"),
+            (Ok(Answer::Ok), Command::Reboot) => "rebooting\n".into(),
+            (Ok(Answer::Ok), Command::PowerOff) => "switching off\n".into(),
+            (Ok(Answer::Error(error)), _) => format!("PID 1 refuses: {}\n", tables::clean(&error)),
+            (Ok(_), _) => "PID 1's answer does not fit the question\n".into(),
+            (Err(error), _) => format!("{}\n", tables::clean(&error)),
+        };
+        let mut wishes = vec![Wish::HangUp];
+        wishes.extend(self.done(&text));
+        wishes
+    }
+
+    /// PID 1 cannot be asked, or its answer broke off; `why` ends a sentence.
+    pub fn unreachable(&mut self, why: &str) -> Vec<Wish> {
+        if self.state == State::Prompt || self.state == State::Asleep {
+            return Vec::new();
+        }
+        // Half of `status` needs no PID 1.
+        let mut text = match self.state {
+            State::Busy(Command::Status) => tables::addresses(&self.network),
+            _ => String::new(),
+        };
+        text.push_str(&format!("PID 1 does not answer on its control socket: {}\n", tables::clean(why)));
+        let mut wishes = vec![Wish::HangUp];
+        wishes.extend(self.done(&text));
+        wishes
+    }
+
+    fn give_up(&mut self, wishes: &mut Vec<Wish>) {
+        wishes.push(Wish::HangUp);
+        self.output.push("\n");
+        self.prompt();
+    }
+
+    // The command's last words; then what was typed meanwhile is read.
+    fn done(&mut self, text: &str) -> Vec<Wish> {
+        self.output.push(text);
+        self.prompt();
+        let ahead = std::mem::take(&mut self.ahead);
+        self.input(&ahead)
+    }
+
+    fn prompt(&mut self) {
+        self.state = State::Prompt;
+        self.output.push(PROMPT);
+    }
+}

@@ -1,0 +1,201 @@
+//! Transcripts: what is typed, what PID 1 says, what the terminal shows.
+use super::engine::{Face, Network, Session, Wish};
+use crate::perm::WallTime;
+use crate::perm::leases::Lease;
+use proptest::prelude::*;
+
+const LIST: &str = r#"{"version":"0.1.0","uptime_ms":7384000,"ready_ms":412,"perm":"ext4","slot":"a","services":[
+{"name":"netconfigd","state":"running","ready":true,"pid":71,"uptime_ms":7383600,"restarts":0,"last_exit":"","memory_kib":1240},
+{"name":"dhcp4","state":"running","ready":true,"pid":72,"uptime_ms":7383600,"restarts":0,"last_exit":"","memory_kib":980},
+{"name":"dhcp4d","state":"running","ready":true,"pid":73,"uptime_ms":7383600,"restarts":0,"last_exit":"","memory_kib":1104},
+{"name":"dnsd","state":"waiting","ready":false,"pid":null,"uptime_ms":null,"restarts":3,"last_exit":"killed by signal 9","memory_kib":null},
+{"name":"console","state":"running","ready":true,"pid":75,"uptime_ms":61000,"restarts":1,"last_exit":"exit 1","memory_kib":812}]}"#;
+
+fn network() -> Network {
+    let face = |name: &str, carrier, addresses: &[&str]| Face {
+        name: name.into(),
+        mac: "52:54:00:12:34:56".into(),
+        mtu: 1500,
+        up: true,
+        carrier,
+        addresses: addresses.iter().map(ToString::to_string).collect(),
+    };
+    Network {
+        faces: vec![
+            face("lo", true, &["127.0.0.1/8"]),
+            face("uplink0", true, &["10.0.2.15/24"]),
+            face("lan0", true, &["fe80::1/64", "192.168.42.1/24"]),
+        ],
+        gateway: Some("10.0.2.2".into()),
+        routes: vec!["default via 10.0.2.2 dev uplink0".into()],
+    }
+}
+
+/// A terminal and a PID 1 that answers at once, or is not there.
+struct Bench {
+    session: Session,
+    shown: String,
+    init: Option<fn(&str) -> Vec<&'static str>>,
+}
+
+impl Bench {
+    fn new(init: Option<fn(&str) -> Vec<&'static str>>) -> Bench {
+        Bench { session: Session::default(), shown: String::new(), init }
+    }
+
+    fn types(&mut self, bytes: impl AsRef<[u8]>) -> String {
+        let mut wishes = self.session.input(bytes.as_ref());
+        while !wishes.is_empty() {
+            wishes = match wishes.remove(0) {
+                Wish::LookAtNetwork => [self.session.network(Ok(network())), wishes].concat(),
+                Wish::LookAtLeases => {
+                    let leases: Vec<Lease> = serde_json::from_str(LEASES).unwrap();
+                    [self.session.leases(Ok(leases), WallTime::from_unix(1_700_000_000)), wishes].concat()
+                }
+                Wish::Ask(request) => match self.init {
+                    Some(init) => {
+                        for line in init(&request) {
+                            wishes.extend(self.session.answer(line.as_bytes()));
+                        }
+                        wishes
+                    }
+                    None => [self.session.unreachable("no such file"), wishes].concat(),
+                },
+                Wish::HangUp => wishes,
+            };
+        }
+        let before = self.shown.len();
+        while !self.session.output.is_empty() {
+            let front = self.session.output.front().to_vec();
+            self.shown.push_str(std::str::from_utf8(&front).unwrap());
+            self.session.output.written(front.len());
+        }
+        self.shown[before..].to_owned()
+    }
+}
+
+const LEASES: &str = r#"[
+{"num":3,"addr":"192.168.42.5","hardware_addr":"52:54:00:aa:bb:01","hostname":"laptop","expiry":"2023-11-14T22:25:00Z"},
+{"num":0,"addr":"192.168.42.2","hardware_addr":"52:54:00:aa:bb:02","hostname":"x","hostname_override":"printer-of-the-second-floor","expiry":"0001-01-01T00:00:00Z"},
+{"num":7,"addr":"192.168.42.9","hardware_addr":"52:54:00:aa:bb:03","hostname":"","expiry":"2023-11-14T22:00:00Z"}]"#;
+
+#[test]
+fn nobody_there_nothing_said() {
+    let mut bench = Bench::new(None);
+    assert_eq!(bench.types(b"\x00\xff~noise\x1b[A"), "");
+    assert_eq!(bench.types("\r\n"), "\nweir> ");
+}
+
+#[test]
+fn transcript_of_help() {
+    let mut bench = Bench::new(None);
+    bench.types("\r");
+    let want = "\
+help
+help             this list
+status           services, addresses and uptime
+log NAME [-f]    last lines of a service; -f: and those to come, until a key
+addresses        addresses of every interface
+routes           the routing table
+leases           addresses given to the devices of the LAN
+dmesg            the kernel's messages
+restart NAME     stop a service and start it again
+reboot           start the router again
+poweroff         switch the router off
+weir> ";
+    assert_eq!(bench.types("help\r"), want);
+}
+
+#[test]
+fn transcript_of_status() {
+    let mut bench = Bench::new(Some(|request| {
+        assert_eq!(request, "{\"op\":\"list\"}\n");
+        vec![LIST]
+    }));
+    bench.types("\r");
+    let want = "\
+status
+weir 0.1.0 (slot a), up 2 h 03 min, ready after 0.41 s
+WAN    uplink0         10.0.2.15/24 via 10.0.2.2
+LAN    lan0            192.168.42.1/24
+/perm  ext4
+
+service     state         pid          uptime  restarts      memory
+netconfigd  running        71      2 h 03 min         0    1240 KiB
+dhcp4       running        72      2 h 03 min         0     980 KiB
+dhcp4d      running        73      2 h 03 min         0    1104 KiB
+dnsd        waiting         -               -         3           -
+            last end: killed by signal 9
+console     running        75      1 min 01 s         1     812 KiB
+weir> ";
+    let shown = bench.types("status\r");
+    assert_eq!(shown, want);
+    assert!(shown.lines().all(|line| line.len() <= 80), "{shown}");
+}
+
+#[test]
+fn leases_addresses_and_routes() {
+    let mut bench = Bench::new(None);
+    bench.types("\r");
+    let want = "\
+leases
+name                      address          hardware address   expires in
+printer-of-the-second-fl~ 192.168.42.2     52:54:00:aa:bb:02  never
+laptop                    192.168.42.5     52:54:00:aa:bb:01  11 min 40 s
+-                         192.168.42.9     52:54:00:aa:bb:03  expired
+weir> ";
+    assert_eq!(bench.types("leases\r"), want);
+    assert!(bench.types("addresses\r").contains("lan0            52:54:00:12:34:56 mtu 1500\n    fe80::1/64\n"));
+    assert_eq!(bench.types("routes\r"), "routes\ndefault via 10.0.2.2 dev uplink0\nweir> ");
+}
+
+#[test]
+fn a_log_and_its_end_by_any_key() {
+    let mut bench = Bench::new(Some(|request| {
+        let lines = vec![r#"{"t_ms":412,"stream":"err","line":"dhcp4: bound \u001b[31mred"}"#];
+        if request.contains("\"follow\":true") { lines } else { [lines, vec![r#"{"end":true}"#]].concat() }
+    }));
+    bench.types("\r");
+    assert_eq!(bench.types("log dhcp4\r"), "log dhcp4\n[    0.412] dhcp4: bound ?[31mred\nweir> ");
+    assert!(!bench.types("log dhcp4 -f\r").ends_with("weir> "));
+    assert!(!bench.session.waits(), "a followed log has no deadline");
+    assert_eq!(bench.session.input(b"q"), [Wish::HangUp]);
+    assert_eq!(bench.types(""), "\nweir> ");
+}
+
+#[test]
+fn without_pid_1_a_clear_sentence() {
+    let mut bench = Bench::new(None);
+    bench.types("\r");
+    let sentence = "PID 1 does not answer on its control socket: no such file\nweir> ";
+    for command in ["reboot", "poweroff", "dmesg", "restart dnsd", "log dnsd -f"] {
+        assert_eq!(bench.types(format!("{command}\r")), format!("{command}\n{sentence}"));
+    }
+    let shown = bench.types("status\r");
+    assert!(shown.contains("192.168.42.1/24") && shown.ends_with(sentence), "{shown}");
+}
+
+#[test]
+fn what_is_typed_while_a_command_runs_is_read_afterwards() {
+    let mut bench = Bench::new(None);
+    bench.types("\r");
+    assert_eq!(bench.session.input(b"restart dnsd\rhelp\rx"), [Wish::Ask("{\"name\":\"dnsd\",\"op\":\"restart\"}\n".into())]);
+    assert!(bench.session.waits());
+    assert_eq!(bench.session.answer(br#"{"ok":true}"#), [Wish::HangUp]);
+    let shown = bench.types("");
+    assert!(shown.contains("dnsd is being restarted\nweir> help\n") && shown.ends_with("weir> x"), "{shown}");
+    bench.types("\x15reboot\r");
+    assert_eq!(bench.session.input(b"reboot\r\x03"), [Wish::Ask("{\"op\":\"reboot\"}\n".into()), Wish::HangUp]);
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_from_both_sides(steps in proptest::collection::vec((any::<bool>(), "[ -~\r\x03\x1b]{0,20}"), 0..30)) {
+        let mut session = Session::default();
+        let _ = session.input(b"\r");
+        for (typed, text) in steps {
+            let _ = if typed { session.input(text.as_bytes()) } else { session.answer(text.as_bytes()) };
+        }
+        prop_assert!(session.output.front().is_ascii());
+    }
+}

@@ -1,0 +1,232 @@
+//! dhcp4: the DHCPv4 client of the uplink (RFC 2131, RFC 2132, RFC 3442's order of options, RFC 3396 long options).
+//!
+//! It follows the interface by name (`-interface`, default `uplink0`): netconfigd may rename it into being, it may lose
+//! carrier, vanish and come again. The moment it has carrier the stored address is asked for (INIT-REBOOT) or any
+//! (DISCOVER), and from then on for ever: 4, 8, 16, 32, 64, 64 ... seconds apart. At T1 the server is asked by unicast
+//! (RENEWING), at T2 anybody by broadcast (REBINDING), at the lease's end a server is looked for anew.
+//!
+//! **Nothing is taken away.** dhcp4 writes files and touches no interface: when a lease ends, is refused or given
+//! back, the last configuration stays in use until netconfigd is given another.
+//!
+//! Reads `/perm/interfaces.json` (the uplink's `spoof_hardware_addr`: asked with even before netconfigd has set it) and
+//! `/perm/dhcp4/wire/ack`. Writes, for netconfigd and dnsd, `/perm/dhcp4/wire/lease.json`, whose `valid_until` is the
+//! time of renewal, and for itself `/perm/dhcp4/wire/ack`, the last DHCPACK as it came. A disk that refuses is said
+//! aloud and tried again every minute.
+//!
+//! Port 68: a packet socket, whose filter lets no other packet wake it, for all that arrives and all broadcasts; a UDP
+//! socket for RENEWING and RELEASE, so that the kernel routes them and answers no reply with "port unreachable".
+//!
+//! `SIGUSR1` reads interfaces.json again; `SIGUSR2` gives the lease back and rests until the next carrier or start.
+mod config;
+mod engine;
+mod files;
+mod message;
+#[cfg(test)]
+mod tests;
+
+use crate::house::random::Random;
+use crate::house::rarely::Rarely;
+use crate::house::{Failure, House};
+use crate::perm::{Mac, WallTime};
+use config::Config;
+use engine::{Action, Engine, Event};
+use files::Files;
+use message::Answer;
+use netstack::event::{self, Interest, Loop, Signal, Token};
+use netstack::link::Link;
+use netstack::netlink::{Monitor, Netlink};
+use netstack::packet::{Filter, PacketSocket};
+use netstack::time::Instant;
+use netstack::udp::UdpSocket;
+use netstack::wire::ipv4udp;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+const MONITOR: Token = Token(0);
+const PACKETS: Token = Token(1);
+const CLIENT: u16 = 68;
+const SERVER: u16 = 67;
+/// Packets taken in one turn, so that a flood does not keep timers and signals waiting.
+const MOST_PACKETS: usize = 64;
+
+/// The interface while it exists: its sockets go with it.
+struct Uplink {
+    link: Link,
+    packets: PacketSocket,
+    unicast: UdpSocket,
+}
+
+struct Client {
+    house: House,
+    config: Config,
+    events: Loop,
+    netlink: Netlink,
+    uplink: Option<Uplink>,
+    engine: Engine,
+    files: Files,
+    announced: String,
+    lost: Rarely,
+}
+
+/// Runs the service.
+///
+/// # Errors
+/// When a flag is wrong or the kernel gives no descriptor; never for want of an interface, a carrier or a server.
+pub fn run(house: House) -> Result<(), Failure> {
+    let events = Loop::new().map_err(Failure::during("event loop"))?;
+    let config = Config::read(&house)?;
+    let mut monitor = Monitor::open().map_err(Failure::during("rtnetlink"))?;
+    events.add(&monitor, MONITOR, Interest::READ).map_err(Failure::during("rtnetlink"))?;
+    let netlink = Netlink::route().map_err(Failure::during("rtnetlink"))?;
+    let files = Files::new(house.path(&config.state));
+    let engine = Engine::new(Instant::now(), hostname(), files.stored(), Random::from_kernel());
+    let announced = format!("{}/wire/lease.json", config.state.trim_end_matches('/'));
+    let mut client =
+        Client { house, config, events, netlink, uplink: None, engine, files, announced, lost: Rarely::default() };
+    client.configure();
+    client.follow();
+    client.house.ready();
+
+    let mut happened = Vec::new();
+    loop {
+        let deadline = [client.engine.deadline(), client.files.deadline()].into_iter().flatten().min();
+        client.events.wait(deadline, &mut happened).map_err(Failure::during("event loop"))?;
+        for event in &happened {
+            match event {
+                event::Event::Ready { token: MONITOR, .. } => {
+                    if monitor.drain().links {
+                        client.follow();
+                    }
+                }
+                event::Event::Ready { .. } => client.receive(),
+                event::Event::Signal(Signal::Changed) => client.configure(),
+                event::Event::Signal(Signal::Second) => client.handle(Event::Release),
+                event::Event::Signal(Signal::Terminate) => return Ok(()),
+                event::Event::Timeout => {}
+            }
+        }
+        client.handle(Event::Timeout);
+        client.retry();
+    }
+}
+
+/// The host's name as option 12; none when it is not one that a name server could take.
+fn hostname() -> String {
+    let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
+    let inner = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.');
+    if inner && name.len() <= 63 && name != "(none)" { name } else { String::new() }
+}
+
+impl Client {
+    fn configure(&mut self) {
+        let spoof = config::spoofed(&self.house, &self.config.interface);
+        self.handle(Event::Spoof(spoof));
+    }
+
+    /// Looks at the interface anew: sockets for a new one, its carrier and address to the engine.
+    fn follow(&mut self) {
+        let found = match self.netlink.links() {
+            Ok(links) => links.into_iter().find(|link| link.name == self.config.interface),
+            Err(error) => {
+                log::error!("rtnetlink: {error}");
+                return;
+            }
+        };
+        if self.uplink.as_ref().map(|uplink| uplink.link.index) != found.as_ref().map(|link| link.index) {
+            if self.uplink.take().is_some() {
+                log::info!("{} is gone", self.config.interface);
+                self.handle(Event::Link(None));
+            }
+            self.uplink = found.clone().and_then(|link| match Uplink::open(link, &self.events) {
+                Ok(uplink) => Some(uplink),
+                Err(error) => {
+                    log::error!("{}: {error}", self.config.interface);
+                    None
+                }
+            });
+        }
+        if let (Some(uplink), Some(link)) = (&mut self.uplink, found) {
+            uplink.link = link;
+            let mac = uplink.link.mac.filter(|_| uplink.link.up && uplink.link.running);
+            self.handle(Event::Link(mac.map(Mac)));
+        }
+    }
+
+    fn receive(&mut self) {
+        let mut buffer = [0; 2048];
+        for _ in 0..MOST_PACKETS {
+            let Some(uplink) = &mut self.uplink else { return };
+            let packet = match uplink.packets.receive(&mut buffer) {
+                Ok(Some(packet)) => packet,
+                Ok(None) => return,
+                Err(error) => {
+                    // The interface went down or away, of which the monitor tells more.
+                    self.lost.warn(Instant::now(), || format!("receiving: {error}"));
+                    return;
+                }
+            };
+            let answer = ipv4udp::parse(packet.bytes, packet.checksum_ready).ok().and_then(|udp| Answer::parse(udp.payload));
+            if let Some(answer) = answer {
+                self.handle(Event::Received(&answer));
+            }
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        let now = Instant::now();
+        for action in self.engine.handle(now, event) {
+            match action {
+                Action::Broadcast { source, message } => {
+                    self.sent(now, |uplink| uplink.broadcast(source, &message));
+                }
+                Action::Unicast { server, source, message } => {
+                    self.sent(now, |uplink| uplink.unicast(server, source, &message));
+                }
+                Action::Obtained(lease) => {
+                    let written = self.files.write(now, WallTime::now(), &lease);
+                    self.announce(written);
+                }
+                Action::Forget => self.files.forget(),
+                Action::Say(text) => log::info!("{text}"),
+            }
+        }
+    }
+
+    fn retry(&mut self) {
+        let written = self.files.retry(Instant::now());
+        self.announce(written);
+    }
+
+    fn announce(&mut self, written: bool) {
+        if written {
+            log::info!("{} written", self.announced);
+            self.house.changed(&self.announced);
+        }
+    }
+
+    // A message that cannot be sent is a message lost: the engine's timer repeats it.
+    fn sent(&mut self, now: Instant, send: impl FnOnce(&Uplink) -> io::Result<()>) {
+        if let Some(Err(error)) = self.uplink.as_ref().map(send) {
+            self.lost.warn(now, || format!("sending: {error}"));
+        }
+    }
+}
+
+impl Uplink {
+    fn open(link: Link, events: &Loop) -> io::Result<Uplink> {
+        let packets = PacketSocket::open(link.index, &Filter::udp_to(CLIENT))?;
+        events.add(&packets, PACKETS, Interest::READ)?;
+        let unicast = UdpSocket::bound_to(&link.name, CLIENT)?;
+        Ok(Uplink { link, packets, unicast })
+    }
+
+    fn broadcast(&self, source: Ipv4Addr, message: &[u8]) -> io::Result<()> {
+        let from = SocketAddrV4::new(source, CLIENT);
+        let to = SocketAddrV4::new(Ipv4Addr::BROADCAST, SERVER);
+        self.packets.send([0xff; 6], &ipv4udp::emit(from, to, message))
+    }
+
+    fn unicast(&self, server: Ipv4Addr, source: Ipv4Addr, message: &[u8]) -> io::Result<()> {
+        self.unicast.send_from(message, SocketAddrV4::new(server, SERVER), source)
+    }
+}

@@ -1,0 +1,190 @@
+//! Answers as clients get them, written into a buffer that is used again and again.
+use super::local::{Apex, Found};
+use super::query::{HEADER, Query, UDP_SIZE};
+use super::stored::Stored;
+use domain::base::iana::{Class, Rcode, Rtype};
+use domain::base::message_builder::{MessageBuilder, PushError, StaticCompressor};
+use domain::base::{Name, Question, Serial, Ttl};
+use domain::rdata::{A, Aaaa, Ns, Ptr, Soa};
+
+/// An OPT record without options.
+const OPT: usize = 11;
+/// The flag byte of every reply: QR, and the query's RD.
+const QR: u8 = 0x80;
+const AA: u8 = 0x04;
+const TC: u8 = 0x02;
+const RD: u8 = 0x01;
+/// The second one: RA, and the query's CD.
+const RA: u8 = 0x80;
+const CD: u8 = 0x10;
+/// TTL of an answer that is given although it has run out (RFC 8767 4), in seconds.
+const STALE_TTL: u32 = 30;
+
+/// How old an answer of the cache is.
+#[derive(Debug, Clone, Copy)]
+pub enum Age {
+    /// Its TTLs run for so many seconds already.
+    Seconds(u32),
+    /// They have run out; it is given because nobody can be asked.
+    Stale,
+}
+
+/// Answers with a code and, of the message, only what its header says.
+pub fn header_only(out: &mut Vec<u8>, start: &[u8], rcode: Rcode) {
+    out.clear();
+    let &[a, b, flags, ..] = start else { return };
+    out.extend_from_slice(&[a, b, QR | flags & 0x78 | flags & RD, RA | rcode.to_int() & 0xf]);
+    out.resize(HEADER, 0);
+}
+
+/// Answers with a code and no records.
+pub fn empty(out: &mut Vec<u8>, query: &Query<'_>, rcode: Rcode) {
+    bare(out, query, 0, rcode.to_int(), 0);
+}
+
+/// Answers that the EDNS version is unknown (BADVERS is 16: its upper bits go into the OPT record).
+pub fn bad_version(out: &mut Vec<u8>, query: &Query<'_>) {
+    bare(out, query, 0, 0, 1);
+}
+
+// Header, question and OPT.
+fn bare(out: &mut Vec<u8>, query: &Query<'_>, flags: u8, rcode: u8, extended: u8) {
+    out.clear();
+    let [a, b] = query.id.to_be_bytes();
+    out.extend_from_slice(&[a, b, first(query) | flags, second(query) | rcode & 0xf, 0, 1, 0, 0, 0, 0, 0, 0]);
+    out.extend_from_slice(query.name);
+    out.extend_from_slice(&query.rtype.to_int().to_be_bytes());
+    out.extend_from_slice(&query.class.to_int().to_be_bytes());
+    opt(out, query, extended);
+}
+
+fn first(query: &Query<'_>) -> u8 {
+    QR | if query.recursion { RD } else { 0 }
+}
+
+fn second(query: &Query<'_>) -> u8 {
+    RA | if query.unchecked { CD } else { 0 }
+}
+
+// Appends our OPT when the client sent one, and counts it.
+fn opt(out: &mut Vec<u8>, query: &Query<'_>, extended: u8) {
+    let Some(edns) = query.edns else { return };
+    let [s, t] = UDP_SIZE.to_be_bytes();
+    let flags = if edns.dnssec_ok { 0x80 } else { 0 };
+    out.extend_from_slice(&[0, 0, 0x29, s, t, extended, 0, flags, 0, 0, 0]);
+    if let Some(&mut [ref mut high, ref mut low]) = out.get_mut(10..12) {
+        let [h, l] = (u16::from_be_bytes([*high, *low]).saturating_add(1)).to_be_bytes();
+        (*high, *low) = (h, l);
+    }
+}
+
+/// Answers from the cache, or with what has just come in.
+pub fn stored(out: &mut Vec<u8>, query: &Query<'_>, stored: &Stored, age: Age) {
+    let message = stored.message();
+    let room = query.limit.saturating_sub(if query.edns.is_some() { OPT } else { 0 });
+    // Without its additional section an answer is still whole; without more it is not (RFC 2181 9).
+    let end = if message.len() <= room { message.len() } else { stored.additional() };
+    let question = HEADER + query.name.len();
+    if end > room || message.len() < question {
+        return bare(out, query, TC, message.get(3).copied().unwrap_or_default(), 0);
+    }
+    out.clear();
+    out.extend_from_slice(message.get(..end).unwrap_or(message));
+    let [a, b] = query.id.to_be_bytes();
+    let head = [a, b, first(query), second(query) | message.get(3).copied().unwrap_or_default() & 0xf];
+    patch(out, 0, &head);
+    // The same name, in the case in which this client spelt it.
+    patch(out, HEADER, query.name);
+    if end < message.len() {
+        patch(out, 10, &[0, 0]);
+    }
+    for place in stored.ttls() {
+        let Some(field) = out.get_mut(place..place + 4).and_then(|field| field.first_chunk_mut::<4>()) else { break };
+        *field = match age {
+            Age::Seconds(0) => break,
+            Age::Seconds(age) => u32::from_be_bytes(*field).saturating_sub(age),
+            Age::Stale => STALE_TTL,
+        }
+        .to_be_bytes();
+    }
+    opt(out, query, 0);
+}
+
+fn patch(out: &mut [u8], at: usize, bytes: &[u8]) {
+    if let Some(place) = out.get_mut(at..at + bytes.len()) {
+        place.copy_from_slice(bytes);
+    }
+}
+
+/// Answers with what the house knows. Gives false when it knows nothing.
+pub fn local(out: &mut Vec<u8>, query: &Query<'_>, found: &Found<'_>) -> bool {
+    if *found == Found::Elsewhere {
+        return false;
+    }
+    if write_local(out, query, found).is_none() {
+        // Cannot come from a checked name; an answer all the same.
+        empty(out, query, Rcode::SERVFAIL);
+    } else if out.len() + if query.edns.is_some() { OPT } else { 0 } > query.limit {
+        bare(out, query, AA | TC, 0, 0);
+    } else {
+        opt(out, query, 0);
+    }
+    true
+}
+
+fn write_local(out: &mut Vec<u8>, query: &Query<'_>, found: &Found<'_>) -> Option<()> {
+    let name = Name::from_slice(query.name).ok()?;
+    let mut builder = MessageBuilder::from_target(StaticCompressor::new(std::mem::take(out))).ok()?;
+    let header = builder.header_mut();
+    header.set_id(query.id);
+    header.set_qr(true);
+    header.set_aa(true);
+    header.set_ra(true);
+    header.set_rd(query.recursion);
+    header.set_cd(query.unchecked);
+    if matches!(found, Found::NxDomain(_)) {
+        header.set_rcode(Rcode::NXDOMAIN);
+    }
+    let mut question = builder.question();
+    question.push(Question::new(name, query.rtype, query.class)).ok()?;
+    let mut answer = question.answer();
+    let soa = |apex: &Apex| -> Option<_> {
+        let zone = Name::from_slice(query.name.get(apex.at..)?).ok()?;
+        let person = Name::from_slice(b"\x06nobody\x07invalid\x00").ok()?;
+        let seconds = Ttl::from_secs;
+        let (refresh, retry, expire) = (seconds(3_600), seconds(1_200), seconds(604_800));
+        let ttl = seconds(apex.ttl);
+        Some((zone, Class::IN, ttl, Soa::new(zone, person, Serial(1), refresh, retry, expire, ttl)))
+    };
+    let pushed: Result<(), PushError> = match found {
+        Found::A(address, ttl) => answer.push((name, Class::IN, Ttl::from_secs(*ttl), A::new(*address))),
+        Found::Aaaa(address, ttl) => answer.push((name, Class::IN, Ttl::from_secs(*ttl), Aaaa::new(*address))),
+        Found::Ptr(target, ttl) => {
+            answer.push((name, Class::IN, Ttl::from_secs(*ttl), Ptr::new(Name::from_slice(target).ok()?)))
+        }
+        Found::Soa(apex) => answer.push(soa(apex)?),
+        Found::Ns(apex) => {
+            let zone = Name::from_slice(query.name.get(apex.at..)?).ok()?;
+            answer.push((zone, Class::IN, Ttl::from_secs(apex.ttl), Ns::new(zone)))
+        }
+        Found::NoData(apex) | Found::NxDomain(apex) => {
+            let mut authority = answer.authority();
+            authority.push(soa(apex)?).ok()?;
+            *out = authority.finish().into_target();
+            return Some(());
+        }
+        Found::Elsewhere => Ok(()),
+    };
+    pushed.ok()?;
+    *out = answer.finish().into_target();
+    Some(())
+}
+
+/// The rest of a key behind the name: type, class, and whether DNSSEC records and unchecked data are wanted.
+pub fn key_tail(query: &Query<'_>) -> [u8; 5] {
+    let [a, b] = query.rtype.to_int().to_be_bytes();
+    let [c, d] = query.class.to_int().to_be_bytes();
+    let dnssec_ok = query.edns.is_some_and(|edns| edns.dnssec_ok);
+    [a, b, c, d, u8::from(dnssec_ok) | u8::from(query.unchecked) << 1]
+}
+

@@ -1,0 +1,229 @@
+//! An upstream's reply: compared with what was asked, checked record by record once, and kept in wire form, so that
+//! giving it to a client is a copy with id, flags, name and TTLs put in place.
+use super::query::HEADER;
+use domain::base::ParsedName;
+use domain::base::header::HeaderSection;
+use domain::base::iana::{Opcode, Rcode, Rtype};
+use domain::base::record::RecordHeader;
+use domain::dep::octseq::Parser;
+
+/// No answer is kept longer, in seconds (a day).
+const LONGEST_TTL: u32 = 86_400;
+/// No absence is kept longer, in seconds (RFC 2308 5 wants one to three hours at most).
+const LONGEST_ABSENCE: u32 = 3_600;
+
+/// What a reply is worth.
+#[derive(Debug)]
+pub enum Reply {
+    /// Not a reply to this question: a mistake or a forgery.
+    Foreign,
+    /// Cut off: to be asked again over TCP.
+    Truncated,
+    /// The upstream cannot help; the code says why.
+    Failed(Rcode),
+    /// An answer, and how long it may be kept, in seconds (0 = not at all).
+    Answer(Stored, u32),
+}
+
+/// An answer in wire form under the key it is found by: one allocation.
+#[derive(Debug)]
+pub struct Stored {
+    /// Key, then the TTLs' places (two bytes each), then the message without OPT.
+    bytes: Box<[u8]>,
+    key: u16,
+    ttls: u16,
+    additional: u16,
+}
+
+impl Stored {
+    /// The key it is found by.
+    pub fn key(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.key)).unwrap_or_default()
+    }
+
+    /// The message, without OPT.
+    pub fn message(&self) -> &[u8] {
+        self.bytes.get(usize::from(self.key) + 2 * usize::from(self.ttls)..).unwrap_or_default()
+    }
+
+    /// Where the TTLs stand within the message.
+    pub fn ttls(&self) -> impl Iterator<Item = usize> + '_ {
+        let start = usize::from(self.key);
+        let places = self.bytes.get(start..start + 2 * usize::from(self.ttls)).unwrap_or_default();
+        places.chunks_exact(2).map(|place| usize::from(u16::from_be_bytes([place[0], place[1]])))
+    }
+
+    /// Where the additional section starts within the message: what a client can do without.
+    pub fn additional(&self) -> usize {
+        usize::from(self.additional)
+    }
+
+    /// Memory it takes, in bytes.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// An answer that has a question and a code only; `question` is its name, type and class in wire form.
+    pub fn empty(key: &[u8], question: &[u8], rcode: Rcode) -> Stored {
+        let message = [&[0, 0, 0x80, rcode.to_int(), 0, 1, 0, 0, 0, 0, 0, 0], question].concat();
+        Stored::new(key, &[], &message, message.len())
+    }
+
+    fn new(key: &[u8], ttls: &[u16], message: &[u8], additional: usize) -> Stored {
+        let mut bytes = Vec::with_capacity(key.len() + 2 * ttls.len() + message.len());
+        bytes.extend_from_slice(key);
+        bytes.extend(ttls.iter().flat_map(|place| place.to_be_bytes()));
+        bytes.extend_from_slice(message);
+        // Keys have 260 bytes at most and messages 65,535, so that neither count can be too large.
+        let (key, ttls, additional) = (key.len() as u16, ttls.len() as u16, additional as u16);
+        Stored { bytes: bytes.into_boxed_slice(), key, ttls, additional }
+    }
+}
+
+/// Judges a reply to the query `id` with this `question` (name, type and class in wire form).
+pub fn judge(message: &[u8], id: u16, question: &[u8], key: &[u8]) -> Reply {
+    if message.len() < HEADER || message.len() > usize::from(u16::MAX) {
+        return Reply::Foreign;
+    }
+    let section = HeaderSection::for_message_slice(message);
+    let (header, counts) = (section.header(), section.counts());
+    let rcode = header.rcode();
+    if header.id() != id || !header.qr() || header.opcode() != Opcode::QUERY {
+        return Reply::Foreign;
+    }
+    if counts.qdcount() == 0 && rcode != Rcode::NOERROR {
+        // Some servers repeat no question when they could not read it.
+        return Reply::Failed(rcode);
+    }
+    let end = HEADER + question.len();
+    if counts.qdcount() != 1 || !message.get(HEADER..end).is_some_and(|theirs| theirs.eq_ignore_ascii_case(question)) {
+        return Reply::Foreign;
+    }
+    if header.tc() {
+        return Reply::Truncated;
+    }
+    // YXDOMAIN is an answer: a DNAME led to a name that is too long.
+    if !matches!(rcode, Rcode::NOERROR | Rcode::NXDOMAIN | Rcode::YXDOMAIN) {
+        return Reply::Failed(rcode);
+    }
+    match Walk::over(message, question) {
+        Some(walk) if walk.extended => Reply::Failed(Rcode::NOTIMP),
+        Some(walk) => walk.keep(message, rcode, key),
+        None => Reply::Failed(Rcode::FORMERR),
+    }
+}
+
+// What one pass over the records finds.
+struct Walk {
+    ttls: Vec<u16>,
+    // The least TTL of all records.
+    least: u32,
+    // A record of the type asked for is there.
+    has_type: bool,
+    // The SOA's TTL and its place, already the least of TTL and minimum.
+    absence: Option<(u32, u16)>,
+    additional: usize,
+    end: usize,
+    kept_additional: u16,
+    // The OPT record carries the upper bits of an error.
+    extended: bool,
+}
+
+impl Walk {
+    fn over(message: &[u8], question: &[u8]) -> Option<Walk> {
+        let counts = HeaderSection::for_message_slice(message).counts();
+        let (answers, authorities) = (usize::from(counts.ancount()), usize::from(counts.nscount()));
+        let all = answers + authorities + usize::from(counts.arcount());
+        let tail = question.len().checked_sub(4)?;
+        let asked = Rtype::from_int(u16::from_be_bytes([*question.get(tail)?, *question.get(tail + 1)?]));
+        let mut parser = Parser::from_ref(message);
+        parser.seek(HEADER + question.len()).ok()?;
+        // A record has eleven bytes at least: a header that promises more is not believed.
+        let mut walk = Walk {
+            ttls: Vec::with_capacity(all.min(message.len() / 11)),
+            least: LONGEST_TTL,
+            has_type: asked == Rtype::ANY && answers > 0,
+            absence: None,
+            additional: message.len(),
+            end: message.len(),
+            kept_additional: 0,
+            extended: false,
+        };
+        for number in 0..all {
+            let start = parser.pos();
+            if number == answers + authorities {
+                walk.additional = start;
+            }
+            let header = RecordHeader::<ParsedName<&[u8]>>::parse_ref(&mut parser).ok()?;
+            // Behind the TTL stands the length of the data, two bytes.
+            let place = u16::try_from(parser.pos() - 6).ok()?;
+            let data = parser.pos();
+            parser.advance(usize::from(header.rdlen())).ok()?;
+            if number >= answers + authorities {
+                if matches!(header.rtype(), Rtype::OPT | Rtype::TSIG) {
+                    // It speaks of this hop only. It is the last by custom; what comes after it is not needed.
+                    walk.extended = header.rtype() == Rtype::OPT && header.ttl().as_secs() >> 24 != 0;
+                    walk.end = start;
+                    break;
+                }
+                walk.kept_additional += 1;
+            }
+            // A TTL with the highest bit set is zero (RFC 2181 8).
+            let ttl = header.ttl().as_secs();
+            let ttl = if ttl > i32::MAX as u32 { 0 } else { ttl.min(LONGEST_TTL) };
+            walk.has_type |= number < answers && header.rtype() == asked;
+            if number >= answers && header.rtype() == Rtype::SOA && walk.absence.is_none() {
+                let minimum = soa_minimum(message, data, usize::from(header.rdlen()))?;
+                walk.absence = Some((ttl.min(minimum).min(LONGEST_ABSENCE), place));
+            }
+            walk.least = walk.least.min(ttl);
+            walk.ttls.push(place);
+        }
+        if all == answers + authorities {
+            walk.end = parser.pos();
+            walk.additional = walk.end;
+        } else if walk.end == message.len() {
+            walk.end = parser.pos();
+        }
+        Some(walk)
+    }
+
+    fn keep(self, message: &[u8], rcode: Rcode, key: &[u8]) -> Reply {
+        let mut message = message.get(..self.end).unwrap_or(message).to_vec();
+        if let Some(count) = message.get_mut(10..12) {
+            count.copy_from_slice(&self.kept_additional.to_be_bytes());
+        }
+        for place in &self.ttls {
+            clamp(&mut message, usize::from(*place), LONGEST_TTL);
+        }
+        let negative = rcode == Rcode::NXDOMAIN || !self.has_type;
+        let life = match (rcode, negative, self.absence) {
+            (Rcode::YXDOMAIN, ..) => 0,
+            (_, false, _) => self.least,
+            (_, true, Some((absence, place))) => {
+                clamp(&mut message, usize::from(place), absence);
+                self.least.min(absence)
+            }
+            // An absence without SOA is not to be kept (RFC 2308 5).
+            (_, true, None) => 0,
+        };
+        Reply::Answer(Stored::new(key, &self.ttls, &message, self.additional.min(self.end)), life)
+    }
+}
+
+fn clamp(message: &mut [u8], place: usize, most: u32) {
+    let Some(field) = message.get_mut(place..place + 4).and_then(|field| field.first_chunk_mut::<4>()) else { return };
+    let ttl = u32::from_be_bytes(*field);
+    let ttl = if ttl > i32::MAX as u32 { 0 } else { ttl.min(most) };
+    *field = ttl.to_be_bytes();
+}
+
+// The last of an SOA's five numbers.
+fn soa_minimum(message: &[u8], start: usize, length: usize) -> Option<u32> {
+    let mut parser = Parser::from_ref(message.get(..start + length)?);
+    parser.seek(start).ok()?;
+    ParsedName::<&[u8]>::parse_ref(&mut parser).ok()?;
+    ParsedName::<&[u8]>::parse_ref(&mut parser).ok()?;
+    parser.advance(16).ok()?;
+    parser.parse_u32_be().ok()
+}

@@ -1,0 +1,263 @@
+//! `/perm/interfaces.json`: which NIC is what (router7's keys), its checked form, and what stands in for it when it
+//! is missing or wrong.
+use super::json::{self, Refusal, or_zero};
+use super::{Mac, file};
+use ipnet::IpNet;
+use serde::{Deserialize, Deserializer, de::Error};
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+
+/// The file as a person writes it, with each value checked as it is read.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct Interfaces {
+    /// Physical and virtual interfaces.
+    #[serde(deserialize_with = "or_zero")]
+    pub interfaces: Vec<Interface>,
+    /// Bridges over them.
+    #[serde(deserialize_with = "or_zero")]
+    pub bridges: Vec<Bridge>,
+}
+
+/// One interface: how it is recognised, and what it becomes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct Interface {
+    /// Recognised by this address first.
+    #[serde(deserialize_with = "optional")]
+    pub hardware_addr: Option<Mac>,
+    /// The address it is given; also recognises it once given.
+    #[serde(deserialize_with = "optional")]
+    pub spoof_hardware_addr: Option<Mac>,
+    /// The name it is given; recognises it when no address does.
+    #[serde(deserialize_with = "name")]
+    pub name: String,
+    /// Address with prefix length, host bits kept.
+    #[serde(deserialize_with = "optional")]
+    pub addr: Option<IpNet>,
+    /// Further addresses.
+    #[serde(deserialize_with = "or_zero")]
+    pub extra_addrs: Vec<IpNet>,
+    /// Static routes over it.
+    #[serde(deserialize_with = "or_zero")]
+    pub extra_routes: Vec<Route>,
+    /// In bytes; 0 leaves it as it is, else 68 to 65,535.
+    #[serde(deserialize_with = "mtu")]
+    pub mtu: u32,
+    /// Forward error correction: empty or rs, baser, llrs, auto, none, off in any case.
+    #[serde(deserialize_with = "fec")]
+    pub fec: String,
+}
+
+/// A static route.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Route {
+    /// Destination network.
+    pub destination: IpNet,
+    /// Next hop; none = on the link.
+    #[serde(default, deserialize_with = "optional")]
+    pub gateway: Option<IpAddr>,
+}
+
+/// A bridge and its ports.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct Bridge {
+    /// Its name.
+    #[serde(deserialize_with = "name")]
+    pub name: String,
+    /// Its ports; the first one's address becomes the bridge's own.
+    #[serde(deserialize_with = "or_zero")]
+    pub interface_hardware_addrs: Vec<Mac>,
+}
+
+/// Where the interfaces in force come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// `/perm/interfaces.json`.
+    File,
+    /// The last good copy, because the file was refused.
+    LastGood(Refusal),
+    /// The defaults: there is no file, or it was refused and there is no good copy.
+    Default(Option<Refusal>),
+}
+
+/// The interfaces in force and where they come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// What holds. From [`Source::Default`] its entries carry no hardware address: netconfigd assigns them by bus order.
+    pub interfaces: Interfaces,
+    /// Where it comes from.
+    pub source: Source,
+    /// The bytes of `/perm/interfaces.json` when it holds, to be kept as its good copy; else empty.
+    pub bytes: Vec<u8>,
+}
+
+/// The LAN's address when nobody has said another.
+pub const DEFAULT_LAN: (Ipv4Addr, u8) = (Ipv4Addr::new(192, 168, 42, 1), 24);
+
+impl Interfaces {
+    /// Without a file: uplink0 and lan0 by bus order, lan0 with [`DEFAULT_LAN`].
+    pub fn defaults() -> Interfaces {
+        let lan = ipnet::Ipv4Net::new(DEFAULT_LAN.0, DEFAULT_LAN.1).ok().map(IpNet::V4);
+        let named = |name: &str, addr| Interface { name: name.into(), addr, ..Interface::default() };
+        Interfaces { interfaces: vec![named("uplink0", None), named("lan0", lan)], bridges: Vec::new() }
+    }
+
+    /// The entry of an interface by name.
+    pub fn named(&self, name: &str) -> Option<&Interface> {
+        self.interfaces.iter().find(|interface| interface.name == name)
+    }
+
+    /// The IPv4 address and prefix length of an interface, from `addr` or the first IPv4 of `extra_addrs`.
+    pub fn ipv4_of(&self, name: &str) -> Option<(Ipv4Addr, u8)> {
+        let interface = self.named(name)?;
+        interface.addr.iter().chain(&interface.extra_addrs).find_map(|net| match net {
+            IpNet::V4(net) => Some((net.addr(), net.prefix_len())),
+            IpNet::V6(_) => None,
+        })
+    }
+
+    /// Reads one file; `None` when there is none.
+    ///
+    /// # Errors
+    /// Names file, line, field and value.
+    pub fn read(path: &Path) -> Result<Option<Interfaces>, Refusal> {
+        Ok(Self::read_with_bytes(path)?.map(|(interfaces, _)| interfaces))
+    }
+
+    fn read_with_bytes(path: &Path) -> Result<Option<(Interfaces, Vec<u8>)>, Refusal> {
+        let Some(bytes) = file::read(path).map_err(|error| Refusal::field(path, "the file", error))? else {
+            return Ok(None);
+        };
+        let interfaces: Interfaces = json::parse(path, &bytes)?;
+        for (at, interface) in interfaces.interfaces.iter().enumerate() {
+            let twin = interfaces.interfaces[..at].iter().any(|other| other.name == interface.name);
+            if twin {
+                let words = format!("{:?} is the name of an earlier entry, too", interface.name);
+                return Err(Refusal::field(path, &format!("interfaces[{at}].name"), words));
+            }
+        }
+        Ok(Some((interfaces, bytes)))
+    }
+}
+
+/// What holds under a root: the file, else its last good copy, else the defaults.
+pub fn load(root: &Path) -> Loaded {
+    let path = |absolute: &str| -> PathBuf { root.join(absolute.trim_start_matches('/')) };
+    let instead = |interfaces, source| Loaded { interfaces, source, bytes: Vec::new() };
+    match Interfaces::read_with_bytes(&path("/perm/interfaces.json")) {
+        Ok(Some((interfaces, bytes))) => Loaded { interfaces, source: Source::File, bytes },
+        Ok(None) => instead(Interfaces::defaults(), Source::Default(None)),
+        Err(refusal) => match Interfaces::read(&path(rights::GOOD_INTERFACES)) {
+            Ok(Some(interfaces)) => instead(interfaces, Source::LastGood(refusal)),
+            _ => instead(Interfaces::defaults(), Source::Default(Some(refusal))),
+        },
+    }
+}
+
+// An empty text is the same as none, as in Go.
+fn optional<'de, D: Deserializer<'de>, T: std::str::FromStr>(deserializer: D) -> Result<Option<T>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?.unwrap_or_default();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| {
+        let kind = std::any::type_name::<T>().rsplit("::").next().unwrap_or_default();
+        let example = match kind {
+            "Mac" => "a MAC address such as 02:73:53:00:ca:fe",
+            "IpNet" => "an address with prefix length such as 192.168.42.1/24",
+            _ => "an IP address",
+        };
+        D::Error::custom(format!("{text:?} is not {example}"))
+    })
+}
+
+// IFNAMSIZ is 16 with the terminating zero; the kernel refuses '/', white space, "." and "..".
+fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let length = (1..=15).contains(&text.len());
+    if length && text != "." && text != ".." && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/' && byte != b':') {
+        return Ok(text);
+    }
+    Err(D::Error::custom(format!("{text:?} is not an interface name (1 to 15 letters without space, / and :)")))
+}
+
+fn mtu<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let mtu = Option::<u32>::deserialize(deserializer)?.unwrap_or_default();
+    if mtu == 0 || (68..=65_535).contains(&mtu) {
+        return Ok(mtu);
+    }
+    Err(D::Error::custom(format!("{mtu} is not an MTU (68 to 65535, or 0 to leave it)")))
+}
+
+fn fec<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?.unwrap_or_default().to_ascii_lowercase();
+    if ["", "rs", "baser", "llrs", "auto", "none", "off"].contains(&text.as_str()) {
+        return Ok(text);
+    }
+    Err(D::Error::custom(format!("{text:?} is none of rs, baser, llrs, auto, none, off")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::perm::file::tests::Folder;
+
+    const ROUTER7: &str = r#"{"interfaces":[
+        {"hardware_addr":"02:73:53:00:ca:fe","spoof_hardware_addr":"","name":"uplink0"},
+        {"hardware_addr":"02:73:53:00:b0:0c","name":"lan0","addr":"192.168.42.1/24","extra_addrs":null,
+         "extra_routes":[{"destination":"2a02:168:4a00:22::/64","gateway":"fe80::1"}],"mtu":1492,"fec":"RS"}],
+        "bridges":[{"name":"br0","interface_hardware_addrs":["02:73:53:00:b0:0c"]}]}"#;
+
+    fn with(text: &str) -> (Folder, Loaded) {
+        let folder = Folder::new();
+        std::fs::create_dir_all(folder.0.join("perm/netconfigd")).unwrap();
+        std::fs::write(folder.0.join("perm/interfaces.json"), text).unwrap();
+        let loaded = load(&folder.0);
+        (folder, loaded)
+    }
+
+    #[test]
+    fn reads_router7s_file() {
+        let (_folder, loaded) = with(ROUTER7);
+        assert_eq!(loaded.source, Source::File);
+        let lan = loaded.interfaces.named("lan0").unwrap();
+        assert_eq!((lan.mtu, lan.fec.as_str()), (1492, "rs"));
+        assert_eq!(loaded.interfaces.ipv4_of("lan0"), Some((Ipv4Addr::new(192, 168, 42, 1), 24)));
+        assert_eq!(loaded.interfaces.bridges[0].interface_hardware_addrs.len(), 1);
+    }
+
+    #[test]
+    fn without_a_file_the_defaults_hold() {
+        let folder = Folder::new();
+        let loaded = load(&folder.0);
+        assert_eq!(loaded.source, Source::Default(None));
+        assert_eq!(loaded.interfaces.ipv4_of("lan0"), Some(DEFAULT_LAN));
+    }
+
+    #[test]
+    fn a_wrong_file_is_named_and_the_good_copy_holds() {
+        let (folder, loaded) = with("{\"interfaces\":[\n{\"name\":\"lan0\",\n\"addr\":\"192.168.42.1\"}]}");
+        let Source::Default(Some(refusal)) = loaded.source else { panic!("{:?}", loaded.source) };
+        let text = refusal.to_string();
+        assert!(text.contains("perm/interfaces.json:3:"), "{text}");
+        assert!(text.contains("interfaces[0].addr") && text.contains("\"192.168.42.1\""), "{text}");
+        std::fs::write(folder.0.join("perm/netconfigd/interfaces.json"), ROUTER7).unwrap();
+        let loaded = load(&folder.0);
+        assert!(matches!(loaded.source, Source::LastGood(_)));
+        assert_eq!(loaded.interfaces.interfaces.len(), 2);
+    }
+
+    #[test]
+    fn wrong_values_are_refused() {
+        for (field, value) in [("hardware_addr", "\"02:73\""), ("mtu", "12"), ("mtu", "\"1500\""), ("fec", "\"x\""), ("name", "\"a/b\""), ("name", "\"\""), ("name", "\"0123456789abcdef\""), ("extra_addrs", "[\"10.0.0.1/33\"]")] {
+            let name = if field == "name" { "" } else { "\"name\":\"a\"," };
+            let (_folder, loaded) = with(&format!("{{\"interfaces\":[{{{name}\"{field}\":{value}}}]}}"));
+            let Source::Default(Some(refusal)) = loaded.source else { panic!("{field} {value} was taken") };
+            assert!(refusal.to_string().contains(field), "{refusal}");
+        }
+        let (_folder, loaded) = with(r#"{"interfaces":[{"name":"a"},{"name":"a"}]}"#);
+        assert!(matches!(loaded.source, Source::Default(Some(_))));
+    }
+}

@@ -1,0 +1,13 @@
+//! The files under `/perm`: their types, and the one way to read and write them.
+//!
+//! Names, keys and meaning are router7's; what Go's reader accepts is accepted, what it would read back is written.
+pub mod file;
+pub mod interfaces;
+pub mod json;
+pub mod lease4;
+pub mod leases;
+pub mod mac;
+pub mod time;
+
+pub use mac::Mac;
+pub use time::WallTime;

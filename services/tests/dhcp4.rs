@@ -1,0 +1,157 @@
+//! dhcp4 against a real server: Debian's dnsmasq, in a network namespace as the provider.
+mod common;
+
+use common::{Child, Namespace, Root};
+
+const SERVER: &str = "203.0.113.1";
+const LEASE: &str = "/perm/dhcp4/wire/lease.json";
+const ACK: &str = "/perm/dhcp4/wire/ack";
+
+/// The provider: `isp0` with dnsmasq on it, cabled to `uplink0`.
+struct Scene {
+    isp: Namespace,
+    router: Namespace,
+    root: Root,
+}
+
+impl Scene {
+    fn new() -> Scene {
+        let scene = Scene { isp: Namespace::new(), router: Namespace::new(), root: Root::new() };
+        scene.router.veth("uplink0", &scene.isp, "isp0");
+        scene.isp.ip(&format!("addr add {SERVER}/24 dev isp0"));
+        scene
+    }
+
+    /// dnsmasq with a pool and what else is said; leases of two minutes, its shortest.
+    fn dnsmasq(&self, pool: &str, words: &[&str]) -> Child {
+        let range = format!("--dhcp-range={pool},255.255.255.0,2m");
+        let leases = format!("--dhcp-leasefile={}", self.root.path("/tmp/dnsmasq.leases").display());
+        let mut all = vec!["--keep-in-foreground", "--user=root", "--conf-file=/dev/null", "--port=0", "--log-dhcp"];
+        all.extend(["--log-facility=-", "--interface=isp0", "--dhcp-authoritative", "--no-ping", "--pid-file"]);
+        all.extend([range.as_str(), leases.as_str()]);
+        all.extend(words);
+        let mut dnsmasq = self.isp.spawn("dnsmasq", &all);
+        dnsmasq.wait_for("DHCP, sockets bound exclusively to interface isp0");
+        dnsmasq
+    }
+
+    fn dhcp4(&self) -> Child {
+        let mut dhcp4 = self.router.service("dhcp4", &self.root, &[]);
+        dhcp4.wait_for("ready");
+        dhcp4
+    }
+
+    /// What netconfigd does with the lease; its address.
+    fn apply(&self) -> String {
+        let text = self.root.read(LEASE);
+        let address = text.split("\"client_ip\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap().to_owned();
+        self.router.ip("addr flush dev uplink0");
+        self.router.ip(&format!("addr add {address}/24 dev uplink0"));
+        address
+    }
+}
+
+#[test]
+fn a_lease_is_obtained_renewed_and_kept_when_the_server_dies() {
+    let scene = Scene::new();
+    let mut dnsmasq =
+        scene.dnsmasq("203.0.113.50,203.0.113.60", &["--dhcp-option=6,203.0.113.1,9.9.9.9", "--dhcp-option=58,2", "--dhcp-option=59,5"]);
+    let mut dhcp4 = scene.dhcp4();
+    dhcp4.wait_for("has 203.0.113.");
+    // The file is there before the renewal that follows two seconds later is announced.
+    dnsmasq.wait_for("DHCPACK");
+    dhcp4.wait_for("renewing");
+    let address = scene.apply();
+    let text = scene.root.read(LEASE);
+    assert!(text.contains(r#""subnet_mask":"255.255.255.0","router":"203.0.113.1","dns":["203.0.113.1","9.9.9.9"]}"#), "{text}");
+    let ack = std::fs::read(scene.root.path(ACK)).unwrap();
+    assert_eq!((ack[0], &ack[236..240]), (2, &[99, 130, 83, 99][..]), "a bare BOOTP message");
+
+    // With the address on the interface, RENEWING's unicast REQUEST is answered: no REBINDING comes before the ACK.
+    dhcp4.wait_for("has ");
+    dhcp4.wait_for("renewing");
+    let line = dhcp4.wait_until("an answer to the renewal", |line| line.contains("has ") || line.contains("REBINDING"));
+    assert!(line.contains("has "), "{line}");
+    dnsmasq.wait_for(&format!("DHCPREQUEST(isp0) {address}"));
+
+    dnsmasq.kill();
+    let before = scene.root.read(LEASE);
+    dhcp4.wait_for("REBINDING");
+    assert!(!before.is_empty());
+    assert!(scene.root.read(LEASE).contains(&address), "kept");
+
+    // Another server with other addresses, and the line comes back: asked at once, refused, another lease.
+    let _dnsmasq = scene.dnsmasq("203.0.113.70,203.0.113.80", &[]);
+    scene.isp.ip("link set isp0 down");
+    scene.isp.ip("link set isp0 up");
+    dhcp4.wait_for("asking for");
+    dhcp4.wait_until("another lease", |line| line.contains("has 203.0.113.7") || line.contains("has 203.0.113.80"));
+    assert!(dhcp4.stop().success());
+}
+
+#[test]
+fn a_restart_asks_for_the_same_address_without_a_discover() {
+    let scene = Scene::new();
+    let mut dnsmasq = scene.dnsmasq("203.0.113.50,203.0.113.60", &[]);
+    let mut dhcp4 = scene.dhcp4();
+    let first = dhcp4.wait_for("has 203.0.113.");
+    dhcp4.wait_for("written");
+    dhcp4.kill();
+    dnsmasq.wait_for("DHCPACK");
+    let mut dhcp4 = scene.dhcp4();
+    dhcp4.wait_for("asking for");
+    let second = dhcp4.wait_for("has 203.0.113.");
+    assert_eq!(first, second);
+    let line = dnsmasq.wait_until("a message", |line| line.contains("DHCPREQUEST") || line.contains("DHCPDISCOVER"));
+    assert!(line.contains("DHCPREQUEST"), "{line}");
+}
+
+#[test]
+fn the_interface_may_come_late_be_renamed_and_take_another_address() {
+    let scene = Scene { isp: Namespace::new(), router: Namespace::new(), root: Root::new() };
+    scene.root.write(
+        "/perm/interfaces.json",
+        r#"{"interfaces":[{"name":"uplink0","spoof_hardware_addr":"02:73:53:00:ca:fe"}]}"#,
+    );
+    let mut dhcp4 = scene.dhcp4();
+    scene.router.ip(&format!("link add eth7 type veth peer name isp0 netns {}", scene.isp.path()));
+    scene.isp.ip(&format!("addr add {SERVER}/24 dev isp0"));
+    scene.isp.ip("link set isp0 up");
+    let mut dnsmasq = scene.dnsmasq("203.0.113.50,203.0.113.60", &[]);
+    scene.router.ip("link set eth7 name uplink0");
+    scene.router.ip("link set uplink0 address 02:73:53:00:ca:fe");
+    scene.router.ip("link set uplink0 up");
+    dhcp4.wait_for("has 203.0.113.");
+    dnsmasq.wait_until("the spoofed address", |line| line.contains("DHCPACK") && line.contains("02:73:53:00:ca:fe"));
+
+    // Gone and another in its place.
+    scene.router.ip("link del uplink0");
+    drop(dnsmasq);
+    scene.router.veth("uplink0", &scene.isp, "isp0");
+    scene.isp.ip(&format!("addr add {SERVER}/24 dev isp0"));
+    let _dnsmasq = scene.dnsmasq("203.0.113.50,203.0.113.60", &[]);
+    // The first REQUEST may have met no server yet; the retransmission does.
+    dhcp4.wait_for("has 203.0.113.");
+}
+
+#[test]
+fn release_gives_the_lease_back() {
+    let scene = Scene::new();
+    let mut dnsmasq = scene.dnsmasq("203.0.113.50,203.0.113.60", &[]);
+    let mut dhcp4 = scene.dhcp4();
+    dhcp4.wait_for("has 203.0.113.");
+    dhcp4.wait_for("written");
+    let address = scene.apply();
+    dhcp4.signal("USR2");
+    dhcp4.wait_for("given back");
+    dnsmasq.wait_for(&format!("DHCPRELEASE(isp0) {address}"));
+    assert!(!scene.root.path(ACK).exists() && scene.root.path(LEASE).exists());
+}
+
+#[test]
+fn wrong_flags_are_named() {
+    let (router, root) = (Namespace::new(), Root::new());
+    let mut dhcp4 = router.service("dhcp4", &root, &["-interface", "a/b"]);
+    dhcp4.wait_for("\"a/b\" is not an interface name");
+    assert!(!dhcp4.wait().success());
+}
