@@ -45,7 +45,9 @@ fn leave_perm() -> Result<(), Errno> {
 /// Leaves some randomness for the next boot, as router7 does. A boot without it works as well.
 fn keep_random() {
     let mut seed = [0u8; 512];
-    if File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut seed)).is_ok() {
+    // This one refuses where urandom would take a second to gather what a young machine has not got.
+    let source = File::options().read(true).custom_flags(libc::O_NONBLOCK).open("/dev/random");
+    if source.and_then(|mut file| file.read_exact(&mut seed)).is_ok() {
         let file = File::options().write(true).create(true).truncate(true).mode(0o600).open("/perm/random.seed");
         let _ = file.and_then(|mut file| file.write_all(&seed));
     }

@@ -1,8 +1,21 @@
 //! What touches the kernel's network or a raw frame; no policy.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`time`], [`event`] | the clock and the event loop of every service |
+//! | [`netlink`] | rtnetlink: [`link`], [`address`], [`route`]; changes to them and news of them |
+//! | [`packet`], [`udp`] | sockets that std does not know |
+//! | [`sysctl`] | settings under `/proc/sys` |
+//! | [`wire`] | formats that smoltcp does not have |
+//! | [`sys`] | the only `unsafe` |
 pub mod address;
 pub mod event;
 pub mod link;
 pub mod netlink;
+pub mod packet;
 pub mod route;
 pub mod sys;
+pub mod sysctl;
 pub mod time;
+pub mod udp;
+pub mod wire;

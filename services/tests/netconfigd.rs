@@ -98,7 +98,7 @@ fn probe(house: &House, address: &str, fence: &str) {
         // Only the first SYN matters; its answer, if any, is seen at the listener.
         let _ = TcpStream::connect_timeout(&address, Duration::from_millis(50));
     });
-    house.isp.output("ping", &["-c", "1", "-W", "60", fence]);
+    house.isp.output("busybox", &["ping", "-c", "1", "-W", "60", fence]);
 }
 
 /// Both sockets on one address of a host, not blocking.
@@ -282,7 +282,7 @@ fn names_are_swapped_and_a_late_nic_is_taken() {
     let mut netconfigd = house.start();
     netconfigd.wait_for("ready");
     assert_eq!(house.ipv4_of("lan0"), ["192.168.42.1/24"]);
-    house.lan.output("ping", &["-c", "1", "-W", "60", "192.168.42.1"]);
+    house.lan.output("busybox", &["ping", "-c", "1", "-W", "60", "192.168.42.1"]);
     assert_eq!(house.root.read("/perm/netconfigd/interfaces.json"), text, "no good copy");
 
     house.router.ip(&format!("link add late0 address {late} type veth peer name late1"));

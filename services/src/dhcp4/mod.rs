@@ -41,11 +41,13 @@ use netstack::udp::UdpSocket;
 use netstack::wire::ipv4udp;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
 
 const MONITOR: Token = Token(0);
 const PACKETS: Token = Token(1);
 const CLIENT: u16 = 68;
 const SERVER: u16 = 67;
+const REOPEN: Duration = Duration::from_secs(5);
 /// Packets taken in one turn, so that a flood does not keep timers and signals waiting.
 const MOST_PACKETS: usize = 64;
 
@@ -66,6 +68,8 @@ struct Client {
     files: Files,
     announced: String,
     lost: Rarely,
+    /// When sockets that could not be opened are tried again.
+    reopen: Option<Instant>,
 }
 
 /// Runs the service.
@@ -82,14 +86,14 @@ pub fn run(house: House) -> Result<(), Failure> {
     let engine = Engine::new(Instant::now(), hostname(), files.stored(), Random::from_kernel());
     let announced = format!("{}/wire/lease.json", config.state.trim_end_matches('/'));
     let mut client =
-        Client { house, config, events, netlink, uplink: None, engine, files, announced, lost: Rarely::default() };
+        Client { house, config, events, netlink, uplink: None, engine, files, announced, lost: Rarely::default(), reopen: None };
     client.configure();
     client.follow();
     client.house.ready();
 
     let mut happened = Vec::new();
     loop {
-        let deadline = [client.engine.deadline(), client.files.deadline()].into_iter().flatten().min();
+        let deadline = [client.engine.deadline(), client.files.deadline(), client.reopen].into_iter().flatten().min();
         client.events.wait(deadline, &mut happened).map_err(Failure::during("event loop"))?;
         for event in &happened {
             match event {
@@ -107,6 +111,9 @@ pub fn run(house: House) -> Result<(), Failure> {
         }
         client.handle(Event::Timeout);
         client.retry();
+        if client.reopen.is_some_and(|at| at <= Instant::now()) {
+            client.follow();
+        }
     }
 }
 
@@ -125,10 +132,12 @@ impl Client {
 
     /// Looks at the interface anew: sockets for a new one, its carrier and address to the engine.
     fn follow(&mut self) {
+        self.reopen = None;
         let found = match self.netlink.links() {
             Ok(links) => links.into_iter().find(|link| link.name == self.config.interface),
             Err(error) => {
                 log::error!("rtnetlink: {error}");
+                self.reopen = Some(Instant::now() + REOPEN);
                 return;
             }
         };
@@ -141,6 +150,7 @@ impl Client {
                 Ok(uplink) => Some(uplink),
                 Err(error) => {
                     log::error!("{}: {error}", self.config.interface);
+                    self.reopen = Some(Instant::now() + REOPEN);
                     None
                 }
             });
@@ -223,7 +233,9 @@ impl Uplink {
     fn broadcast(&self, source: Ipv4Addr, message: &[u8]) -> io::Result<()> {
         let from = SocketAddrV4::new(source, CLIENT);
         let to = SocketAddrV4::new(Ipv4Addr::BROADCAST, SERVER);
-        self.packets.send([0xff; 6], &ipv4udp::emit(from, to, message))
+        let packet = ipv4udp::emit(from, to, message);
+        // The first call after the interface was down reports that and sends nothing.
+        self.packets.send([0xff; 6], &packet).or_else(|_| self.packets.send([0xff; 6], &packet))
     }
 
     fn unicast(&self, server: Ipv4Addr, source: Ipv4Addr, message: &[u8]) -> io::Result<()> {

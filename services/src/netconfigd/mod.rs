@@ -1,10 +1,228 @@
-//! stub
-use crate::house::{Failure, House};
+//! netconfigd: makes the kernel's network what interfaces.json and the lease say.
+//!
+//! It names the NICs (by hardware address, by name, or by their order on the bus), makes bridges, sets MTUs and
+//! hardware addresses, gives addresses and routes, writes the sysctls of a router, and puts in the ruleset: one
+//! `inet weir` table, replaced in one transaction, with masquerading (RFC 3022), the MSS clamped to the route's MTU,
+//! everything new from the internet refused for IPv4 and IPv6 (RFC 6092; ICMPv6 as RFC 4890 says). Tables of other
+//! programs are left alone. The ruleset is in the kernel before it forwards and before the uplink is switched on.
+//!
+//! What is wanted is compared with what the kernel holds; only the difference is asked for, so applying an unchanged
+//! configuration changes nothing. That is done at the start, on `SIGUSR1` (a file was replaced), and when the kernel
+//! tells of a change (a NIC that appears late, one that was switched off). A refusal in one interface does not keep the
+//! others from being configured; what was refused is tried again.
+//!
+//! Reads `/perm/interfaces.json` (missing: NICs in bus order are uplink0 and lan0; refused: its last good copy) and
+//! `/perm/dhcp4/wire/lease.json` (missing: the uplink keeps what it has). Writes `/perm/netconfigd/interfaces.json`,
+//! the last file that was applied in full, and `/tmp/resolv.conf` when nobody else did. Ports: none.
+//!
+//! Ready: ruleset and forwarding are in the kernel and every LAN that exists has its addresses; lan0, when wanted, must
+//! exist. Neither cable nor lease is waited for. `--linger=false` applies once and ends.
+mod bus;
 mod engine;
+mod kernel;
+mod resolv;
+mod ruleset;
 #[cfg(test)]
 mod tests;
 
+use crate::house::{Failure, House};
+use crate::perm::interfaces::{self, Loaded, Source};
+use crate::perm::{file, lease4};
+use engine::{Firewall, Wanted};
+use kernel::Kernel;
+use netstack::event::{Event, Interest, Loop, Signal, Token};
+use netstack::netlink::Monitor;
+use netstack::time::Instant;
+use std::time::Duration;
+
+const MONITOR: Token = Token(0);
+/// First and longest wait before what was refused is tried again.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// Looks in one round: a bridge is made in the first and configured in the second.
+const LOOKS: u32 = 4;
+
+/// Why the state is looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// The start, or a file: said in the log even if nothing is to be done.
+    Asked,
+    /// News from the kernel, or an earlier refusal.
+    Noticed,
+}
+
+struct Netconfigd {
+    house: House,
+    kernel: Kernel,
+    /// The ruleset that is in the kernel by our doing.
+    firewall: Option<Firewall>,
+    /// What was complained of last time; a complaint is logged when it is new.
+    complaints: Vec<String>,
+    retry: Option<(Instant, Duration)>,
+    memory_kib: u64,
+    ready: bool,
+}
+
 /// Runs the service.
-pub fn run(_house: House) -> Result<(), Failure> {
-    Ok(())
+pub fn run(house: House) -> Result<(), Failure> {
+    let linger = linger(&house)?;
+    let mut turn = Loop::new()?;
+    // Before the first look: nothing that happens after it is missed.
+    let mut monitor = Monitor::open().map_err(Failure::during("news of interfaces"))?;
+    turn.add(&monitor, MONITOR, Interest::READ)?;
+    let kernel = Kernel::open()?;
+    let complaints = Vec::new();
+    let memory_kib = memory_kib();
+    let mut state = Netconfigd { house, kernel, firewall: None, complaints, retry: None, memory_kib, ready: false };
+    state.apply(Cause::Asked)?;
+    if !linger {
+        return if state.retry.is_none() { Ok(()) } else { Err(Failure::new("not everything was applied")) };
+    }
+    let mut events = Vec::new();
+    loop {
+        turn.wait(state.retry.map(|(at, _)| at), &mut events)?;
+        let mut cause = None;
+        for event in &events {
+            match event {
+                Event::Signal(Signal::Terminate) => return Ok(()),
+                Event::Signal(Signal::Changed) => cause = Some(Cause::Asked),
+                Event::Signal(Signal::Second) => {}
+                Event::Timeout => cause = cause.or(Some(Cause::Noticed)),
+                Event::Ready { .. } => {
+                    if monitor.drain().any() {
+                        cause = cause.or(Some(Cause::Noticed));
+                    }
+                }
+            }
+        }
+        if let Some(cause) = cause {
+            state.apply(cause)?;
+        }
+    }
+}
+
+fn linger(house: &House) -> Result<bool, Failure> {
+    let mut flags = house.flags();
+    let mut linger = true;
+    while let Some(flag) = flags.next().map_err(Failure::during("flags"))? {
+        match flag {
+            lexopt::Arg::Long("linger") => {
+                linger = match flags.optional_value().and_then(|value| value.into_string().ok()).as_deref() {
+                    None | Some("true" | "1") => true,
+                    Some("false" | "0") => false,
+                    Some(other) => return Err(Failure::new(format!("--linger: {other:?} is neither true nor false"))),
+                }
+            }
+            other => return Err(Failure::during("flags")(other.unexpected())),
+        }
+    }
+    Ok(linger)
+}
+
+fn memory_kib() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    total.and_then(|text| text.split_whitespace().next()?.parse().ok()).unwrap_or_default()
+}
+
+impl Netconfigd {
+    fn wanted(&mut self, complaints: &mut Vec<String>) -> (Wanted, Loaded) {
+        let loaded = interfaces::load(self.house.root());
+        match &loaded.source {
+            Source::File | Source::Default(None) => {}
+            Source::LastGood(refusal) => complaints.push(format!("{refusal}; the last good copy holds")),
+            Source::Default(Some(refusal)) => complaints.push(format!("{refusal}; the defaults hold")),
+        }
+        let lease = lease4::read(&self.house.path(rights::LEASE4)).unwrap_or_else(|refusal| {
+            complaints.push(format!("{refusal}; the uplink keeps what it has"));
+            None
+        });
+        for entry in loaded.interfaces.interfaces.iter().filter(|entry| !entry.fec.is_empty()) {
+            complaints.push(format!("{}: fec {:?} is not applied", entry.name, entry.fec));
+        }
+        (Wanted { interfaces: loaded.interfaces.clone(), lease, memory_kib: self.memory_kib }, loaded)
+    }
+
+    fn apply(&mut self, cause: Cause) -> Result<(), Failure> {
+        let mut complaints = Vec::new();
+        let (wanted, loaded) = self.wanted(&mut complaints);
+        let (mut done, mut failed, mut missing) = (Vec::new(), false, Vec::new());
+        let mut found = engine::Found::default();
+        for _ in 0..LOOKS {
+            found = self.kernel.look(&engine::sysctls_wanted(&wanted, true))?;
+            found.firewall = self.firewall.take();
+            let plan = engine::plan(&wanted, &found);
+            let refused = self.kernel.apply(&plan, &mut found);
+            self.firewall = found.firewall.clone();
+            failed |= refused.iter().any(|refused| !refused.bearable);
+            done.extend(plan.actions.iter().map(|action| action.words(&found)));
+            done.retain(|done| !refused.iter().any(|refused| refused.words.starts_with(done.as_str())));
+            complaints.extend(refused.into_iter().map(|refused| refused.words));
+            missing.clone_from(&plan.missing);
+            if !plan.wants_another() {
+                break;
+            }
+        }
+        complaints.extend(missing.iter().map(|name| format!("{name}: its interface is not there")));
+        let ready = !failed && engine::lans_ready(&wanted, &found);
+        self.resolv_conf(&wanted, &mut complaints);
+        if ready {
+            self.keep(&loaded, &mut complaints);
+            self.house.ready();
+        }
+        // What is said costs boot time, so it is said after the router is ready.
+        self.say(cause, done, complaints);
+        if ready && !std::mem::replace(&mut self.ready, true) {
+            self.tune(&wanted);
+        }
+        self.retry = failed.then(|| {
+            let wait = self.retry.map_or(RETRY.0, |(_, wait)| (wait * 2).min(RETRY.1));
+            (Instant::now() + wait, wait)
+        });
+        Ok(())
+    }
+
+    fn resolv_conf(&self, wanted: &Wanted, complaints: &mut Vec<String>) {
+        let lan = wanted.interfaces.named(engine::LAN).and_then(|entry| entry.addr);
+        let path = self.house.path("/tmp/resolv.conf");
+        if let Some(Err(error)) = lan.map(|net| resolv::write(&path, net.addr())) {
+            complaints.push(format!("{}: {error}", path.display()));
+        }
+    }
+
+    // The file has proved itself: from now on it holds when a later one is refused.
+    fn keep(&mut self, loaded: &Loaded, complaints: &mut Vec<String>) {
+        if loaded.source != Source::File {
+            return;
+        }
+        let path = self.house.path(rights::GOOD_INTERFACES);
+        match file::replace(&path, &loaded.bytes) {
+            Ok(true) => self.house.changed(rights::GOOD_INTERFACES),
+            Ok(false) => {}
+            Err(error) => complaints.push(format!("{}: {error}; the good copy is not kept", path.display())),
+        }
+    }
+
+    fn say(&mut self, cause: Cause, done: Vec<String>, complaints: Vec<String>) {
+        for words in &done {
+            log::info!("{words}");
+        }
+        for words in complaints.iter().filter(|words| !self.complaints.contains(words)) {
+            log::warn!("{words}");
+        }
+        if done.is_empty() && cause == Cause::Asked {
+            log::info!("nothing to change");
+        }
+        self.complaints = complaints;
+    }
+
+    fn tune(&mut self, wanted: &Wanted) {
+        for sysctl in engine::after_ready(wanted) {
+            let found = std::fs::read_to_string(format!("/proc/sys/{}", sysctl.path)).unwrap_or_default();
+            if !sysctl.is_met_by(found.trim())
+                && let Err(error) = kernel::set(&sysctl)
+            {
+                log::warn!("{} set to {}: {error}", sysctl.path, sysctl.value);
+            }
+        }
+    }
 }

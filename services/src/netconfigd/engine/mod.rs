@@ -10,6 +10,7 @@ mod links;
 mod names;
 mod routes;
 mod sysctls;
+mod words;
 
 pub use firewall::Firewall;
 pub use names::{Bus, bus_of};

@@ -1,0 +1,133 @@
+//! Packet sockets on one interface, with a filter in the kernel from the first moment: no other packet wakes us.
+use crate::sys;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// EtherType of IPv4.
+pub const IPV4: u16 = 0x0800;
+/// EtherType of ARP.
+pub const ARP: u16 = 0x0806;
+/// To every host of a link.
+pub const BROADCAST: [u8; 6] = [0xff; 6];
+
+// The sending kernel had left the checksum to hardware (veth, virtio, taps): linux/if_packet.h.
+const TP_STATUS_CSUMNOTREADY: u32 = 1 << 3;
+
+/// What the socket sees, as classic BPF over the packet without its Ethernet header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filter {
+    /// Nothing: a socket that only sends.
+    Nothing,
+    /// UDP over IPv4 to this port, unfragmented.
+    UdpTo(u16),
+    /// ARP replies.
+    ArpReplies,
+}
+
+const LD_HALF: u16 = (libc::BPF_LD | libc::BPF_H | libc::BPF_ABS) as u16;
+const LD_BYTE: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;
+const LD_HALF_INDEXED: u16 = (libc::BPF_LD | libc::BPF_H | libc::BPF_IND) as u16;
+// X = 4 * (the low nibble of the byte at k): the length of an IPv4 header.
+const LDX_HEADER: u16 = (libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH) as u16;
+const JUMP_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+const JUMP_SET: u16 = (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16;
+const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+const ALL: u32 = 0xffff;
+
+fn op(code: u16, k: u32) -> libc::sock_filter {
+    libc::sock_filter { code, jt: 0, jf: 0, k }
+}
+
+fn jump(code: u16, k: u32, jt: u8, jf: u8) -> libc::sock_filter {
+    libc::sock_filter { code, jt, jf, k }
+}
+
+impl Filter {
+    fn program(self) -> Vec<libc::sock_filter> {
+        match self {
+            Filter::Nothing => vec![op(RETURN, 0)],
+            Filter::UdpTo(port) => vec![
+                op(LD_BYTE, 9),
+                jump(JUMP_EQUAL, libc::IPPROTO_UDP as u32, 0, 6),
+                op(LD_HALF, 6),
+                // More-fragments or an offset: not a whole datagram.
+                jump(JUMP_SET, 0x3fff, 4, 0),
+                op(LDX_HEADER, 0),
+                op(LD_HALF_INDEXED, 2),
+                jump(JUMP_EQUAL, u32::from(port), 0, 1),
+                op(RETURN, ALL),
+                op(RETURN, 0),
+            ],
+            Filter::ArpReplies => vec![op(LD_HALF, 6), jump(JUMP_EQUAL, 2, 0, 1), op(RETURN, ALL), op(RETURN, 0)],
+        }
+    }
+}
+
+/// One received packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received {
+    /// Bytes in the buffer.
+    pub length: usize,
+    /// The UDP or TCP checksum was not filled in yet.
+    pub unsummed: bool,
+}
+
+/// A packet socket of one interface and EtherType. The kernel writes and removes the Ethernet header.
+#[derive(Debug)]
+pub struct Packet {
+    fd: OwnedFd,
+    index: u32,
+    ethertype: u16,
+}
+
+impl Packet {
+    /// Opens a socket on interface `index`; needs CAP_NET_RAW.
+    ///
+    /// # Errors
+    /// When the interface is gone or the right is missing.
+    pub fn open(index: u32, ethertype: u16, filter: Filter) -> io::Result<Packet> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        // Protocol none until the filter stands: an unbound packet socket with a protocol sees every interface.
+        let fd = socket(AddressFamily::Packet, SockType::Datagram, flags, None)?;
+        sys::attach_filter(&fd, &filter.program())?;
+        sys::set_integer(&fd, libc::SOL_PACKET, libc::PACKET_AUXDATA, 1)?;
+        sys::bind_packet(fd.as_fd(), ethertype, index)?;
+        Ok(Packet { fd, index, ethertype })
+    }
+
+    /// The interface.
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// Sends a packet (without Ethernet header) to a hardware address.
+    ///
+    /// # Errors
+    /// When the interface is down or its queue is full.
+    pub fn send(&self, packet: &[u8], to: [u8; 6]) -> io::Result<()> {
+        sys::send_packet(&self.fd, packet, self.ethertype, self.index, to)
+    }
+
+    /// Takes the next packet into `buffer`; `None` when there is none. One that does not fit is dropped.
+    ///
+    /// # Errors
+    /// When the interface went down (told once) or the socket is broken.
+    pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<Received>> {
+        loop {
+            return match sys::receive_packet(self.fd.as_fd(), buffer) {
+                Ok((length, _)) if length > buffer.len() => continue,
+                Ok((length, status)) => Ok(Some(Received { length, unsummed: status & TP_STATUS_CSUMNOTREADY != 0 })),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => Err(error),
+            };
+        }
+    }
+}
+
+impl AsFd for Packet {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}

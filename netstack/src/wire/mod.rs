@@ -1,0 +1,3 @@
+//! Wire formats that smoltcp does not have, or not as the RFCs and router7 want them.
+pub mod dhcpv4;
+pub mod ipv4udp;

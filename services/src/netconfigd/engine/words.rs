@@ -1,0 +1,30 @@
+//! Actions in words, for the log.
+use super::{Action, Found};
+
+impl Action {
+    /// What it does, as one would say it once it is done; links by their names in `found`.
+    pub fn words(&self, found: &Found) -> String {
+        let name = |index: u32| {
+            let link = found.links.iter().find(|link| link.index == index);
+            link.map_or_else(|| format!("interface {index}"), |link| link.name.clone())
+        };
+        match self {
+            Action::Set(sysctl) => format!("{} set to {}", sysctl.path, sysctl.value),
+            Action::Firewall(firewall) if firewall.lans.is_empty() => "ruleset replaced".into(),
+            Action::Firewall(firewall) => format!("ruleset replaced; LANs beside lan*: {}", firewall.lans.join(", ")),
+            Action::AddBridge { name, .. } => format!("{name}: bridge made"),
+            Action::Rename { from, to, .. } => format!("{to}: was {from}"),
+            Action::SetMac { index, mac } => format!("{}: hardware address {mac}", name(*index)),
+            Action::SetMtu { index, mtu } => format!("{}: mtu {mtu}", name(*index)),
+            Action::SetMaster { index, master } => format!("{}: port of {}", name(*index), name(*master)),
+            Action::Up { index } => format!("{}: switched on", name(*index)),
+            Action::AddAddress { index, net } => format!("{}: got {net}", name(*index)),
+            Action::DeleteAddress { index, net } => format!("{}: lost {net}", name(*index)),
+            Action::AddRoute(route) | Action::DeleteRoute(route) => {
+                let verb = if matches!(self, Action::AddRoute(_)) { "route to" } else { "no more route to" };
+                let via = route.gateway.map_or_else(String::new, |gateway| format!(" via {gateway}"));
+                format!("{}: {verb} {}{via}", name(route.index), route.destination)
+            }
+        }
+    }
+}

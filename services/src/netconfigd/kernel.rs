@@ -1,0 +1,170 @@
+//! The kernel: a look at what it holds, and actions applied to it.
+use super::engine::{Action, Address, Found, Link, Plan, Route, Sysctl};
+use super::{bus, ruleset};
+use crate::house::Failure;
+use crate::perm::Mac;
+use ipnet::IpNet;
+use netstack::netlink::{Change, Netlink};
+use netstack::{address, route};
+use std::fs;
+use std::path::Path;
+
+/// `RT_TABLE_MAIN` and `RTN_UNICAST`: the routes that a router is configured with.
+const MAIN: (u32, u8) = (254, 1);
+/// `RT_SCOPE_LINK`: an IPv6 address that the kernel made from the hardware address.
+const SCOPE_LINK: u8 = 253;
+
+/// A way into the kernel.
+pub struct Kernel {
+    netlink: Netlink,
+}
+
+/// An action that the kernel refused.
+pub struct Refused {
+    /// What was asked and why it was refused.
+    pub words: String,
+    /// Whether the router can do without it.
+    pub bearable: bool,
+}
+
+impl Kernel {
+    /// Opens rtnetlink.
+    ///
+    /// # Errors
+    /// When the kernel gives no descriptor.
+    pub fn open() -> Result<Kernel, Failure> {
+        Ok(Kernel { netlink: Netlink::route().map_err(Failure::during("rtnetlink"))? })
+    }
+
+    /// Reads everything that a plan depends on, but for the ruleset.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn look(&mut self, sysctls: &[Sysctl]) -> Result<Found, Failure> {
+        let links = self.netlink.links().map_err(Failure::during("the list of interfaces"))?;
+        let addresses = self.netlink.addresses().map_err(Failure::during("the list of addresses"))?;
+        let routes = self.netlink.routes().map_err(Failure::during("the list of routes"))?;
+        let read = |sysctl: &Sysctl| {
+            let value = fs::read_to_string(Path::new("/proc/sys").join(&sysctl.path)).ok()?;
+            Some((sysctl.path.clone(), value.trim().to_owned()))
+        };
+        Ok(Found {
+            links: links.into_iter().map(link).collect(),
+            addresses: addresses.iter().filter_map(found_address).collect(),
+            routes: routes.into_iter().filter_map(found_route).collect(),
+            firewall: None,
+            sysctls: sysctls.iter().filter_map(read).collect(),
+        })
+    }
+
+    /// Applies a plan in its order and brings `found` up to date; returns what was refused. While no ruleset of ours
+    /// is in the kernel, nothing is done that would open a way for the internet.
+    pub fn apply(&mut self, plan: &Plan, found: &mut Found) -> Vec<Refused> {
+        let mut refused = Vec::new();
+        let mut batch: Vec<(&Action, Change)> = Vec::new();
+        for action in &plan.actions {
+            if found.firewall.is_none() && action.wants_firewall(plan.uplink) {
+                let words = format!("{}: not before the ruleset is in the kernel", action.words(found));
+                refused.push(Refused { words, bearable: false });
+                continue;
+            }
+            // What rtnetlink takes goes there in as few system calls as the order allows.
+            if let Some(change) = change(action) {
+                batch.push((action, change));
+                continue;
+            }
+            self.flush(&mut batch, found, &mut refused);
+            let result = match action {
+                Action::Set(sysctl) => set(sysctl),
+                Action::Firewall(firewall) => ruleset::commit(firewall),
+                _ => Ok(()),
+            };
+            match result {
+                Ok(()) => found.took(action),
+                Err(error) => {
+                    let bearable = matches!(action, Action::Set(sysctl) if !sysctl.essential());
+                    refused.push(Refused { words: format!("{}: {error}", action.words(found)), bearable });
+                }
+            }
+        }
+        self.flush(&mut batch, found, &mut refused);
+        refused
+    }
+
+    fn flush(&mut self, batch: &mut Vec<(&Action, Change)>, found: &mut Found, refused: &mut Vec<Refused>) {
+        if batch.is_empty() {
+            return;
+        }
+        let changes: Vec<Change> = batch.iter().map(|(_, change)| change.clone()).collect();
+        let errors = match self.netlink.apply(&changes) {
+            Ok(errors) => errors,
+            Err(error) => {
+                refused.push(Refused { words: format!("rtnetlink: {error}"), bearable: false });
+                batch.clear();
+                return;
+            }
+        };
+        for (action, change) in batch.drain(..) {
+            let what = change.to_string();
+            match errors.iter().find(|error| error.what == what) {
+                None => found.took(action),
+                Some(error) => {
+                    let kernel = if error.words.is_empty() { String::new() } else { format!(" ({})", error.words) };
+                    let words = format!("{}: {}{kernel}", action.words(found), error.errno.desc());
+                    refused.push(Refused { words, bearable: false });
+                }
+            }
+        }
+    }
+}
+
+/// Writes a sysctl.
+///
+/// # Errors
+/// The kernel's.
+pub fn set(sysctl: &Sysctl) -> Result<(), String> {
+    fs::write(Path::new("/proc/sys").join(&sysctl.path), &sysctl.value).map_err(|error| error.to_string())
+}
+
+fn change(action: &Action) -> Option<Change> {
+    let address = |index: u32, net: &IpNet| address::Address::new(index, net.addr(), net.prefix_len());
+    Some(match action {
+        Action::Set(_) | Action::Firewall(_) => return None,
+        Action::AddBridge { name, mac } => Change::AddBridge(name.clone(), mac.map(|mac| mac.0)),
+        Action::Rename { index, to, .. } => Change::Rename(*index, to.clone()),
+        Action::SetMac { index, mac } => Change::Mac(*index, mac.0),
+        Action::SetMtu { index, mtu } => Change::Mtu(*index, *mtu),
+        Action::SetMaster { index, master } => Change::Master(*index, Some(*master)),
+        Action::Up { index } => Change::Up(*index, true),
+        Action::AddAddress { index, net } => Change::ReplaceAddress(address(*index, net)),
+        Action::DeleteAddress { index, net } => Change::DeleteAddress(address(*index, net)),
+        Action::AddRoute(route) => Change::ReplaceRoute(to_kernel(route)),
+        Action::DeleteRoute(route) => Change::DeleteRoute(to_kernel(route)),
+    })
+}
+
+fn to_kernel(wanted: &Route) -> route::Route {
+    let route = route::Route::new(wanted.destination, wanted.index, wanted.gateway, wanted.protocol);
+    route::Route { source: wanted.source, ..route }
+}
+
+fn link(found: netstack::link::Link) -> Link {
+    let nic = found.mac.is_some() && !found.loopback && matches!(found.kind.as_deref(), None | Some("veth"));
+    let bus = if nic { bus::of(&found.name) } else { None };
+    let mac = found.mac.map(Mac);
+    Link { index: found.index, mac, mtu: found.mtu, up: found.up, master: found.master, nic, bus, name: found.name }
+}
+
+fn found_address(found: &address::Address) -> Option<Address> {
+    let net = IpNet::new(found.ip, found.prefix).ok()?;
+    let automatic = !found.permanent || (found.ip.is_ipv6() && found.scope == SCOPE_LINK);
+    Some(Address { index: found.index, net, automatic })
+}
+
+fn found_route(found: route::Route) -> Option<Route> {
+    if (found.table, found.kind) != MAIN {
+        return None;
+    }
+    let route::Route { destination, gateway, interface, source, protocol, .. } = found;
+    Some(Route { destination, gateway, index: interface?, source, protocol })
+}
