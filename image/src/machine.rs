@@ -147,17 +147,18 @@ pub enum Nic {
         /// The card's address.
         mac: Mac,
     },
-    /// A card whose cable leads to an empty hub.
-    Idle {
-        /// The card's address.
-        mac: Mac,
-    },
 }
 
 impl Nic {
     /// The uplink in user mode: QEMU's DHCP server and name server answer, as an internet provider would.
     pub fn user_uplink() -> Self {
         Self::User { mac: UPLINK_MAC, network: None, forwards: Vec::new() }
+    }
+
+    /// The LAN in user mode: QEMU is a client at 192.168.42.254 that passes on what arrives at ports of the host.
+    pub fn user_lan(forwards: Vec<Forward>) -> Self {
+        let network = Some(("192.168.42.0/24".into(), "192.168.42.254".into()));
+        Self::User { mac: LAN_MAC, network, forwards }
     }
 }
 
@@ -431,7 +432,6 @@ fn nic_arguments(line: &mut Line, number: usize, nic: &Nic) {
             (text, mac)
         }
         Nic::TapFd { fd, mac } => (format!("tap,id=net{number},fd={fd}"), mac),
-        Nic::Idle { mac } => (format!("hubport,id=net{number},hubid={number}"), mac),
     };
     line.option("-netdev", &netdev);
     let slot = SLOT_FIRST_NIC + u8::try_from(number).unwrap_or(0);
@@ -514,12 +514,7 @@ mod tests {
     #[test]
     fn forwards_and_words_are_passed_on() {
         let forward = Forward { transport: Transport::Udp, host_port: 5300, guest: "192.168.42.1:53".into() };
-        let network = Some(("192.168.42.0/24".to_owned(), "192.168.42.254".to_owned()));
-        let machine = Machine::new("k", "i").append("weir.bench").icount(true).nic(Nic::User {
-            mac: LAN_MAC,
-            network,
-            forwards: vec![forward],
-        });
+        let machine = Machine::new("k", "i").append("weir.bench").icount(true).nic(Nic::user_lan(vec![forward]));
         let text = text(&machine);
         assert!(text.contains("hostfwd=udp:127.0.0.1:5300-192.168.42.1:53"), "{text}");
         assert!(text.contains("-append console=ttyS0 weir.bench"), "{text}");

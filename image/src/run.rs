@@ -54,15 +54,11 @@ pub fn run(order: &Order) -> Result<ExitStatus> {
 
 fn machine(order: &Order, disk: &Path) -> Machine {
     let forward = |transport, host_port, guest: &str| Forward { transport, host_port, guest: guest.into() };
-    let lan = Nic::User {
-        mac: LAN_MAC,
-        network: Some(("192.168.42.0/24".into(), "192.168.42.254".into())),
-        forwards: vec![
-            forward(Transport::Udp, order.dns_port, "192.168.42.1:53"),
-            forward(Transport::Tcp, order.dns_port, "192.168.42.1:53"),
-            forward(Transport::Tcp, order.web_port, "192.168.42.1:80"),
-        ],
-    };
+    let lan = Nic::user_lan(vec![
+        forward(Transport::Udp, order.dns_port, "192.168.42.1:53"),
+        forward(Transport::Tcp, order.dns_port, "192.168.42.1:53"),
+        forward(Transport::Tcp, order.web_port, "192.168.42.1:80"),
+    ]);
     let machine = Machine::of_image(&order.image)
         .board(order.board)
         .memory_mib(order.memory_mib)

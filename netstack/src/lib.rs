@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`time`], [`event`] | the clock and the event loop of every service |
 //! | [`netlink`] | rtnetlink: [`link`], [`address`], [`route`]; changes to them and news of them |
+//! | [`nft`] | nftables: one table, replaced in one transaction |
 //! | [`packet`], [`udp`] | sockets that std does not know |
 //! | [`sysctl`] | settings under `/proc/sys` |
 //! | [`wire`] | formats that smoltcp does not have |
@@ -12,6 +13,7 @@ pub mod address;
 pub mod event;
 pub mod link;
 pub mod netlink;
+pub mod nft;
 pub mod packet;
 pub mod route;
 pub mod sys;

@@ -50,7 +50,8 @@ impl Link {
                 libc::IFLA_MTU => link.mtu = u32_at(value, 0)?,
                 libc::IFLA_MASTER => link.master = u32_at(value, 0),
                 libc::IFLA_LINKINFO => {
-                    link.kind = attributes(value).find(|(kind, _)| *kind == libc::IFLA_INFO_KIND).map(|(_, value)| text(value));
+                    link.kind =
+                        attributes(value).find(|(kind, _)| *kind == libc::IFLA_INFO_KIND).map(|(_, value)| text(value));
                 }
                 _ => (),
             }

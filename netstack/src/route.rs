@@ -53,7 +53,11 @@ impl Route {
             return None;
         }
         let &[family, length, _, _, table, protocol, scope, kind, ..] = message.payload else { return None };
-        let any = if i32::from(family) == libc::AF_INET { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
+        let any = if i32::from(family) == libc::AF_INET {
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+        } else {
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+        };
         let mut route = Route {
             destination: IpNet::new(any, 0).ok()?,
             gateway: None,

@@ -30,7 +30,10 @@ pub fn set(key: &str, value: &str) -> Result<bool, Error> {
         return Ok(false);
     }
     // Without O_CREAT: a key that does not exist is "not found", not "permission denied".
-    let written = fs::OpenOptions::new().write(true).open(&path).and_then(|mut file| std::io::Write::write_all(&mut file, value.as_bytes()));
+    let written = fs::OpenOptions::new()
+        .write(true)
+        .open(&path)
+        .and_then(|mut file| std::io::Write::write_all(&mut file, value.as_bytes()));
     written.map(|()| true).map_err(|cause| Error { key: key.to_owned(), value: value.to_owned(), cause })
 }
 

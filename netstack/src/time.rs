@@ -11,7 +11,9 @@ impl Instant {
     /// The clock's present reading.
     pub fn now() -> Instant {
         // CLOCK_BOOTTIME exists since Linux 2.6.39; a clock that cannot be read reads as boot.
-        clock_gettime(ClockId::CLOCK_BOOTTIME).map(|time| Instant(Duration::from(time).as_nanos() as u64)).unwrap_or_default()
+        clock_gettime(ClockId::CLOCK_BOOTTIME)
+            .map(|time| Instant(Duration::from(time).as_nanos() as u64))
+            .unwrap_or_default()
     }
 
     /// `nanos` nanoseconds after boot.

@@ -199,7 +199,8 @@ impl Netlink {
             let first = builder.first();
             self.socket.send(&mut builder)?;
             for refused in self.socket.acknowledgements(first, batch.len() as u32)? {
-                let what = batch.get(refused.sequence.wrapping_sub(first) as usize).map(Change::to_string).unwrap_or_default();
+                let what =
+                    batch.get(refused.sequence.wrapping_sub(first) as usize).map(Change::to_string).unwrap_or_default();
                 errors.push(Error { what, errno: refused.errno, words: refused.words });
             }
         }
@@ -221,3 +222,6 @@ impl Netlink {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

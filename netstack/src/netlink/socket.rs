@@ -2,7 +2,10 @@
 use super::builder::{Builder, Message, attributes, messages, text, u32_at};
 use crate::sys;
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send, setsockopt, socket, sockopt};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send, setsockopt, socket,
+    sockopt,
+};
 use nix::sys::time::TimeVal;
 use std::fmt;
 use std::io;
@@ -180,7 +183,12 @@ impl Socket {
             match recv(self.fd.as_raw_fd(), &mut self.buffer, MsgFlags::empty()) {
                 Ok(length) => break length,
                 Err(Errno::EINTR) => (),
-                Err(Errno::EAGAIN) => return Err(io::Error::new(io::ErrorKind::TimedOut, format!("the kernel gave no answer in {PATIENCE} s"))),
+                Err(Errno::EAGAIN) => {
+                    return Err(io::Error::new(
+                        io::ErrorKind::TimedOut,
+                        format!("the kernel gave no answer in {PATIENCE} s"),
+                    ));
+                }
                 Err(error) => return Err(error.into()),
             }
         };

@@ -7,7 +7,8 @@ use std::os::fd::{AsFd, AsRawFd};
 fn set<T: Copy>(socket: impl AsFd, level: i32, name: i32, value: &T) -> io::Result<()> {
     let length = size_of_val(value) as libc::socklen_t;
     // SAFETY: `value` is valid for `length` bytes for the whole call, which only reads it.
-    let result = unsafe { libc::setsockopt(socket.as_fd().as_raw_fd(), level, name, std::ptr::from_ref(value).cast(), length) };
+    let result =
+        unsafe { libc::setsockopt(socket.as_fd().as_raw_fd(), level, name, std::ptr::from_ref(value).cast(), length) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

@@ -105,7 +105,8 @@ impl<'a> Message<'a> {
     // Options field, then file, then sname: the order in which RFC 3396 joins them.
     fn areas(&self) -> [&'a [u8]; 3] {
         let options = &self.bytes[HEADER..];
-        let overload = walk(options).find(|(code, value)| *code == OVERLOAD && value.len() == 1).map_or(0, |(_, value)| value[0]);
+        let overload =
+            walk(options).find(|(code, value)| *code == OVERLOAD && value.len() == 1).map_or(0, |(_, value)| value[0]);
         let area = |used: bool, range| if used { &self.bytes[range] } else { &[][..] };
         [options, area(overload & 1 != 0, FILE), area(overload & 2 != 0, SNAME)]
     }
@@ -172,7 +173,17 @@ pub struct Header {
 impl Default for Header {
     fn default() -> Header {
         let none = Ipv4Addr::UNSPECIFIED;
-        Header { op: 1, xid: 0, secs: 0, flags: 0, ciaddr: none, yiaddr: none, siaddr: none, giaddr: none, chaddr: [0; 6] }
+        Header {
+            op: 1,
+            xid: 0,
+            secs: 0,
+            flags: 0,
+            ciaddr: none,
+            yiaddr: none,
+            siaddr: none,
+            giaddr: none,
+            chaddr: [0; 6],
+        }
     }
 }
 
@@ -226,7 +237,12 @@ mod tests {
 
     #[test]
     fn an_independent_decoder_reads_what_we_write() {
-        let bytes = sample(&[(53, vec![5]), (54, vec![192, 168, 42, 1]), (51, vec![0, 0, 4, 176]), (1, vec![255, 255, 255, 0])]);
+        let bytes = sample(&[
+            (53, vec![5]),
+            (54, vec![192, 168, 42, 1]),
+            (51, vec![0, 0, 4, 176]),
+            (1, vec![255, 255, 255, 0]),
+        ]);
         assert_eq!(bytes.len(), 300);
         let message = dhcproto::v4::Message::decode(&mut Decoder::new(&bytes)).unwrap();
         assert_eq!((message.xid(), message.yiaddr()), (0x0102_0304, Ipv4Addr::new(192, 168, 42, 7)));

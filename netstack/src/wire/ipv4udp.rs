@@ -1,6 +1,9 @@
 //! UDP over IPv4 over Ethernet by smoltcp's formats, for the sockets that see whole packets.
 use smoltcp::phy::ChecksumCapabilities;
-use smoltcp::wire::{EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, IpAddress, IpProtocol, Ipv4Packet, Ipv4Repr, UdpPacket, UdpRepr};
+use smoltcp::wire::{
+    EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, IpAddress, IpProtocol, Ipv4Packet, Ipv4Repr,
+    UdpPacket, UdpRepr,
+};
 use std::net::SocketAddrV4;
 
 /// TTL of what we send, as router7.
@@ -25,7 +28,12 @@ pub struct Datagram<'a> {
 /// `unsummed` the UDP checksum is not looked at: the sending kernel had left it to hardware that there is not.
 pub fn parse(packet: &[u8], unsummed: bool) -> Option<Datagram<'_>> {
     let ip = Ipv4Packet::new_checked(packet).ok()?;
-    if ip.version() != 4 || ip.next_header() != IpProtocol::Udp || ip.more_frags() || ip.frag_offset() != 0 || !ip.verify_checksum() {
+    if ip.version() != 4
+        || ip.next_header() != IpProtocol::Udp
+        || ip.more_frags()
+        || ip.frag_offset() != 0
+        || !ip.verify_checksum()
+    {
         return None;
     }
     let (from, to) = (ip.src_addr(), ip.dst_addr());
@@ -50,10 +58,20 @@ pub fn emit(source: SocketAddrV4, destination: SocketAddrV4, payload: &[u8]) -> 
 }
 
 /// The same behind an Ethernet header.
-pub fn emit_ethernet(from: [u8; 6], to: [u8; 6], source: SocketAddrV4, destination: SocketAddrV4, payload: &[u8]) -> Vec<u8> {
+pub fn emit_ethernet(
+    from: [u8; 6],
+    to: [u8; 6],
+    source: SocketAddrV4,
+    destination: SocketAddrV4,
+    payload: &[u8],
+) -> Vec<u8> {
     let payload = &payload[..payload.len().min(65_507)];
     let mut bytes = vec![0; ETHERNET + HEADERS + payload.len()];
-    let header = EthernetRepr { src_addr: EthernetAddress(from), dst_addr: EthernetAddress(to), ethertype: EthernetProtocol::Ipv4 };
+    let header = EthernetRepr {
+        src_addr: EthernetAddress(from),
+        dst_addr: EthernetAddress(to),
+        ethertype: EthernetProtocol::Ipv4,
+    };
     header.emit(&mut EthernetFrame::new_unchecked(&mut bytes[..]));
     write(&mut bytes[ETHERNET..], source, destination, payload);
     bytes
@@ -72,7 +90,14 @@ fn write(bytes: &mut [u8], source: SocketAddrV4, destination: SocketAddrV4, payl
     let mut packet = Ipv4Packet::new_unchecked(bytes);
     ip.emit(&mut packet, &sums);
     let (from, to) = (IpAddress::Ipv4(ip.src_addr), IpAddress::Ipv4(ip.dst_addr));
-    udp.emit(&mut UdpPacket::new_unchecked(packet.payload_mut()), &from, &to, payload.len(), |body| body.copy_from_slice(payload), &sums);
+    udp.emit(
+        &mut UdpPacket::new_unchecked(packet.payload_mut()),
+        &from,
+        &to,
+        payload.len(),
+        |body| body.copy_from_slice(payload),
+        &sums,
+    );
 }
 
 #[cfg(test)]

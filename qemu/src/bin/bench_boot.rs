@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use weir::error::{Context, Error, Result};
-use weir::machine::{Board, Disk, LAN_MAC, Machine, Nic, Plugin, QEMU, Serial};
+use weir::machine::{Board, Disk, Machine, Nic, Plugin, QEMU, Serial};
 
 const HELP: &str = "\
 bench_boot [--machine pc|q35] [--boots N] [--memory MIB] [--append WORDS] [--image DIR] [--console]
@@ -135,7 +135,7 @@ fn boot(order: &Order, plugin: &Path, count: &Path, first: bool) -> Result<Boot>
         .append("weir.bench")
         .disk(Disk::throw_away(order.image.join("disk.img")))
         .nic(Nic::user_uplink())
-        .nic(Nic::Idle { mac: LAN_MAC })
+        .nic(Nic::user_lan(Vec::new()))
         .serial(Serial::Stdio)
         .no_reboot(true)
         .icount(true)

@@ -28,7 +28,7 @@ impl Terminal {
     /// # Errors
     /// When descriptor 0 is not open.
     pub fn open() -> Result<Terminal, Failure> {
-        let terminal = Terminal { input: io::stdin(), output: io::stdout(), tty: None, watched: (false, false) };
+        let mut terminal = Terminal { input: io::stdin(), output: io::stdout(), tty: None, watched: (false, false) };
         set_blocking(&terminal.input, false).map_err(Failure::during("descriptor 0"))?;
         match tcgetattr(&terminal.input) {
             Ok(before) => {
@@ -39,13 +39,11 @@ impl Terminal {
                 raw.input_flags.remove(InputFlags::ICRNL | InputFlags::INLCR | InputFlags::IXON | InputFlags::ISTRIP);
                 raw.output_flags.insert(OutputFlags::OPOST | OutputFlags::ONLCR);
                 tcsetattr(&terminal.input, SetArg::TCSANOW, &raw).map_err(Failure::during("the terminal's mode"))?;
-                Ok(Terminal { tty: Some(before), ..terminal })
+                terminal.tty = Some(before);
             }
-            Err(_) => {
-                set_blocking(&terminal.output, false).map_err(Failure::during("descriptor 1"))?;
-                Ok(terminal)
-            }
+            Err(_) => set_blocking(&terminal.output, false).map_err(Failure::during("descriptor 1"))?,
         }
+        Ok(terminal)
     }
 
     /// Watches what is of interest now: input always, output while something waits to be written.

@@ -128,6 +128,7 @@ impl Engine {
     }
 
     /// The state it is in.
+    #[cfg(test)]
     pub fn state(&self) -> State {
         self.state
     }

@@ -14,7 +14,7 @@
 //! aloud and tried again every minute.
 //!
 //! Port 68: a packet socket, whose filter lets no other packet wake it, for all that arrives and all broadcasts; a UDP
-//! socket for RENEWING and RELEASE, so that the kernel routes them and answers no reply with "port unreachable".
+//! socket each for RENEWING and RELEASE, which the kernel routes; and one that holds the port.
 //!
 //! `SIGUSR1` reads interfaces.json again; `SIGUSR2` gives the lease back and rests until the next carrier or start.
 mod config;
@@ -35,12 +35,12 @@ use message::Answer;
 use netstack::event::{self, Interest, Loop, Signal, Token};
 use netstack::link::Link;
 use netstack::netlink::{Monitor, Netlink};
-use netstack::packet::{Filter, PacketSocket};
+use netstack::packet::{self, Filter, Packet};
 use netstack::time::Instant;
-use netstack::udp::UdpSocket;
+use netstack::udp;
 use netstack::wire::ipv4udp;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::time::Duration;
 
 const MONITOR: Token = Token(0);
@@ -54,8 +54,9 @@ const MOST_PACKETS: usize = 64;
 /// The interface while it exists: its sockets go with it.
 struct Uplink {
     link: Link,
-    packets: PacketSocket,
-    unicast: UdpSocket,
+    packets: Packet,
+    /// Holds the port, so that no reply is answered with "port unreachable". What it gets, `packets` got as well.
+    port: UdpSocket,
 }
 
 struct Client {
@@ -166,19 +167,22 @@ impl Client {
         let mut buffer = [0; 2048];
         for _ in 0..MOST_PACKETS {
             let Some(uplink) = &mut self.uplink else { return };
-            let packet = match uplink.packets.receive(&mut buffer) {
-                Ok(Some(packet)) => packet,
-                Ok(None) => return,
+            let received = match uplink.packets.receive(&mut buffer) {
+                Ok(Some(received)) => received,
+                Ok(None) => break,
                 Err(error) => {
                     // The interface went down or away, of which the monitor tells more.
                     self.lost.warn(Instant::now(), || format!("receiving: {error}"));
-                    return;
+                    break;
                 }
             };
-            let answer = ipv4udp::parse(packet.bytes, packet.checksum_ready).ok().and_then(|udp| Answer::parse(udp.payload));
-            if let Some(answer) = answer {
+            let datagram = ipv4udp::parse(&buffer[..received.length], received.unsummed);
+            if let Some(answer) = datagram.and_then(|datagram| Answer::parse(datagram.payload)) {
                 self.handle(Event::Received(&answer));
             }
+        }
+        if let Some(uplink) = &self.uplink {
+            uplink.discard(&mut buffer);
         }
     }
 
@@ -224,10 +228,11 @@ impl Client {
 
 impl Uplink {
     fn open(link: Link, events: &Loop) -> io::Result<Uplink> {
-        let packets = PacketSocket::open(link.index, &Filter::udp_to(CLIENT))?;
+        let packets = Packet::open(link.index, packet::IPV4, Filter::UdpTo(CLIENT))?;
+        let port = udp::bound(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, CLIENT).into(), on(&link))?;
         events.add(&packets, PACKETS, Interest::READ)?;
-        let unicast = UdpSocket::bound_to(&link.name, CLIENT)?;
-        Ok(Uplink { link, packets, unicast })
+        events.add(&port, PACKETS, Interest::READ)?;
+        Ok(Uplink { link, packets, port })
     }
 
     fn broadcast(&self, source: Ipv4Addr, message: &[u8]) -> io::Result<()> {
@@ -235,10 +240,24 @@ impl Uplink {
         let to = SocketAddrV4::new(Ipv4Addr::BROADCAST, SERVER);
         let packet = ipv4udp::emit(from, to, message);
         // The first call after the interface was down reports that and sends nothing.
-        self.packets.send([0xff; 6], &packet).or_else(|_| self.packets.send([0xff; 6], &packet))
+        self.packets.send(&packet, packet::BROADCAST).or_else(|_| self.packets.send(&packet, packet::BROADCAST))
     }
 
+    // By a socket of its own: only one that is bound to the address is sure to send from it.
     fn unicast(&self, server: Ipv4Addr, source: Ipv4Addr, message: &[u8]) -> io::Result<()> {
-        self.unicast.send_from(message, SocketAddrV4::new(server, SERVER), source)
+        let socket = udp::bound(SocketAddrV4::new(source, CLIENT).into(), on(&self.link))?;
+        socket.send_to(message, SocketAddrV4::new(server, SERVER)).map(|_| ())
     }
+
+    fn discard(&self, buffer: &mut [u8]) {
+        for _ in 0..MOST_PACKETS {
+            if self.port.recv(buffer).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn on(link: &Link) -> udp::Options<'_> {
+    udp::Options { device: Some(&link.name), reuse: true, ..udp::Options::default() }
 }

@@ -36,12 +36,12 @@ use message::Query;
 use netstack::event::{self, Interest, Loop, Signal, Token};
 use netstack::link::Link;
 use netstack::netlink::{Monitor, Netlink};
-use netstack::packet::{Filter, PacketSocket};
+use netstack::packet::{self, Filter, Packet};
 use netstack::time::Instant;
-use netstack::udp::UdpSocket;
+use netstack::udp;
 use netstack::wire::ipv4udp;
-use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::time::Duration;
 use store::Store;
 
@@ -57,7 +57,7 @@ const MOST_MESSAGES: usize = 128;
 struct Lan {
     link: Link,
     messages: UdpSocket,
-    replies: PacketSocket,
+    replies: Packet,
 }
 
 struct Server {
@@ -182,13 +182,13 @@ impl Server {
         let mut output = Output::default();
         let mut buffer = [0; 2048];
         for _ in 0..MOST_MESSAGES {
-            match lan.messages.receive(&mut buffer) {
-                Ok(Some(length)) => {
+            match lan.messages.recv(&mut buffer) {
+                Ok(length) => {
                     if let Some(query) = Query::parse(&buffer[..length]) {
                         self.engine.receive(now, &query, &mut output);
                     }
                 }
-                Ok(None) => break,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => {
                     // The interface went down or away, of which the monitor tells more.
                     self.lost.warn(now, || format!("receiving: {error}"));
@@ -227,20 +227,21 @@ impl Server {
 
 impl Lan {
     fn open(link: Link, events: &Loop) -> io::Result<Lan> {
-        let messages = UdpSocket::bound_to(&link.name, SERVER)?;
-        let replies = PacketSocket::open(link.index, &Filter::nothing())?;
+        let options = udp::Options { device: Some(&link.name), reuse: true, ..udp::Options::default() };
+        let messages = udp::bound(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, SERVER).into(), options)?;
+        let replies = Packet::open(link.index, packet::IPV4, Filter::Nothing)?;
         events.add(&messages, MESSAGES, Interest::READ)?;
         Ok(Lan { link, messages, replies })
     }
 
     fn send(&self, server: Ipv4Addr, reply: &Reply) -> io::Result<()> {
         let (mac, address) = match reply.to {
-            Destination::Broadcast => ([0xff; 6], Ipv4Addr::BROADCAST),
+            Destination::Broadcast => (packet::BROADCAST, Ipv4Addr::BROADCAST),
             Destination::Client(mac, address) => (mac.0, address),
         };
         let (from, to) = (SocketAddrV4::new(server, SERVER), SocketAddrV4::new(address, CLIENT));
         let packet = ipv4udp::emit(from, to, &reply.message);
         // The first call after the interface was down reports that and sends nothing.
-        self.replies.send(mac, &packet).or_else(|_| self.replies.send(mac, &packet))
+        self.replies.send(&packet, mac).or_else(|_| self.replies.send(&packet, mac))
     }
 }

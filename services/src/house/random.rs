@@ -19,7 +19,7 @@ impl Random {
             let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
             seed = (since.as_nanos() as u64 ^ u64::from(std::process::id()).rotate_left(40)).to_ne_bytes();
         }
-        Random(u64::from_ne_bytes(seed))
+        Random::from_seed(u64::from_ne_bytes(seed))
     }
 
     /// Any number.

@@ -19,6 +19,15 @@ pub struct Kernel {
     netlink: Netlink,
 }
 
+/// What became of a plan.
+#[derive(Default)]
+pub struct Outcome {
+    /// What the kernel took, in words.
+    pub done: Vec<String>,
+    /// What it refused.
+    pub refused: Vec<Refused>,
+}
+
 /// An action that the kernel refused.
 pub struct Refused {
     /// What was asked and why it was refused.
@@ -57,15 +66,14 @@ impl Kernel {
         })
     }
 
-    /// Applies a plan in its order and brings `found` up to date; returns what was refused. While no ruleset of ours
-    /// is in the kernel, nothing is done that would open a way for the internet.
-    pub fn apply(&mut self, plan: &Plan, found: &mut Found) -> Vec<Refused> {
-        let mut refused = Vec::new();
+    /// Applies a plan in its order and brings `found` up to date. While no ruleset of ours is in the kernel, nothing is
+    /// done that would open a way for the internet.
+    pub fn apply(&mut self, plan: &Plan, found: &mut Found) -> Outcome {
+        let mut outcome = Outcome::default();
         let mut batch: Vec<(&Action, Change)> = Vec::new();
         for action in &plan.actions {
             if found.firewall.is_none() && action.wants_firewall(plan.uplink) {
-                let words = format!("{}: not before the ruleset is in the kernel", action.words(found));
-                refused.push(Refused { words, bearable: false });
+                outcome.refuse(action, found, "not before the ruleset is in the kernel");
                 continue;
             }
             // What rtnetlink takes goes there in as few system calls as the order allows.
@@ -73,48 +81,50 @@ impl Kernel {
                 batch.push((action, change));
                 continue;
             }
-            self.flush(&mut batch, found, &mut refused);
+            self.flush(&mut batch, found, &mut outcome);
             let result = match action {
                 Action::Set(sysctl) => set(sysctl),
                 Action::Firewall(firewall) => ruleset::commit(firewall),
                 _ => Ok(()),
             };
             match result {
-                Ok(()) => found.took(action),
-                Err(error) => {
+                Ok(()) => outcome.take(action, found),
+                Err(words) => {
                     let bearable = matches!(action, Action::Set(sysctl) if !sysctl.essential());
-                    refused.push(Refused { words: format!("{}: {error}", action.words(found)), bearable });
+                    outcome.refused.push(Refused { words, bearable });
                 }
             }
         }
-        self.flush(&mut batch, found, &mut refused);
-        refused
+        self.flush(&mut batch, found, &mut outcome);
+        outcome
     }
 
-    fn flush(&mut self, batch: &mut Vec<(&Action, Change)>, found: &mut Found, refused: &mut Vec<Refused>) {
+    fn flush(&mut self, batch: &mut Vec<(&Action, Change)>, found: &mut Found, outcome: &mut Outcome) {
         if batch.is_empty() {
             return;
         }
         let changes: Vec<Change> = batch.iter().map(|(_, change)| change.clone()).collect();
-        let errors = match self.netlink.apply(&changes) {
-            Ok(errors) => errors,
-            Err(error) => {
-                refused.push(Refused { words: format!("rtnetlink: {error}"), bearable: false });
-                batch.clear();
-                return;
-            }
-        };
+        let result = self.netlink.apply(&changes);
         for (action, change) in batch.drain(..) {
             let what = change.to_string();
-            match errors.iter().find(|error| error.what == what) {
-                None => found.took(action),
-                Some(error) => {
-                    let kernel = if error.words.is_empty() { String::new() } else { format!(" ({})", error.words) };
-                    let words = format!("{}: {}{kernel}", action.words(found), error.errno.desc());
-                    refused.push(Refused { words, bearable: false });
-                }
+            match result.as_ref().map(|errors| errors.iter().find(|error| error.what == what)) {
+                Ok(None) => outcome.take(action, found),
+                Ok(Some(error)) if error.words.is_empty() => outcome.refuse(action, found, error.errno.desc()),
+                Ok(Some(error)) => outcome.refuse(action, found, &format!("{} ({})", error.errno.desc(), error.words)),
+                Err(error) => outcome.refuse(action, found, &error.to_string()),
             }
         }
+    }
+}
+
+impl Outcome {
+    fn take(&mut self, action: &Action, found: &mut Found) {
+        found.took(action);
+        self.done.push(action.words(found));
+    }
+
+    fn refuse(&mut self, action: &Action, found: &Found, why: &str) {
+        self.refused.push(Refused { words: format!("{}: {why}", action.words(found)), bearable: false });
     }
 }
 
@@ -123,7 +133,7 @@ impl Kernel {
 /// # Errors
 /// The kernel's.
 pub fn set(sysctl: &Sysctl) -> Result<(), String> {
-    fs::write(Path::new("/proc/sys").join(&sysctl.path), &sysctl.value).map_err(|error| error.to_string())
+    netstack::sysctl::set(&sysctl.path, &sysctl.value).map(drop).map_err(|error| error.to_string())
 }
 
 fn change(action: &Action) -> Option<Change> {

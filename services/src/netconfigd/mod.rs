@@ -38,6 +38,8 @@ use std::time::Duration;
 const MONITOR: Token = Token(0);
 /// First and longest wait before what was refused is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// Passes in a row with something to change, after which news are answered once a second.
+const UNSETTLED: u32 = 4;
 /// Looks in one round: a bridge is made in the first and configured in the second.
 const LOOKS: u32 = 4;
 
@@ -58,6 +60,8 @@ struct Netconfigd {
     /// What was complained of last time; a complaint is logged when it is new.
     complaints: Vec<String>,
     retry: Option<(Instant, Duration)>,
+    /// Passes in a row that had something to change.
+    unsettled: u32,
     memory_kib: u64,
     ready: bool,
 }
@@ -72,7 +76,8 @@ pub fn run(house: House) -> Result<(), Failure> {
     let kernel = Kernel::open()?;
     let complaints = Vec::new();
     let memory_kib = memory_kib();
-    let mut state = Netconfigd { house, kernel, firewall: None, complaints, retry: None, memory_kib, ready: false };
+    let mut state =
+        Netconfigd { house, kernel, firewall: None, complaints, retry: None, unsettled: 0, memory_kib, ready: false };
     state.apply(Cause::Asked)?;
     if !linger {
         return if state.retry.is_none() { Ok(()) } else { Err(Failure::new("not everything was applied")) };
@@ -89,7 +94,12 @@ pub fn run(house: House) -> Result<(), Failure> {
                 Event::Timeout => cause = cause.or(Some(Cause::Noticed)),
                 Event::Ready { .. } => {
                     if monitor.drain().any() {
-                        cause = cause.or(Some(Cause::Noticed));
+                        // Who undoes what we do, or a kernel that tells it otherwise, must not make us spin.
+                        if state.unsettled < UNSETTLED {
+                            cause = cause.or(Some(Cause::Noticed));
+                        } else {
+                            state.retry = state.retry.or(Some((Instant::now() + RETRY.0, RETRY.0)));
+                        }
                     }
                 }
             }
@@ -151,24 +161,26 @@ impl Netconfigd {
             found = self.kernel.look(&engine::sysctls_wanted(&wanted, true))?;
             found.firewall = self.firewall.take();
             let plan = engine::plan(&wanted, &found);
-            let refused = self.kernel.apply(&plan, &mut found);
+            let outcome = self.kernel.apply(&plan, &mut found);
             self.firewall = found.firewall.clone();
-            failed |= refused.iter().any(|refused| !refused.bearable);
-            done.extend(plan.actions.iter().map(|action| action.words(&found)));
-            done.retain(|done| !refused.iter().any(|refused| refused.words.starts_with(done.as_str())));
-            complaints.extend(refused.into_iter().map(|refused| refused.words));
+            failed |= outcome.refused.iter().any(|refused| !refused.bearable);
+            done.extend(outcome.done);
+            complaints.extend(outcome.refused.into_iter().map(|refused| refused.words));
             missing.clone_from(&plan.missing);
             if !plan.wants_another() {
                 break;
             }
         }
         complaints.extend(missing.iter().map(|name| format!("{name}: its interface is not there")));
-        let ready = !failed && engine::lans_ready(&wanted, &found);
-        self.resolv_conf(&wanted, &mut complaints);
+        let ready = engine::ready(&wanted, &found);
         if ready {
-            self.keep(&loaded, &mut complaints);
             self.house.ready();
         }
+        self.resolv_conf(&wanted, &mut complaints);
+        if ready && !failed {
+            self.keep(&loaded, &mut complaints);
+        }
+        self.unsettled = if done.is_empty() { 0 } else { self.unsettled.saturating_add(1) };
         // What is said costs boot time, so it is said after the router is ready.
         self.say(cause, done, complaints);
         if ready && !std::mem::replace(&mut self.ready, true) {
@@ -221,7 +233,7 @@ impl Netconfigd {
             if !sysctl.is_met_by(found.trim())
                 && let Err(error) = kernel::set(&sysctl)
             {
-                log::warn!("{} set to {}: {error}", sysctl.path, sysctl.value);
+                log::warn!("{error}");
             }
         }
     }

@@ -1,5 +1,5 @@
 //! Scenarios: an interfaces.json, a lease and a small kernel; what is planned, and that it ends where it should.
-use super::engine::{Action, Address, Bus, FROM_LEASE, Found, Link, Plan, Route, Wanted, bus_of, lans_ready, plan};
+use super::engine::{Action, Address, Bus, FROM_LEASE, Found, Link, Plan, Route, Wanted, bus_of, ready, plan};
 use crate::perm::interfaces::Interfaces;
 use crate::perm::{Mac, json, lease4};
 use std::net::Ipv4Addr;
@@ -74,7 +74,7 @@ fn without_a_file_the_bus_decides() {
     assert_eq!(names(&found), [(1, "lo"), (2, "eth0"), (3, "lan0"), (4, "uplink0")]);
     assert_eq!(nets(&found, 3), ["192.168.42.1/24"]);
     assert!(found.links.iter().all(|link| link.up == (link.index != 2)), "{found:#?}");
-    assert!(lans_ready(&defaults(), &found));
+    assert!(ready(&defaults(), &found));
 }
 
 #[test]
@@ -93,10 +93,10 @@ fn no_nic_no_harm() {
     let mut found = kernel(Vec::new());
     let first = settle(&defaults(), &mut found);
     assert_eq!((first.uplink, first.missing), (None, vec!["uplink0".into(), "lan0".into()]));
-    assert!(!lans_ready(&defaults(), &found));
+    assert!(!ready(&defaults(), &found));
     found.links.push(nic(2, "eth0", pci(3)));
     settle(&defaults(), &mut found);
-    assert!(lans_ready(&defaults(), &found));
+    assert!(ready(&defaults(), &found));
 }
 
 #[test]

@@ -71,6 +71,18 @@ pub struct Attempt {
     serial: u32,
 }
 
+impl Attempt {
+    /// As a number of 48 bits.
+    pub fn to_bits(self) -> u64 {
+        u64::from(self.flight) << 32 | u64::from(self.serial)
+    }
+
+    /// Of such a number.
+    pub fn from_bits(bits: u64) -> Attempt {
+        Attempt { flight: (bits >> 32) as u16, serial: bits as u32 }
+    }
+}
+
 /// What is to be done.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Action {

@@ -233,14 +233,17 @@ pub fn plan(wanted: &Wanted, found: &Found) -> Plan {
     plan
 }
 
-/// Whether the LAN is served: lan0, if wanted, exists, and every LAN that exists is up with its addresses.
-pub fn lans_ready(wanted: &Wanted, found: &Found) -> bool {
+/// Whether the router is ready: ruleset and forwarding are in, lan0 (if wanted) exists, and every LAN that exists is
+/// up with its addresses.
+pub fn ready(wanted: &Wanted, found: &Found) -> bool {
+    let forwards = |(path, value): &(String, String)| path == sysctls::FORWARD4 && value == "1";
     let mut lans = wanted.interfaces.interfaces.iter().filter(|entry| entry.name != UPLINK);
-    lans.all(|entry| match found.links.iter().find(|link| link.name == entry.name) {
+    let served = lans.all(|entry| match found.links.iter().find(|link| link.name == entry.name) {
         None => entry.name != LAN,
         Some(link) => {
             let has = |net: &IpNet| found.addresses.iter().any(|found| found.index == link.index && found.net == *net);
             link.up && entry.addr.iter().chain(&entry.extra_addrs).all(has)
         }
-    })
+    });
+    served && found.firewall.is_some() && found.sysctls.iter().any(forwards)
 }

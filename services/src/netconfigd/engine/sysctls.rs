@@ -12,7 +12,8 @@ pub struct Sysctl {
     pub at_least: bool,
 }
 
-const FORWARD4: &str = "net/ipv4/ip_forward";
+/// The switch that makes a router of the machine.
+pub const FORWARD4: &str = "net/ipv4/ip_forward";
 const FORWARD6: &str = "net/ipv6/conf/all/forwarding";
 
 impl Sysctl {
