@@ -93,11 +93,7 @@ impl Machine {
 
     fn begin(&mut self, row: usize) -> Vec<Order> {
         let (Some(service), Some(life)) = (SERVICES.get(row), self.lives.get_mut(row)) else { return Vec::new() };
-        let t0 = sys::tsc();
-        let r = start::start(service, &self.null);
-        self.remark(row, &format!("T {} {}..{}", service.name, t0 / 1000, sys::tsc() / 1000));
-        let Some(life) = self.lives.get_mut(row) else { return vec![] };
-        match r {
+        match start::start(service, &self.null) {
             Ok(started) => {
                 *life = Life::default();
                 for (which, pipe) in started.pipes.into_iter().enumerate() {
@@ -145,7 +141,6 @@ impl Machine {
         let Some(service) = SERVICES.get(row) else { return };
         match notice::judge(service, line) {
             Notice::Ready => {
-                self.remark(row, &format!("T READY {}", sys::tsc() / 1000));
                 let orders = self.supervisor.ready(row, clock::now());
                 self.obey(orders);
             }
@@ -209,13 +204,6 @@ impl Machine {
         let now = clock::now();
         self.ready_ms = Some(now);
         self.console.line(format_args!("weir: ready in {}.{:03} s", now / 1000, now % 1000));
-        for r in &self.rings {
-            let mut n = 0;
-            while let Some(e) = r.from(n) {
-                self.console.say(&e.line);
-                n = e.number + 1;
-            }
-        }
         if self.words.bench {
             self.console.line(super::report::bench(self.begun_tsc, tsc));
         }
