@@ -140,10 +140,10 @@ pub enum Nic {
         /// Ports of the host.
         forwards: Vec<Forward>,
     },
-    /// A tap device, opened by the caller, who also lets the descriptor live through exec.
-    TapFd {
-        /// The open descriptor.
-        fd: i32,
+    /// A tap device of the network namespace that QEMU runs in.
+    Tap {
+        /// Its name.
+        name: String,
         /// The card's address.
         mac: Mac,
     },
@@ -431,7 +431,7 @@ fn nic_arguments(line: &mut Line, number: usize, nic: &Nic) {
             }
             (text, mac)
         }
-        Nic::TapFd { fd, mac } => (format!("tap,id=net{number},fd={fd}"), mac),
+        Nic::Tap { name, mac } => (format!("tap,id=net{number},ifname={name},script=no,downscript=no"), mac),
     };
     line.option("-netdev", &netdev);
     let slot = SLOT_FIRST_NIC + u8::try_from(number).unwrap_or(0);
@@ -490,10 +490,10 @@ mod tests {
 
     #[test]
     fn the_uplink_comes_first_on_the_bus() {
-        let machine = Machine::new("k", "i").nic(Nic::user_uplink()).nic(Nic::TapFd { fd: 9, mac: LAN_MAC });
+        let machine = Machine::new("k", "i").nic(Nic::user_uplink()).nic(Nic::Tap { name: "lan".into(), mac: LAN_MAC });
         let text = text(&machine);
         assert!(text.contains("netdev=net0,mac=52:54:00:77:00:01,romfile=,addr=0x10"), "{text}");
-        assert!(text.contains("-netdev tap,id=net1,fd=9"), "{text}");
+        assert!(text.contains("-netdev tap,id=net1,ifname=lan"), "{text}");
         assert!(text.contains("netdev=net1,mac=52:54:00:77:00:02,romfile=,addr=0x11"), "{text}");
     }
 

@@ -20,6 +20,8 @@ const LAST_READS: usize = 16;
 const NOTICES: usize = 2;
 /// Characters of a service's last line on the console.
 const LAST_WORDS: usize = 100;
+/// How PID 1's own lines in a service's log begin.
+const REMARK: &str = "init: ";
 
 /// The pipes of a service's present process: stdout, stderr, notices.
 #[derive(Debug)]
@@ -182,17 +184,20 @@ impl Machine {
 
     fn name_death(&self, row: usize, wait: u64) {
         let (Some(service), Some(state)) = (SERVICES.get(row), self.supervisor.rows().get(row)) else { return };
+        // PID 1's own remarks would only repeat how it ended.
         let words = self.rings.get(row).map_or("", |ring| ring.last_words());
+        let words = if words.starts_with(REMARK) { "" } else { words };
         let words: String = words.chars().filter(|letter| !letter.is_control()).take(LAST_WORDS).collect();
+        let between = if words.is_empty() { "" } else { ": " };
         let (seconds, tenths) = (wait / 1000, wait / 100 % 10);
         let (name, how) = (service.name, &state.last_exit);
-        self.console.say(format_args!("{name} died ({how}), again in {seconds}.{tenths} s: {words}"));
+        self.console.say(format_args!("{name} died ({how}), again in {seconds}.{tenths} s{between}{words}"));
     }
 
     /// PID 1's own word in a service's log.
     fn remark(&mut self, row: usize, text: &str) {
         if let Some(ring) = self.rings.get_mut(row) {
-            ring.push(clock::now(), Stream::Err, format!("init: {text}").as_bytes());
+            ring.push(clock::now(), Stream::Err, format!("{REMARK}{text}").as_bytes());
             self.logged = true;
         }
     }

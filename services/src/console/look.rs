@@ -39,7 +39,8 @@ fn face(link: &Link, addresses: &[Address]) -> Face {
 }
 
 fn words(route: &Route, links: &[Link]) -> String {
-    let mut words = if route.destination.prefix_len() == 0 { "default".to_owned() } else { route.destination.to_string() };
+    let mut words =
+        if route.destination.prefix_len() == 0 { "default".to_owned() } else { route.destination.to_string() };
     if let Some(gateway) = route.gateway {
         words.push_str(&format!(" via {gateway}"));
     }

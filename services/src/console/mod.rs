@@ -61,7 +61,8 @@ pub fn run(house: House) -> Result<(), Failure> {
     let terminal = Terminal::open()?;
     let session = Session::default();
     let asked = Instant::now();
-    let mut console = Console { house, turn, terminal, session, init: None, listening: false, input: Input::Open, asked };
+    let mut console =
+        Console { house, turn, terminal, session, init: None, listening: false, input: Input::Open, asked };
     if let Err(error) = console.terminal.watch(&console.turn, true, false) {
         log::info!("descriptor 0 is no terminal ({error}): nobody can type here");
         console.input = Input::Never;
@@ -130,7 +131,8 @@ impl Console {
     fn listen(&mut self) {
         let wanted = self.session.takes_answers();
         let Some(init) = self.init.as_ref().filter(|_| wanted != self.listening) else { return };
-        let done = if wanted { self.turn.add(&init.stream, ANSWER, Interest::READ) } else { self.turn.remove(&init.stream) };
+        let done =
+            if wanted { self.turn.add(&init.stream, ANSWER, Interest::READ) } else { self.turn.remove(&init.stream) };
         self.listening = wanted && done.is_ok();
         self.asked = Instant::now();
     }

@@ -1,11 +1,11 @@
 //! The two ends of the terminal. A tty is written on descriptor 0, because PID 1 keeps what is written to stdout in a
 //! ring; two pipes, as in a test, are stdin and stdout.
 use crate::house::Failure;
+use netstack::event::{Interest, Loop, Token};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::termios::{InputFlags, LocalFlags, OutputFlags, SetArg, Termios, tcgetattr, tcsetattr};
 use nix::unistd::{read, write};
-use netstack::event::{Interest, Loop, Token};
 use std::io::{self, Stdin, Stdout};
 use std::os::fd::AsFd;
 
@@ -61,7 +61,11 @@ impl Terminal {
                 (true, true) => Interest::BOTH,
                 (true, false) => Interest::READ,
             };
-            return if was_open { turn.modify(&self.input, INPUT, interest) } else { turn.add(&self.input, INPUT, interest) };
+            return if was_open {
+                turn.modify(&self.input, INPUT, interest)
+            } else {
+                turn.add(&self.input, INPUT, interest)
+            };
         }
         match (was_open, open) {
             (false, true) => turn.add(&self.input, INPUT, Interest::READ)?,

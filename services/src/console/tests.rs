@@ -179,7 +179,10 @@ fn without_pid_1_a_clear_sentence() {
 fn what_is_typed_while_a_command_runs_is_read_afterwards() {
     let mut bench = Bench::new(None);
     bench.types("\r");
-    assert_eq!(bench.session.input(b"restart dnsd\rhelp\rx"), [Wish::Ask("{\"name\":\"dnsd\",\"op\":\"restart\"}\n".into())]);
+    assert_eq!(
+        bench.session.input(b"restart dnsd\rhelp\rx"),
+        [Wish::Ask("{\"name\":\"dnsd\",\"op\":\"restart\"}\n".into())]
+    );
     assert!(bench.session.waits());
     assert_eq!(bench.session.answer(br#"{"ok":true}"#), [Wish::HangUp]);
     let shown = bench.types("");

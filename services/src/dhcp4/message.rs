@@ -1,7 +1,7 @@
 //! The DHCP messages of the client: what it sends, and what it takes from an answer.
 use crate::perm::Mac;
-use crate::perm::lease4::Lease4;
 use crate::perm::WallTime;
+use crate::perm::lease4::Lease4;
 use netstack::wire::dhcpv4::{self, Header, Message};
 use std::net::Ipv4Addr;
 use std::time::Duration;

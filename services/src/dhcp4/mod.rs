@@ -86,8 +86,18 @@ pub fn run(house: House) -> Result<(), Failure> {
     let files = Files::new(house.path(&config.state));
     let engine = Engine::new(Instant::now(), hostname(), files.stored(), Random::from_kernel());
     let announced = format!("{}/wire/lease.json", config.state.trim_end_matches('/'));
-    let mut client =
-        Client { house, config, events, netlink, uplink: None, engine, files, announced, lost: Rarely::default(), reopen: None };
+    let mut client = Client {
+        house,
+        config,
+        events,
+        netlink,
+        uplink: None,
+        engine,
+        files,
+        announced,
+        lost: Rarely::default(),
+        reopen: None,
+    };
     client.configure();
     client.follow();
     client.house.ready();

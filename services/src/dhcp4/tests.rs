@@ -355,12 +355,15 @@ fn a_nak_in_renewing_discovers_at_once_and_another_servers_does_nothing() {
 
 #[test]
 fn t1_and_t2_of_the_server_count_when_they_are_in_order() {
-    for (t1, t2, want) in [(100, 200, (100, 200)), (0, 0, (500, 875)), (900, 100, (100, 100)), (100, 5_000, (100, 875)), (2_000, 900, (500, 900))] {
-        let options: &[(u8, &[u8])] = &[
-            (51, &1_000u32.to_be_bytes()),
-            (58, &u32::to_be_bytes(t1)),
-            (59, &u32::to_be_bytes(t2)),
-        ];
+    for (t1, t2, want) in [
+        (100, 200, (100, 200)),
+        (0, 0, (500, 875)),
+        (900, 100, (100, 100)),
+        (100, 5_000, (100, 875)),
+        (2_000, 900, (500, 900)),
+    ] {
+        let options: &[(u8, &[u8])] =
+            &[(51, &1_000u32.to_be_bytes()), (58, &u32::to_be_bytes(t1)), (59, &u32::to_be_bytes(t2))];
         let lease = Answer::parse(&written(5, 1, MAC, ADDRESS, options)).unwrap().lease.unwrap();
         assert_eq!((lease.t1().as_secs(), lease.t2().as_secs()), want, "{t1} {t2}");
     }
@@ -404,14 +407,14 @@ fn carrier_back_asks_at_once() {
     let mut scene = Scene::bound();
     scene.event(Event::Link(None));
     assert_eq!((scene.engine.state(), scene.engine.deadline()), (State::Init, None));
-    scene.now = scene.now + Duration::from_secs(60);
+    scene.now += Duration::from_secs(60);
     scene.event(Event::Link(Some(MAC)));
     assert_eq!((scene.engine.state(), requested(scene.last().2)), (State::InitReboot, Some(ADDRESS)));
     scene.answer(5, ADDRESS, SERVER, 7_200);
     assert_eq!(scene.engine.state(), State::Bound);
 
     scene.event(Event::Link(None));
-    scene.now = scene.now + Duration::from_secs(7_201);
+    scene.now += Duration::from_secs(7_201);
     scene.event(Event::Link(Some(MAC)));
     assert_eq!(scene.engine.state(), State::Selecting, "a lease that has run out is not asked for by REQUEST");
     assert_eq!(requested(scene.last().2), Some(ADDRESS));

@@ -45,7 +45,10 @@ pub fn subnet(house: &House, interface: &str) -> Option<Subnet> {
     match subnet {
         None => log::warn!("interfaces.json: {interface} has no IPv4 address: nothing is served"),
         Some(subnet) if subnet.size() == 0 => {
-            log::warn!("interfaces.json: the network of {interface}'s address {} has no address to give", subnet.server());
+            log::warn!(
+                "interfaces.json: the network of {interface}'s address {} has no address to give",
+                subnet.server()
+            );
         }
         Some(_) => {}
     }

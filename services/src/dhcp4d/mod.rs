@@ -89,7 +89,8 @@ pub fn run(house: House) -> Result<(), Failure> {
     let store = Store::new(house.path(rights::LEASES), now, WallTime::now());
     store.load(&mut engine);
     let (lost, complaints) = (Rarely::default(), Rarely::default());
-    let mut server = Server { house, config, events, netlink, lan: None, engine, store, lost, complaints, reopen: None };
+    let mut server =
+        Server { house, config, events, netlink, lan: None, engine, store, lost, complaints, reopen: None };
     server.follow();
     if server.lan.is_none() {
         log::info!("waiting for {}", server.config.interface);

@@ -2,8 +2,8 @@
 //!
 //! When the disk refuses, leases hold from memory: it is said aloud, once, and tried with every change and each minute.
 use super::engine::Engine;
-use crate::perm::leases::{self, Lease};
 use crate::perm::WallTime;
+use crate::perm::leases::{self, Lease};
 use netstack::time::Instant;
 use std::path::PathBuf;
 use std::time::Duration;

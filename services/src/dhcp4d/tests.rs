@@ -102,7 +102,7 @@ impl Scene {
     }
 
     fn pass(&mut self, seconds: u64) {
-        self.now = self.now + Duration::from_secs(seconds);
+        self.now += Duration::from_secs(seconds);
     }
 
     /// Hands a message over; the one reply, if any.

@@ -72,8 +72,7 @@ impl Config {
         }
         let own = self.lan.and_then(|lan| Some((first_label(&self.hostname)?, lan)));
         let own = own.filter(|(name, _)| !name.eq_ignore_ascii_case("localhost"));
-        let mut hosts: Vec<Host> =
-            own.map(|(name, address)| host(name, address, None)).into_iter().collect();
+        let mut hosts: Vec<Host> = own.map(|(name, address)| host(name, address, None)).into_iter().collect();
         let mut leases: Vec<&Lease> = self.leases.iter().filter(|lease| !lease.expired(wall)).collect();
         // Among equal names the lease that ends last holds; a static one, which never ends, comes after all (as Go sorts it).
         leases.sort_by_key(|lease| Reverse(lease.expiry));
@@ -110,7 +109,8 @@ fn first_label(hostname: &str) -> Option<&str> {
 
 // Anything else could not be asked for by any program, and would reach logs and pages.
 fn is_label(name: &str) -> bool {
-    (1..=63).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    (1..=63).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
 fn useless(address: IpAddr) -> bool {
@@ -157,7 +157,22 @@ mod tests {
 
     #[test]
     fn names_that_are_none_or_take_something_over_are_not_served() {
-        let odd = ["", ".", "a b", "a\"b", "x.y", "com.", "tv.LAN.", "ü", "a\0", "localhost", "wpad", "Lan", "local", "ü.lan"];
+        let odd = [
+            "",
+            ".",
+            "a b",
+            "a\"b",
+            "x.y",
+            "com.",
+            "tv.LAN.",
+            "ü",
+            "a\0",
+            "localhost",
+            "wpad",
+            "Lan",
+            "local",
+            "ü.lan",
+        ];
         let leases = odd.iter().map(|name| lease(name, 9, 2_000)).collect();
         let want = [row("com", 9, true), row("tv", 9, true), row("Lan", 9, false), row("local", 9, false)];
         assert_eq!(hosts("", leases), want);

@@ -105,7 +105,8 @@ fn open(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
 pub fn wanted(links: &[Link], addresses: &[Address], lan: Option<Ipv4Addr>) -> Vec<SocketAddr> {
     let mut wanted: Vec<SocketAddr> = lan.map(|lan| SocketAddr::new(IpAddr::V4(lan), PORT)).into_iter().collect();
     for address in addresses.iter().filter(|address| !address.tentative && is_private(address.ip)) {
-        let served = links.iter().any(|link| link.index == address.index && link.up && !link.name.starts_with("uplink"));
+        let served =
+            links.iter().any(|link| link.index == address.index && link.up && !link.name.starts_with("uplink"));
         let socket = match address.ip {
             IpAddr::V6(ip) if ip.is_unicast_link_local() => SocketAddrV6::new(ip, PORT, 0, address.index).into(),
             ip => SocketAddr::new(ip, PORT),
@@ -164,7 +165,8 @@ mod tests {
         let texts = |lan: Option<Ipv4Addr>| -> Vec<String> {
             wanted(&links, &addresses, lan).iter().map(SocketAddr::to_string).collect()
         };
-        let private = ["127.0.0.1:53", "[::1]:53", "192.168.42.1:53", "100.127.0.1:53", "[fd00::1]:53", "[fe80::1%3]:53"];
+        let private =
+            ["127.0.0.1:53", "[::1]:53", "192.168.42.1:53", "100.127.0.1:53", "[fd00::1]:53", "[fe80::1%3]:53"];
         assert_eq!(texts(None), private);
         assert_eq!(texts("192.168.42.1".parse().ok()).len(), private.len());
         assert_eq!(texts("203.0.113.1".parse().ok())[0], "203.0.113.1:53");

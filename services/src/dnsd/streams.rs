@@ -113,7 +113,11 @@ impl Streams {
 }
 
 impl Stream {
-    fn turn(&mut self, now: Instant, mut handle: impl FnMut(IpAddr, &[u8], &mut Vec<u8>) -> Handled) -> Option<Interest> {
+    fn turn(
+        &mut self,
+        now: Instant,
+        mut handle: impl FnMut(IpAddr, &[u8], &mut Vec<u8>) -> Handled,
+    ) -> Option<Interest> {
         self.read().ok()?;
         let mut answer = Vec::new();
         loop {

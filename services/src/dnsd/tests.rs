@@ -9,14 +9,17 @@ use super::engine::local::Host;
 use super::engine::{Action, Attempt, Client, Engine, Settings, Transport};
 use domain::base::iana::{Class, Rcode, Rtype};
 use domain::base::message::Message;
-use domain::base::message_builder::{AnswerBuilder, AuthorityBuilder, MessageBuilder};
+use domain::base::message_builder::{AnswerBuilder, AuthorityBuilder, MessageBuilder, StaticCompressor};
 use domain::base::{Name, ParsedName, Serial, Ttl};
+use domain::dep::octseq::OctetsBuilder;
 use domain::rdata::{A, AllRecordData, Soa};
 use netstack::time::Instant;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 type Answer = Message<Vec<u8>>;
+/// Names are compressed, as real servers do.
+type Buffer = StaticCompressor<Vec<u8>>;
 
 /// A question that reached an upstream.
 struct Asked {
@@ -55,7 +58,8 @@ fn ask(name: &str, rtype: Rtype) -> Ask {
 
 impl Ask {
     fn from(mut self, last: u8, port: u16) -> Ask {
-        self.client = Client::Udp { listener: 1, peer: SocketAddr::new(Ipv4Addr::new(192, 168, 42, last).into(), port) };
+        self.client =
+            Client::Udp { listener: 1, peer: SocketAddr::new(Ipv4Addr::new(192, 168, 42, last).into(), port) };
         self
     }
 
@@ -145,12 +149,12 @@ impl World {
     }
 
     /// Has the last asked upstream reply.
-    fn reply(&mut self, rcode: Rcode, records: impl Fn(&mut AnswerBuilder<Vec<u8>>)) {
+    fn reply(&mut self, rcode: Rcode, records: impl Fn(&mut AnswerBuilder<Buffer>)) {
         let at = self.asked.len() - 1;
         self.reply_to(at, rcode, records);
     }
 
-    fn reply_to(&mut self, at: usize, rcode: Rcode, records: impl Fn(&mut AnswerBuilder<Vec<u8>>)) {
+    fn reply_to(&mut self, at: usize, rcode: Rcode, records: impl Fn(&mut AnswerBuilder<Buffer>)) {
         let message = answer_to(&self.asked[at].message, rcode, records);
         self.raw(at, &message);
     }
@@ -166,7 +170,7 @@ impl World {
         let mut authority = builder_for(&self.last().message, rcode).authority();
         push_soa(&mut authority, ttl, minimum);
         let at = self.asked.len() - 1;
-        self.raw(at, &authority.finish());
+        self.raw(at, &authority.finish().into_target());
     }
 
     fn fail(&mut self, at: usize) {
@@ -211,42 +215,35 @@ fn read(out: Vec<u8>, id: u16) -> Answer {
     message
 }
 
-fn builder_for(query: &Message<Vec<u8>>, rcode: Rcode) -> AnswerBuilder<Vec<u8>> {
-    let mut builder = MessageBuilder::new_vec().start_answer(query, rcode).unwrap();
+fn builder_for(query: &Message<Vec<u8>>, rcode: Rcode) -> AnswerBuilder<Buffer> {
+    let builder = MessageBuilder::from_target(StaticCompressor::new(Vec::new())).unwrap();
+    let mut builder = builder.start_answer(query, rcode).unwrap();
     builder.header_mut().set_ra(true);
     builder
 }
 
-fn answer_to(query: &Message<Vec<u8>>, rcode: Rcode, records: impl Fn(&mut AnswerBuilder<Vec<u8>>)) -> Vec<u8> {
+fn answer_to(query: &Message<Vec<u8>>, rcode: Rcode, records: impl Fn(&mut AnswerBuilder<Buffer>)) -> Vec<u8> {
     let mut builder = builder_for(query, rcode);
     records(&mut builder);
     let mut builder = builder.additional();
     // As real ones do: an OPT of their own, with an option.
-    builder.opt(|opt| opt.push_raw_option(65_001.into(), 2, |target| target.extend_from_slice(b"hi").pipe())).unwrap();
-    builder.finish()
+    builder.opt(|opt| opt.push_raw_option(65_001.into(), 2, |target| target.append_slice(b"hi"))).unwrap();
+    builder.finish().into_target()
 }
-
-trait Pipe: Sized {
-    fn pipe<E>(self) -> Result<Self, E> {
-        Ok(self)
-    }
-}
-
-impl Pipe for () {}
 
 /// The name of the question, as owner of a record.
-fn owner(builder: &AnswerBuilder<Vec<u8>>) -> Name<Vec<u8>> {
+fn owner(builder: &AnswerBuilder<Buffer>) -> Name<Vec<u8>> {
     use domain::base::ToName;
     builder.as_message().sole_question().unwrap().qname().to_name()
 }
 
 /// Pushes an A record of 198.51.100.`last`.
-fn a(builder: &mut AnswerBuilder<Vec<u8>>, ttl: u32, last: u8) {
+fn a(builder: &mut AnswerBuilder<Buffer>, ttl: u32, last: u8) {
     let name = owner(builder);
     builder.push((name, Class::IN, Ttl::from_secs(ttl), A::from_octets(198, 51, 100, last))).unwrap();
 }
 
-fn push_soa(builder: &mut AuthorityBuilder<Vec<u8>>, ttl: u32, minimum: u32) {
+fn push_soa(builder: &mut AuthorityBuilder<Buffer>, ttl: u32, minimum: u32) {
     let zone: Name<Vec<u8>> = "com".parse().unwrap();
     let seconds = Ttl::from_secs;
     let soa = Soa::new(zone.clone(), zone.clone(), Serial(7), seconds(1), seconds(2), seconds(3), seconds(minimum));

@@ -1,6 +1,67 @@
-//! stub
+//! The ruleset as nftables: what may come in, what may go through, and under which address it leaves.
+//!
+//! A chain that drops does so twice, by its policy and by its last rule: while a transaction replaces the table, a new
+//! chain's policy is "accept" for a moment, its rules are not.
 use super::engine::Firewall;
+use netstack::nft::{Chain, Hook, Kind, Policy, Rule, Table, state};
 
-pub fn commit(_firewall: &Firewall) -> Result<(), String> {
-    Ok(())
+/// Pings from the internet that are answered: a second, and at once.
+const PINGS: (u64, u32) = (20, 50);
+/// Errors without which connections break: destination unreachable, time exceeded, parameter problem.
+const ICMP: [u8; 3] = [3, 11, 12];
+/// RFC 4890: errors (with packet too big), listener discovery, router advertisement, neighbour discovery.
+const ICMPV6: [u8; 11] = [1, 2, 3, 4, 130, 131, 132, 134, 135, 136, 143];
+/// Echo request, IPv4 and IPv6.
+const ECHO: (u8, u8) = (8, 128);
+
+/// Replaces our table by one that says this.
+///
+/// # Errors
+/// Names the chain and rule that the kernel refused; the former table is then still in force.
+pub fn commit(firewall: &Firewall) -> Result<(), String> {
+    table(firewall).replace().map_err(|error| error.to_string())
+}
+
+/// The table `inet weir`.
+fn table(firewall: &Firewall) -> Table {
+    let uplink = firewall.uplink();
+    let lans = || std::iter::once("lan*").chain(firewall.lans.iter().map(String::as_str));
+    let known = |chain: Chain| {
+        chain
+            .rule(Rule::new().ct_state(state::ESTABLISHED | state::RELATED).accept())
+            .rule(Rule::new().ct_state(state::INVALID).drop())
+    };
+    let from_lans = |chain: Chain| lans().fold(chain, |chain, name| chain.rule(Rule::new().iifname(name).accept()));
+
+    let input = known(Chain::base("input", Kind::Filter, Hook::Input, 0, Policy::Drop));
+    let input = from_lans(input.rule(Rule::new().iifname("lo").accept()));
+    let input = input.rule(Rule::new().iifname(uplink).jump("wan")).rule(Rule::new().drop());
+
+    // Both ways: a SYN that leaves, and one, or its answer, that comes in.
+    let forward = Chain::base("forward", Kind::Filter, Hook::Forward, 0, Policy::Drop);
+    let forward = from_lans(known(forward.rule(Rule::new().tcp_syn().jump("clamp")))).rule(Rule::new().drop());
+    let clamp = Chain::plain("clamp")
+        .rule(Rule::new().oifname(uplink).clamp_mss())
+        .rule(Rule::new().iifname(uplink).clamp_mss());
+
+    let postrouting = Chain::base("postrouting", Kind::Nat, Hook::Postrouting, 100, Policy::Accept)
+        .rule(Rule::new().ipv4().oifname(uplink).masquerade());
+    Table::new("weir").chain(wan()).chain(clamp).chain(input).chain(forward).chain(postrouting)
+}
+
+/// What the internet may say to the router without having been asked.
+fn wan() -> Chain {
+    let (rate, burst) = PINGS;
+    let mut chain = Chain::plain("wan")
+        .rule(Rule::new().ipv4().udp(67, 68).accept())
+        .rule(Rule::new().ipv6().udp(547, 546).accept())
+        .rule(Rule::new().icmp(ECHO.0).limit_per_second(rate, burst).accept())
+        .rule(Rule::new().icmpv6(ECHO.1).limit_per_second(rate, burst).accept());
+    for kind in ICMP {
+        chain = chain.rule(Rule::new().icmp(kind).accept());
+    }
+    for kind in ICMPV6 {
+        chain = chain.rule(Rule::new().icmpv6(kind).accept());
+    }
+    chain
 }

@@ -1,5 +1,5 @@
 //! Scenarios: an interfaces.json, a lease and a small kernel; what is planned, and that it ends where it should.
-use super::engine::{Action, Address, Bus, FROM_LEASE, Found, Link, Plan, Route, Wanted, bus_of, ready, plan};
+use super::engine::{Action, Address, Bus, FROM_LEASE, Found, Link, Plan, Route, Wanted, bus_of, plan, ready};
 use crate::perm::interfaces::Interfaces;
 use crate::perm::{Mac, json, lease4};
 use std::net::Ipv4Addr;
@@ -135,14 +135,19 @@ fn who_holds_a_wanted_name_steps_aside() {
 
 #[test]
 fn a_hardware_address_beats_a_name_and_a_spoofed_one_is_known_again() {
-    let wanted = file(r#"{"interfaces":[
+    let wanted = file(
+        r#"{"interfaces":[
         {"hardware_addr":"02:00:00:00:00:03","spoof_hardware_addr":"02:00:00:00:00:aa","name":"uplink0","mtu":1492},
-        {"hardware_addr":"02:00:00:00:00:99","name":"eth0","addr":"10.1.0.1/24","extra_addrs":["fd00::1/64"]}]}"#);
+        {"hardware_addr":"02:00:00:00:00:99","name":"eth0","addr":"10.1.0.1/24","extra_addrs":["fd00::1/64"]}]}"#,
+    );
     let mut found = kernel(vec![nic(2, "eth0", None), nic(3, "eth1", None)]);
     let first = settle(&wanted, &mut found);
     assert_eq!(names(&found), [(1, "lo"), (2, "eth0"), (3, "uplink0")]);
     assert_eq!(nets(&found, 2), ["10.1.0.1/24", "fd00::1/64"]);
-    let (mac, up) = (first.actions.iter().position(|action| matches!(action, Action::SetMac { .. })), first.actions.iter().position(|action| *action == Action::Up { index: 3 }));
+    let (mac, up) = (
+        first.actions.iter().position(|action| matches!(action, Action::SetMac { .. })),
+        first.actions.iter().position(|action| *action == Action::Up { index: 3 }),
+    );
     assert!(mac < up && mac.is_some());
     assert_eq!(found.links[2].mtu, 1492);
 }
@@ -189,7 +194,8 @@ fn routes_of_the_file_come_and_go_and_others_stay() {
     let text = r#"{"interfaces":[{"name":"lan0","addr":"10.0.0.1/24","extra_routes":[
         {"destination":"2a02:168:4a00:22::/64","gateway":"fe80::1"},{"destination":"10.9.0.0/16","gateway":""}]}]}"#;
     let mut found = kernel(vec![nic(2, "lan0", None)]);
-    let foreign = Route { destination: "10.8.0.0/16".parse().unwrap(), gateway: None, index: 2, source: None, protocol: 3 };
+    let foreign =
+        Route { destination: "10.8.0.0/16".parse().unwrap(), gateway: None, index: 2, source: None, protocol: 3 };
     found.routes.push(foreign.clone());
     settle(&file(text), &mut found);
     assert_eq!(found.routes.len(), 3);
@@ -199,8 +205,10 @@ fn routes_of_the_file_come_and_go_and_others_stay() {
 
 #[test]
 fn a_bridge_takes_its_ports_and_the_lans_name() {
-    let wanted = file(r#"{"interfaces":[{"hardware_addr":"02:00:00:00:00:02","name":"uplink0"},{"hardware_addr":"02:00:00:00:00:03","name":"lan0","addr":"192.168.42.1/24"}],
-        "bridges":[{"name":"lan0","interface_hardware_addrs":["02:00:00:00:00:03","02:00:00:00:00:04"]}]}"#);
+    let wanted = file(
+        r#"{"interfaces":[{"hardware_addr":"02:00:00:00:00:02","name":"uplink0"},{"hardware_addr":"02:00:00:00:00:03","name":"lan0","addr":"192.168.42.1/24"}],
+        "bridges":[{"name":"lan0","interface_hardware_addrs":["02:00:00:00:00:03","02:00:00:00:00:04"]}]}"#,
+    );
     let mut found = kernel(vec![nic(2, "eth0", pci(3)), nic(3, "lan0", pci(4)), nic(4, "eth2", pci(5))]);
     let first = settle(&wanted, &mut found);
     assert!(first.wants_another());
@@ -226,6 +234,8 @@ fn an_interface_that_was_switched_off_is_switched_on_again() {
 
 #[test]
 fn a_named_interface_is_a_lan_unless_it_is_an_uplink() {
-    let wanted = file(r#"{"interfaces":[{"name":"uplink0"},{"name":"uplink1"},{"name":"lan0"},{"name":"wg0"}],"bridges":[{"name":"guest"}]}"#);
+    let wanted = file(
+        r#"{"interfaces":[{"name":"uplink0"},{"name":"uplink1"},{"name":"lan0"},{"name":"wg0"}],"bridges":[{"name":"guest"}]}"#,
+    );
     assert_eq!(super::engine::Firewall::of(&wanted.interfaces).lans, ["guest", "wg0"]);
 }

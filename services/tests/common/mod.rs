@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long an awaited line may take before the test fails; generous, because the machine may be busy.
@@ -41,7 +41,8 @@ impl Namespace {
         let (told, answer) = mpsc::channel();
         std::thread::spawn(move || {
             let entered = nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET);
-            let file = entered.map_err(std::io::Error::from).and_then(|()| std::fs::File::open("/proc/thread-self/ns/net"));
+            let file =
+                entered.map_err(std::io::Error::from).and_then(|()| std::fs::File::open("/proc/thread-self/ns/net"));
             let _ = told.send(file);
             for job in inbox {
                 job();
@@ -121,17 +122,36 @@ struct Lines {
     open: u32,
 }
 
+/// Lines and the news of them, shared with the threads that read.
+#[derive(Default)]
+struct Shared {
+    lines: Mutex<Lines>,
+    news: Condvar,
+}
+
+impl Shared {
+    // A test that failed while it held the lines has left them whole.
+    fn lock(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&'a self, lines: MutexGuard<'a, Lines>, left: Duration) -> MutexGuard<'a, Lines> {
+        self.news.wait_timeout(lines, left).unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
 /// A running program whose lines (stdout and stderr) are kept; killed on drop.
 pub struct Child {
     name: String,
     child: std::process::Child,
-    lines: Arc<(Mutex<Lines>, Condvar)>,
+    lines: Arc<Shared>,
     seen: usize,
 }
 
 impl Child {
     fn watch(name: String, mut child: std::process::Child) -> Child {
-        let lines = Arc::new((Mutex::new(Lines { all: Vec::new(), open: 2 }), Condvar::new()));
+        let lines = Arc::new(Shared::default());
+        lines.lock().open = 2;
         let out: Box<dyn Read + Send> = Box::new(child.stdout.take().unwrap());
         let err: Box<dyn Read + Send> = Box::new(child.stderr.take().unwrap());
         for stream in [out, err] {
@@ -141,12 +161,12 @@ impl Child {
                 let mut line = Vec::new();
                 while matches!(stream.read_until(b'\n', &mut line), Ok(1..)) {
                     let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-                    lines.0.lock().unwrap().all.push(text);
-                    lines.1.notify_all();
+                    lines.lock().all.push(text);
+                    lines.news.notify_all();
                     line.clear();
                 }
-                lines.0.lock().unwrap().open -= 1;
-                lines.1.notify_all();
+                lines.lock().open -= 1;
+                lines.news.notify_all();
             });
         }
         Child { name, child, lines, seen: 0 }
@@ -160,7 +180,7 @@ impl Child {
     /// Waits for the next line that `wanted` takes; `what` names it when it does not come.
     pub fn wait_until(&mut self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
         let deadline = Instant::now() + PATIENCE;
-        let mut lines = self.lines.0.lock().unwrap();
+        let mut lines = self.lines.lock();
         loop {
             while let Some(line) = lines.all.get(self.seen) {
                 self.seen += 1;
@@ -173,13 +193,13 @@ impl Child {
                 let why = if lines.open == 0 { "it ended" } else { "time ran out" };
                 panic!("{}: no line with {what:?}, {why}; its lines:\n{}", self.name, lines.all.join("\n"));
             }
-            lines = self.lines.1.wait_timeout(lines, left).unwrap().0;
+            lines = self.lines.wait(lines, left);
         }
     }
 
     /// Every line so far.
     pub fn lines(&self) -> Vec<String> {
-        self.lines.0.lock().unwrap().all.clone()
+        self.lines.lock().all.clone()
     }
 
     /// Its process id.
@@ -208,11 +228,11 @@ impl Child {
     /// Waits for its own end.
     pub fn wait(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;
-        let mut lines = self.lines.0.lock().unwrap();
+        let mut lines = self.lines.lock();
         while lines.open > 0 {
             let left = deadline.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "{} does not end; its lines:\n{}", self.name, lines.all.join("\n"));
-            lines = self.lines.1.wait_timeout(lines, left).unwrap().0;
+            lines = self.lines.wait(lines, left);
         }
         drop(lines);
         self.child.wait().unwrap()

@@ -115,7 +115,14 @@ mod tests {
 
     #[test]
     fn says_what_it_does_not_understand() {
-        for (line, said) in [("hlep", "\"hlep\" is no command"), ("log", "wants a name: netconfigd, dhcp4"), ("log x", "\"x\""), ("status now", "\"now\""), ("log dhcp4 -f x", "\"x\""), ("restart kernel", "reboot")] {
+        for (line, said) in [
+            ("hlep", "\"hlep\" is no command"),
+            ("log", "wants a name: netconfigd, dhcp4"),
+            ("log x", "\"x\""),
+            ("status now", "\"now\""),
+            ("log dhcp4 -f x", "\"x\""),
+            ("restart kernel", "reboot"),
+        ] {
             assert!(Command::parse(line).is_err_and(|error| error.contains(said)), "{line}");
         }
     }

@@ -243,6 +243,6 @@ impl Session {
 
     fn prompt(&mut self) {
         self.state = State::Prompt;
-        self.output.push(PROMPT);
+        self.output.prompt(PROMPT);
     }
 }

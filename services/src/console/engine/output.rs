@@ -11,6 +11,7 @@ const MARK: usize = 64;
 pub struct Output {
     queue: VecDeque<u8>,
     dropped: usize,
+    prompt: Option<&'static str>,
 }
 
 impl Output {
@@ -21,6 +22,13 @@ impl Output {
         } else {
             self.queue.extend(text.as_bytes());
         }
+    }
+
+    /// Appends a prompt; one that does not fit is not lost, but comes after the mark.
+    pub fn prompt(&mut self, text: &'static str) {
+        let before = self.dropped;
+        self.push(text);
+        self.prompt = (self.dropped > before).then_some(text);
     }
 
     /// The bytes to write next; empty when none waits.
@@ -35,6 +43,7 @@ impl Output {
             let mark = format!("\n[{} bytes dropped: the line is too slow]\n", self.dropped);
             self.dropped = 0;
             self.queue.extend(mark.as_bytes());
+            self.queue.extend(self.prompt.take().unwrap_or_default().as_bytes());
         }
     }
 
@@ -77,5 +86,9 @@ mod tests {
         assert!(text.starts_with("line 00000\nline 00001\n") && text.contains(&mark), "{mark}");
         output.push("after");
         assert_eq!(all(&mut output), "after");
+        output.push(&"x".repeat(LIMIT - 100));
+        output.push(&"y".repeat(LIMIT));
+        output.prompt("weir> ");
+        assert!(all(&mut output).ends_with("too slow]\nweir> "));
     }
 }

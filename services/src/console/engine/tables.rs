@@ -49,7 +49,11 @@ pub fn status(list: &List, network: &Network) -> String {
     text.push_str(&wan_and_lan(network));
     let _ = writeln!(text, "/perm  {}", cell(&list.perm, 72));
     text.push('\n');
-    let _ = writeln!(text, "{:<12}{:<10}{:>7}  {:>14}{:>10}{:>12}", "service", "state", "pid", "uptime", "restarts", "memory");
+    let _ = writeln!(
+        text,
+        "{:<12}{:<10}{:>7}  {:>14}{:>10}{:>12}",
+        "service", "state", "pid", "uptime", "restarts", "memory"
+    );
     for service in &list.services {
         text.push_str(&row(service));
     }

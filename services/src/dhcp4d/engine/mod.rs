@@ -2,6 +2,7 @@
 //!
 //! Every message goes through [`Engine::receive`]. The replies of one turn of the event loop are collected in an
 //! [`Output`] and sent after the leases they promise are on the disk, one write for all of them.
+mod label;
 mod nintendo;
 pub mod pool;
 pub mod table;
@@ -9,11 +10,12 @@ pub mod table;
 use super::message::{Kind, Outgoing, Query};
 use crate::perm::leases::Lease;
 use crate::perm::{Mac, WallTime};
+use label::host_label;
 use netstack::time::Instant;
 use pool::Subnet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
-use table::{Table, host_label};
+use table::Table;
 
 /// The domain of the LAN.
 const DOMAIN: &str = "lan";

@@ -2,6 +2,7 @@
 //!
 //! An address is with one client at a time, and a client has one record. Records outlive their lease, so that a
 //! device that returns finds its address again; they are reused when no address is left that nobody ever had.
+use super::label::host_label;
 use super::pool::Subnet;
 use crate::perm::leases::Lease;
 use crate::perm::{Mac, WallTime};
@@ -55,9 +56,8 @@ impl Table {
         self.subnet = subnet;
         self.offers.clear();
         self.conflicts.clear();
-        self.records.retain(|address, record| {
-            record.expiry.is_none() || subnet.is_none_or(|subnet| subnet.contains(*address))
-        });
+        self.records
+            .retain(|address, record| record.expiry.is_none() || subnet.is_none_or(|subnet| subnet.contains(*address)));
         self.by_mac = self.records.iter().map(|(address, record)| (record.mac, *address)).collect();
     }
 
@@ -79,9 +79,14 @@ impl Table {
             };
             let longest = i64::try_from(period(mac).as_nanos()).unwrap_or(i64::MAX);
             let expiry = (!lease.is_static()).then(|| lease.expiry.nanos_from(wall_at_epoch).min(longest));
+            // The name of a static lease is a person's word and stays as it is written.
+            let hostname = match expiry {
+                None => lease.hostname,
+                Some(_) => host_label(lease.hostname.as_bytes()).unwrap_or_default(),
+            };
             let record = Record {
                 mac,
-                hostname: host_label(lease.hostname.as_bytes()).unwrap_or_default(),
+                hostname,
                 name_override: lease.hostname_override,
                 expiry,
                 last_ack: lease.last_ack.nanos_from(wall_at_epoch).min(0),
@@ -165,9 +170,7 @@ impl Table {
             Some(record) if record.mac == mac => subnet.holds(address),
             Some(record) if !self.expired(now, record) => false,
             _ => {
-                subnet.contains(address)
-                    && !self.offered_to_other(now, mac, address)
-                    && !self.in_conflict(now, address)
+                subnet.contains(address) && !self.offered_to_other(now, mac, address) && !self.in_conflict(now, address)
             }
         }
     }
@@ -299,28 +302,5 @@ impl Table {
             self.conflicts.insert(address, now + QUARANTINE);
         }
         free
-    }
-}
-
-/// A host name as RFC 1123 allows one label of it: letters, digits and inner hyphens, 63 at most. The zero bytes with
-/// which some clients end it are cut off.
-pub fn host_label(bytes: &[u8]) -> Option<String> {
-    let end = bytes.iter().rposition(|byte| *byte != 0)? + 1;
-    let label = std::str::from_utf8(&bytes[..end]).ok()?;
-    let inner = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    (inner && label.len() <= 63 && !label.starts_with('-') && !label.ends_with('-')).then(|| label.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn labels() {
-        assert_eq!(host_label(b"xps\0\0").as_deref(), Some("xps"));
-        assert_eq!(host_label(b"My-PC2").as_deref(), Some("My-PC2"));
-        for wrong in [&b""[..], b"\0", b"a b", b"a.b", b"-a", b"a-", b"\xff", b"a\"", &[b'a'; 64]] {
-            assert_eq!(host_label(wrong), None, "{wrong:?}");
-        }
     }
 }

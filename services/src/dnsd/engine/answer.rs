@@ -187,4 +187,3 @@ pub fn key_tail(query: &Query<'_>) -> [u8; 5] {
     let dnssec_ok = query.edns.is_some_and(|edns| edns.dnssec_ok);
     [a, b, c, d, u8::from(dnssec_ok) | u8::from(query.unchecked) << 1]
 }
-

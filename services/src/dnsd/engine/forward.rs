@@ -232,7 +232,13 @@ impl Forward {
     }
 
     /// A reply has come in on the socket of an attempt.
-    pub fn reply(&mut self, now: Instant, attempt: Attempt, message: &[u8], actions: &mut Vec<Action>) -> Option<Settled> {
+    pub fn reply(
+        &mut self,
+        now: Instant,
+        attempt: Attempt,
+        message: &[u8],
+        actions: &mut Vec<Action>,
+    ) -> Option<Settled> {
         let at = usize::from(attempt.flight);
         let flight = self.flights.get_mut(at)?.as_mut()?;
         let place = flight.place(attempt)?;

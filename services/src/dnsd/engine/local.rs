@@ -146,8 +146,17 @@ impl Names {
     fn bare(&self, now: Instant, labels: &Labels<'_>, rtype: Rtype) -> Found<'_> {
         let of_zones = matches!(
             rtype,
-            Rtype::DS | Rtype::DNSKEY | Rtype::CDS | Rtype::CDNSKEY | Rtype::NS | Rtype::SOA | Rtype::RRSIG
-                | Rtype::NSEC | Rtype::NSEC3 | Rtype::NSEC3PARAM | Rtype::ZONEMD
+            Rtype::DS
+                | Rtype::DNSKEY
+                | Rtype::CDS
+                | Rtype::CDNSKEY
+                | Rtype::NS
+                | Rtype::SOA
+                | Rtype::RRSIG
+                | Rtype::NSEC
+                | Rtype::NSEC3
+                | Rtype::NSEC3PARAM
+                | Rtype::ZONEMD
         );
         match self.address(now, labels, |bare| bare) {
             Some(address) if !of_zones => address_or_none(address, rtype, Apex { at: 0, ttl: ABSENCE_TTL }),

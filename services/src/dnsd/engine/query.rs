@@ -2,7 +2,7 @@
 use super::name;
 use domain::base::ParsedName;
 use domain::base::header::HeaderSection;
-use domain::base::iana::{Class, OptionCode, Opcode, Rcode, Rtype};
+use domain::base::iana::{Class, Opcode, OptionCode, Rcode, Rtype};
 use domain::base::record::RecordHeader;
 use domain::dep::octseq::Parser;
 
@@ -214,7 +214,10 @@ mod tests {
         assert_eq!(rcode(&message([1, 0, 0, 2], &with(&[QUESTION, opt, opt]))), formerr);
         assert_eq!(rcode(&message([1, 1, 0, 0], &with(&[QUESTION, opt]))), formerr);
         assert_eq!(rcode(&message([1, 0, 0, 1], &with(&[QUESTION, b"\x01a", opt]))), formerr);
-        assert_eq!(rcode(&message([1, 0, 0, 1], &with(&[QUESTION, b"\0\0\x29\x04\xd0\0\0\0\0\0\x03\0\x01\0"]))), formerr);
+        assert_eq!(
+            rcode(&message([1, 0, 0, 1], &with(&[QUESTION, b"\0\0\x29\x04\xd0\0\0\0\0\0\x03\0\x01\0"]))),
+            formerr
+        );
         assert_eq!(rcode(&message([1, 0, 0, 0], b"\0\0\x29\0\x01")), formerr);
         assert_eq!(rcode(&message([1, 0, 0, 0], b"\0\0\xfc\0\x01")), Some(Rcode::REFUSED));
         assert_eq!(rcode(&message([1, 0, 0, 0], b"\0\0\x10\0\x03")), Some(Rcode::REFUSED));

@@ -1,5 +1,6 @@
 //! An upstream's reply: compared with what was asked, checked record by record once, and kept in wire form, so that
 //! giving it to a client is a copy with id, flags, name and TTLs put in place.
+use super::name;
 use super::query::HEADER;
 use domain::base::ParsedName;
 use domain::base::header::HeaderSection;
@@ -149,6 +150,8 @@ impl Walk {
             kept_additional: 0,
             extended: false,
         };
+        // Owners that lead elsewhere than to the question.
+        let mut owners = Vec::new();
         for number in 0..all {
             let start = parser.pos();
             if number == answers + authorities {
@@ -168,6 +171,9 @@ impl Walk {
                 }
                 walk.kept_additional += 1;
             }
+            if message.get(start..start + 2) != Some(&[0xc0, HEADER as u8]) {
+                owners.push(start);
+            }
             // A TTL with the highest bit set is zero (RFC 2181 8).
             let ttl = header.ttl().as_secs();
             let ttl = if ttl > i32::MAX as u32 { 0 } else { ttl.min(LONGEST_TTL) };
@@ -185,7 +191,7 @@ impl Walk {
         } else if walk.end == message.len() {
             walk.end = parser.pos();
         }
-        Some(walk)
+        owners.into_iter().all(|start| keeps_clear(message, start, &walk.ttls)).then_some(walk)
     }
 
     fn keep(self, message: &[u8], rcode: Rcode, key: &[u8]) -> Reply {
@@ -209,6 +215,30 @@ impl Walk {
         };
         Reply::Answer(Stored::new(key, &self.ttls, &message, self.additional.min(self.end)), life)
     }
+}
+
+// Whether a name touches none of the bytes that change from client to client: header and TTLs. Pointers of honest
+// servers never do; one that did would make a name out of our own numbers. `ttls` ascend.
+fn keeps_clear(message: &[u8], start: usize, ttls: &[u16]) -> bool {
+    let mut at = start;
+    // More labels and pointers than this are no name; `domain` has followed it before.
+    for _ in 0..=2 * name::LONGEST {
+        let &[first, ref rest @ ..] = message.get(at..).unwrap_or_default() else { return false };
+        let (length, next) = match (first, rest.first()) {
+            (0, _) => (1, None),
+            (0xc0.., Some(low)) => (2, Some(usize::from(first & 0x3f) << 8 | usize::from(*low))),
+            _ => (1 + usize::from(first), Some(at + 1 + usize::from(first))),
+        };
+        let later = ttls.partition_point(|place| usize::from(*place) + 4 <= at);
+        if at < HEADER || ttls.get(later).is_some_and(|place| usize::from(*place) < at + length) {
+            return false;
+        }
+        match next {
+            None => return true,
+            Some(next) => at = next,
+        }
+    }
+    false
 }
 
 fn clamp(message: &mut [u8], place: usize, most: u32) {

@@ -205,7 +205,15 @@ mod tests {
             let nibbles: Vec<_> = (0..32).map(|at| format!("{:x}", bits >> (4 * at) & 15)).collect();
             format!("{}.ip6.arpa", nibbles.join("."))
         };
-        for (address, apex) in [("::1", Some(34)), ("::", Some(34)), ("fd00::5", Some(4)), ("fe80::1", Some(5)), ("febf::1", Some(5)), ("2001:db8::1", Some(10)), ("2001:4860::8888", None)] {
+        for (address, apex) in [
+            ("::1", Some(34)),
+            ("::", Some(34)),
+            ("fd00::5", Some(4)),
+            ("fe80::1", Some(5)),
+            ("febf::1", Some(5)),
+            ("2001:db8::1", Some(10)),
+            ("2001:4860::8888", None),
+        ] {
             assert_eq!(of(&spell(address)), whole(apex, address), "{address}");
         }
         assert_eq!(of("d.F.ip6.arpa"), Some(Zone::Reverse(Reverse { apex: Some(4), spelt: Spelt::Part })));

@@ -170,11 +170,10 @@ fn an_upstream_without_edns_is_asked_without() {
     let formerr = [&header[..2], &[0x81, 0x81, 0, 0, 0, 0, 0, 0, 0, 0]].concat();
     world.raw(0, &formerr);
     assert!(world.last().message.opt().is_none());
-    let plain = builder_for(&world.last().message, Rcode::NOERROR);
-    let at = world.asked.len() - 1;
-    let mut builder = plain;
+    let mut builder = builder_for(&world.last().message, Rcode::NOERROR);
     a(&mut builder, 300, 1);
-    world.raw(at, &builder.finish());
+    let at = world.asked.len() - 1;
+    world.raw(at, &builder.finish().into_target());
     assert_eq!(addresses(&world.late()), [(1, 300)]);
 }
 

@@ -144,7 +144,7 @@ fn the_additional_section_gives_way_before_the_answer_is_cut() {
         let name: Name<Vec<u8>> = format!("ns{last}.x.com").parse().unwrap();
         builder.push((name, Class::IN, Ttl::from_secs(300), A::from_octets(10, 9, 0, last))).unwrap();
     }
-    let message = builder.finish();
+    let message = builder.finish().into_target();
     world.raw(0, &message);
     world.late();
     let answer = world.query(&ask("x.com", Rtype::A).edns(Some(512))).unwrap();

@@ -67,7 +67,9 @@ fn addresses_have_names_and_private_ones_never_leave() {
     let answer = local(&mut world, "4.42.168.192.in-addr.arpa", Rtype::PTR);
     assert_eq!(records(&answer)[0], ["4.42.168.192.in-addr.arpa 60 Xps.lan."]);
     assert_eq!(rcode(&local(&mut world, "4.42.168.192.in-addr.arpa", Rtype::TXT)), Rcode::NOERROR);
-    for name in ["5.42.168.192.in-addr.arpa", "1.0.0.10.in-addr.arpa", "1.1.254.169.in-addr.arpa", "1.1.64.100.in-addr.arpa"] {
+    for name in
+        ["5.42.168.192.in-addr.arpa", "1.0.0.10.in-addr.arpa", "1.1.254.169.in-addr.arpa", "1.1.64.100.in-addr.arpa"]
+    {
         assert_eq!(rcode(&local(&mut world, name, Rtype::PTR)), Rcode::NXDOMAIN, "{name}");
     }
     let ula = format!("{}d.f.ip6.arpa", "0.".repeat(30));
@@ -82,7 +84,14 @@ fn addresses_have_names_and_private_ones_never_leave() {
 fn a_machine_cannot_take_over_a_zone() {
     let mut world = house();
     assert_eq!(addresses(&local(&mut world, "com", Rtype::A)), [(9, 60)]);
-    let outside = [("example.com", Rtype::A), ("com", Rtype::NS), ("com", Rtype::DS), ("com", Rtype::DNSKEY), ("com", Rtype::SOA), ("www.xps", Rtype::A)];
+    let outside = [
+        ("example.com", Rtype::A),
+        ("com", Rtype::NS),
+        ("com", Rtype::DS),
+        ("com", Rtype::DNSKEY),
+        ("com", Rtype::SOA),
+        ("www.xps", Rtype::A),
+    ];
     for (name, rtype) in outside {
         assert!(world.query(&ask(name, rtype)).is_none(), "{name} {rtype}");
     }

@@ -1,0 +1,89 @@
+//! The surroundings: a provider and a LAN, joined to the two taps of the machine.
+use crate::Folder;
+use crate::child::Child;
+use crate::namespace::Namespace;
+
+/// The provider's own address, DHCP and name server.
+pub const ISP: &str = "203.0.113.1";
+/// The first address that the provider gives.
+pub const WAN: &str = "203.0.113.50";
+/// A server somewhere on the internet.
+pub const SERVER: &str = "198.51.100.10";
+/// Its name, and the page that it serves.
+pub const NAME: &str = "www.example.com";
+/// The page's text.
+pub const PAGE: &str = "the page from the other side\n";
+
+/// Three namespaces: the provider's, the LAN's, and the one in which QEMU finds its taps.
+pub struct Bed {
+    /// The provider and everything behind it.
+    pub isp: Namespace,
+    /// The LAN: one host with `eth0`.
+    pub lan: Namespace,
+    /// Taps `uplink` and `lan`, each on a bridge with a cable to its side.
+    pub machine: Namespace,
+    /// Files of the test.
+    pub folder: Folder,
+}
+
+impl Bed {
+    /// Lays the cables; nobody serves anything yet.
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Bed {
+        let bed = Bed { isp: Namespace::new(), lan: Namespace::new(), machine: Namespace::new(), folder: Folder::new() };
+        for (tap, side, port) in [("uplink", &bed.isp, "wan0"), ("lan", &bed.lan, "eth0")] {
+            let bridge = format!("br-{tap}");
+            let cable = format!("c-{tap}");
+            bed.machine.ip(&format!("link add {bridge} type bridge stp_state 0 forward_delay 0 mcast_snooping 0"));
+            bed.machine.ip(&format!("tuntap add dev {tap} mode tap"));
+            bed.machine.veth(&cable, side, port);
+            for part in [tap, &cable] {
+                bed.machine.ip(&format!("link set {part} master {bridge} up"));
+            }
+            bed.machine.ip(&format!("link set {bridge} up"));
+        }
+        bed.isp.ip(&format!("addr add {ISP}/24 dev wan0"));
+        bed.isp.ip(&format!("addr add {SERVER}/32 dev lo"));
+        bed
+    }
+
+    /// Starts the provider's dnsmasq: DHCP with [`WAN`] and what follows, DNS with [`NAME`].
+    pub fn serve_isp(&self) -> Child {
+        let leases = self.folder.file("isp.leases");
+        let mut child = self.isp.spawn(
+            "dnsmasq",
+            &[
+                "--keep-in-foreground",
+                "--conf-file=/dev/null",
+                "--user=root",
+                "--pid-file=",
+                "--log-facility=-",
+                "--log-dhcp",
+                "--log-queries",
+                "--no-resolv",
+                "--no-hosts",
+                "--no-ping",
+                "--interface=wan0",
+                "--bind-interfaces",
+                "--dhcp-authoritative",
+                &format!("--dhcp-range={WAN},203.0.113.60,255.255.255.0,1h"),
+                &format!("--dhcp-option=option:router,{ISP}"),
+                &format!("--dhcp-option=option:dns-server,{ISP}"),
+                &format!("--dhcp-leasefile={leases}"),
+                &format!("--host-record={NAME},{SERVER}"),
+                "--local-ttl=60",
+            ],
+        );
+        child.wait_for("DHCP, IP range");
+        child
+    }
+
+    /// Starts a real HTTP server on [`SERVER`] that serves [`PAGE`] as `/page`; its lines name who asked.
+    pub fn serve_page(&self) -> Child {
+        let home = self.folder.0.join("www");
+        std::fs::create_dir_all(&home).unwrap();
+        std::fs::write(home.join("page"), PAGE).unwrap();
+        let home = home.to_str().unwrap().to_owned();
+        self.isp.spawn("busybox", &["httpd", "-f", "-vv", "-p", &format!("{SERVER}:80"), "-h", &home])
+    }
+}

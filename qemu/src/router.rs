@@ -1,0 +1,153 @@
+//! The router as a running machine, and its serial console.
+use crate::bed::Bed;
+use crate::child::PATIENCE;
+use crate::disk::Disk;
+use std::io::{Read, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Instant;
+use weir::machine::{LAN_MAC, Machine, Nic, Serial, UPLINK_MAC};
+
+/// What the serial port has said so far.
+#[derive(Default)]
+struct Said {
+    text: Mutex<(String, bool)>,
+    news: Condvar,
+}
+
+/// A machine that runs. Killed when the value goes; a test that fails shows its console.
+pub struct Router {
+    qemu: Child,
+    keyboard: ChildStdin,
+    said: Arc<Said>,
+    seen: usize,
+}
+
+/// The prompt of the console.
+const PROMPT: &str = "weir> ";
+
+impl Router {
+    /// Boots the image with this disk between the provider and the LAN.
+    pub fn boot(bed: &Bed, disk: &Disk) -> Router {
+        Router::boot_with(bed, disk, |machine| machine)
+    }
+
+    /// The same, with another machine than the usual one.
+    pub fn boot_with(bed: &Bed, disk: &Disk, change: impl FnOnce(Machine) -> Machine) -> Router {
+        let machine = Machine::of_image(&crate::images())
+            .disk(weir::machine::Disk::raw(&disk.path))
+            .nic(Nic::Tap { name: "uplink".into(), mac: UPLINK_MAC })
+            .nic(Nic::Tap { name: "lan".into(), mac: LAN_MAC })
+            .serial(Serial::Stdio);
+        let machine = change(machine);
+        let mut command = Command::new("setpriv");
+        command.arg("--pdeathsig=KILL").arg("--").arg(weir::machine::QEMU).args(machine.arguments());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        let mut qemu = bed.machine.run(move || command.spawn()).expect("QEMU starts");
+        let keyboard = qemu.stdin.take().unwrap();
+        let mut port = qemu.stdout.take().unwrap();
+        let said = Arc::new(Said::default());
+        let hearer = Arc::clone(&said);
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(count @ 1..) = port.read(&mut buffer) {
+                let text = String::from_utf8_lossy(&buffer[..count]).replace('\r', "");
+                hearer.text.lock().unwrap_or_else(PoisonError::into_inner).0.push_str(&text);
+                hearer.news.notify_all();
+            }
+            hearer.text.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
+            hearer.news.notify_all();
+        });
+        Router { qemu, keyboard, said, seen: 0 }
+    }
+
+    /// Waits until the console says `text`, from where the last wait ended; returns what came up to its end.
+    pub fn wait_for(&mut self, text: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        let mut said = self.said.text.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(at) = said.0[self.seen..].find(text) {
+                let end = self.seen + at + text.len();
+                let part = said.0[self.seen..end].to_owned();
+                self.seen = end;
+                return part;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            let why = if said.1 { "the machine is off" } else { "time ran out" };
+            assert!(!said.1 && !left.is_zero(), "the console never said {text:?}: {why}");
+            said = self.said.news.wait_timeout(said, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Waits for the ready line and returns it.
+    pub fn wait_ready(&mut self) -> String {
+        self.wait_for("weir: ready in ");
+        let line = self.wait_for(" s\n");
+        format!("weir: ready in {}", line.trim_end())
+    }
+
+    /// Types a line at the console and returns what it answers, without echo and prompt.
+    pub fn command(&mut self, line: &str) -> String {
+        self.press("\r");
+        self.wait_for(PROMPT);
+        self.press(&format!("{line}\r"));
+        self.wait_for(line);
+        let answer = self.wait_for(PROMPT);
+        answer.trim_end_matches(PROMPT).trim_matches('\n').to_owned()
+    }
+
+    /// Types at the console.
+    pub fn press(&mut self, keys: &str) {
+        self.keyboard.write_all(keys.as_bytes()).expect("the machine takes a key");
+    }
+
+    /// Asks until the answer of a command has `wanted` in it. The answers come from the machine, one after the other.
+    pub fn command_until(&mut self, line: &str, wanted: impl Fn(&str) -> bool) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.command(line);
+            if wanted(&answer) {
+                return answer;
+            }
+            assert!(Instant::now() < deadline, "{line} never answered as expected; at last:\n{answer}");
+        }
+    }
+
+    /// Everything that the console has said.
+    pub fn console(&self) -> String {
+        self.said.text.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    /// Pulls the plug.
+    pub fn cut(mut self) {
+        self.end();
+    }
+
+    /// Waits until the machine is off by itself.
+    pub fn wait_off(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut said = self.said.text.lock().unwrap_or_else(PoisonError::into_inner);
+        while !said.1 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "the machine does not switch itself off");
+            said = self.said.news.wait_timeout(said, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        drop(said);
+        self.qemu.wait().unwrap();
+    }
+
+    fn end(&mut self) {
+        // Already gone is as good as killed.
+        let _ = self.qemu.kill();
+        let _ = self.qemu.wait();
+    }
+}
+
+impl Drop for Router {
+    fn drop(&mut self) {
+        self.end();
+        if std::thread::panicking() {
+            eprintln!("--- the console:\n{}\n---", self.console());
+        }
+    }
+}
