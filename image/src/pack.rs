@@ -130,6 +130,8 @@ fn report(folder: &Path, name: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::process::Command;
+
     use crate::scratch::Scratch;
 
     fn order(scratch: &Scratch, output: &str) -> Order {
@@ -157,6 +159,28 @@ mod tests {
         assert_eq!(manifests[0], manifests[1]);
         for name in FILES {
             assert!(manifests[0].contains(&format!("\"{name}\"")), "{}", manifests[0]);
+        }
+    }
+
+    /// What the tools of Debian say of the images.
+    #[test]
+    fn the_tools_of_others_find_no_fault() {
+        let scratch = Scratch::new("pack-tools").unwrap();
+        let order = order(&scratch, "out");
+        pack(&order).unwrap();
+        let run = |tool: &str, arguments: &[&str], file: &str| {
+            let output = Command::new(tool).args(arguments).arg(order.output.join(file)).output();
+            let output = output.unwrap_or_else(|error| panic!("{tool} (make deps installs it): {error}"));
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(output.status.success(), "{tool}: {said}{}", String::from_utf8_lossy(&output.stderr));
+            said
+        };
+        let table = run("/usr/sbin/sgdisk", &["-v"], "disk.img");
+        assert!(table.contains("No problems found"), "{table}");
+        let root = run("unsquashfs", &["-lls"], "root.squashfs");
+        assert!(root.contains("-rwxr-xr-x root/root"), "{root}");
+        for folder in ["dev", "proc", "sys", "run", "tmp", "perm", "etc", "root"] {
+            assert!(root.contains(&format!("squashfs-root/{folder}\n")), "{folder} is missing: {root}");
         }
     }
 

@@ -18,9 +18,8 @@ const PUBLIC: [IpAddr; 4] = [
 ];
 /// The port of DNS.
 pub const PORT: u16 = 53;
-/// Names that no machine may call itself, with `.lan` or without: others would take it for something else. A person
-/// may give the last two all the same; many clients run whatever the machine of that name hands them.
-const REFUSED: [&str; 3] = ["localhost", "wpad", "isatap"];
+/// Names that only a person may give to a machine: many clients run whatever the machine of that name hands them.
+const DANGEROUS: [&str; 2] = ["wpad", "isatap"];
 /// Names that mean something without `.lan` already (RFC 6761, 6762, 7686, 8375, 9476; ICANN's `internal`).
 const NOT_BARE: [&str; 10] =
     ["lan", "local", "localhost", "localdomain", "invalid", "test", "onion", "alt", "arpa", "internal"];
@@ -78,9 +77,9 @@ impl Config {
         leases.sort_by_key(|lease| Reverse(lease.expiry));
         for lease in leases {
             let Some(name) = label(&lease.hostname) else { continue };
+            let is = |word: &&str| name.eq_ignore_ascii_case(word);
             let by_hand = lease.hostname_override == lease.hostname;
-            let refused = REFUSED.iter().any(|refused| name.eq_ignore_ascii_case(refused));
-            if refused && !(by_hand && !name.eq_ignore_ascii_case("localhost")) {
+            if is(&"localhost") || (!by_hand && DANGEROUS.iter().any(is)) {
                 continue;
             }
             let until = (!lease.is_static()).then(|| now + lease.expiry.since(wall));

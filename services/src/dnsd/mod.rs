@@ -50,10 +50,11 @@ pub fn run(mut house: House) -> Result<(), Failure> {
     }
     let mut server = Server::open()?;
     server.reread(Instant::now(), &house);
-    let mut events = Vec::new();
+    let (mut events, mut ready) = (Vec::new(), false);
     loop {
-        if server.lan_is_bound() {
+        if !ready && server.lan_is_bound() {
             house.ready();
+            ready = true;
         }
         server.wait(&mut events).map_err(Failure::during("waiting"))?;
         let now = Instant::now();

@@ -262,6 +262,7 @@ impl Root {
     pub fn new() -> Root {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        sweep();
         let path = std::env::temp_dir().join(format!("weir-root-{}-{number}", std::process::id()));
         for folder in ["perm", "run", "etc", "tmp"] {
             std::fs::create_dir_all(path.join(folder)).unwrap();
@@ -290,5 +291,17 @@ impl Root {
 impl Drop for Root {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Removes the roots of tests that were killed: their number names a process that is gone.
+fn sweep() {
+    for entry in std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let process = name.strip_prefix("weir-root-").and_then(|rest| rest.split('-').next());
+        if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
+            // Another test may be sweeping, too.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
     }
 }

@@ -22,11 +22,21 @@ pub enum Command {
     Leases,
     /// Stops a service and starts it again.
     Restart(String),
+    /// Sends a service a signal.
+    Signal {
+        /// The service.
+        name: String,
+        /// One of [`SIGNALS`].
+        signal: &'static str,
+    },
     /// Starts the machine again.
     Reboot,
     /// Switches the machine off.
     PowerOff,
 }
+
+/// Signals that PID 1 sends on: read the files again, release (dhcp4), stop, die.
+const SIGNALS: [&str; 4] = ["USR1", "USR2", "TERM", "KILL"];
 
 /// What `help` prints.
 pub const HELP: &str = "\
@@ -38,6 +48,7 @@ routes           the routing table
 leases           addresses given to the devices of the LAN
 dmesg            the kernel's messages
 restart NAME     stop a service and start it again
+signal NAME SIG  send a service USR1, USR2, TERM or KILL
 reboot           start the router again
 poweroff         switch the router off
 ";
@@ -64,7 +75,10 @@ impl Command {
             ("log", [name, ..]) => (Command::Log { name: known(name)?, follow: false }, 1),
             ("restart", ["kernel", ..]) => return Err("the kernel is restarted by: reboot".into()),
             ("restart", [name, ..]) => (Command::Restart(known(name)?), 1),
-            ("log" | "restart", []) => return Err(format!("{verb} wants a name: {}", names())),
+            ("signal", ["kernel", ..]) => return Err("the kernel takes no signal".into()),
+            ("signal", [name, signal, ..]) => (Command::Signal { name: known(name)?, signal: by_name(signal)? }, 2),
+            ("signal", [_]) => return Err(format!("signal wants one of {}", SIGNALS.join(", "))),
+            ("log" | "restart" | "signal", []) => return Err(format!("{verb} wants a name: {}", names())),
             _ => return Err(format!("{verb:?} is no command, help lists them")),
         };
         match words.get(taken) {
@@ -79,6 +93,7 @@ impl Command {
             Command::Status => serde_json::json!({"op": "list"}),
             Command::Log { name, follow } => serde_json::json!({"op": "logs", "name": name, "follow": follow}),
             Command::Restart(name) => serde_json::json!({"op": "restart", "name": name}),
+            Command::Signal { name, signal } => serde_json::json!({"op": "signal", "name": name, "signal": signal}),
             Command::Reboot => serde_json::json!({"op": "reboot"}),
             Command::PowerOff => serde_json::json!({"op": "poweroff"}),
             Command::Help | Command::Addresses | Command::Routes | Command::Leases => return None,
@@ -89,6 +104,11 @@ impl Command {
 
 fn names() -> String {
     rights::SERVICES.iter().map(|service| service.name).collect::<Vec<_>>().join(", ")
+}
+
+fn by_name(word: &str) -> Result<&'static str, String> {
+    let found = SIGNALS.into_iter().find(|signal| signal.eq_ignore_ascii_case(word));
+    found.ok_or_else(|| format!("{word:?} is none of {}", SIGNALS.join(", ")))
 }
 
 fn known(name: &str) -> Result<String, String> {
@@ -105,8 +125,8 @@ mod tests {
     #[test]
     fn understands_every_line_of_help() {
         for line in HELP.lines() {
-            let words = line.split("   ").next().unwrap_or_default();
-            let typed = words.replace("NAME", "dhcp4").replace("[-f]", "-f");
+            let words = line.split("  ").next().unwrap_or_default();
+            let typed = words.replace("NAME", "dhcp4").replace("[-f]", "-f").replace("SIG", "KILL");
             assert!(Command::parse(&typed).is_ok_and(|command| command.is_some()), "{typed}");
             assert!(line.len() <= 80, "{line}");
         }
@@ -122,6 +142,8 @@ mod tests {
             ("status now", "\"now\""),
             ("log dhcp4 -f x", "\"x\""),
             ("restart kernel", "reboot"),
+            ("signal dhcp4", "USR1, USR2"),
+            ("signal dhcp4 HUP", "\"HUP\""),
         ] {
             assert!(Command::parse(line).is_err_and(|error| error.contains(said)), "{line}");
         }

@@ -2,7 +2,7 @@
 use super::local::{Apex, Found};
 use super::query::{HEADER, Query, UDP_SIZE};
 use super::stored::Stored;
-use domain::base::iana::{Class, Rcode, Rtype};
+use domain::base::iana::{Class, Rcode};
 use domain::base::message_builder::{MessageBuilder, PushError, StaticCompressor};
 use domain::base::{Name, Question, Serial, Ttl};
 use domain::rdata::{A, Aaaa, Ns, Ptr, Soa};

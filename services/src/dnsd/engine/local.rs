@@ -166,7 +166,7 @@ impl Names {
 
     // The address of the host whose label is the leftmost.
     fn address(&self, now: Instant, labels: &Labels<'_>, wanted: impl Fn(bool) -> bool) -> Option<Ipv4Addr> {
-        let label = labels.from_right(labels.count().checked_sub(1)?)?;
+        let label = labels.right(labels.count().checked_sub(1)?)?;
         let mut lower = [0; 63];
         let lower = lower.get_mut(..label.len())?;
         lower.copy_from_slice(label);

@@ -52,7 +52,7 @@ impl<'a> Labels<'a> {
     }
 
     /// The bytes of a label, counted from the right: 0 is the top-level domain.
-    pub fn from_right(&self, nth: usize) -> Option<&'a [u8]> {
+    pub fn right(&self, nth: usize) -> Option<&'a [u8]> {
         let start = self.start(nth)?;
         let length = usize::from(*self.name.get(start)?);
         self.name.get(start + 1..start + 1 + length)
@@ -91,9 +91,9 @@ mod tests {
         assert_eq!(measure(name), Some((17, 3)));
         let labels = Labels::of(&name[..17]);
         assert_eq!(labels.count(), 3);
-        assert_eq!(labels.from_right(0), Some(&b"Com"[..]));
-        assert_eq!(labels.from_right(2), Some(&b"www"[..]));
-        assert_eq!(labels.from_right(3), None);
+        assert_eq!(labels.right(0), Some(&b"Com"[..]));
+        assert_eq!(labels.right(2), Some(&b"www"[..]));
+        assert_eq!(labels.right(3), None);
         assert_eq!((labels.suffix(0), labels.suffix(1), labels.suffix(3)), (16, 12, 0));
         assert_eq!(measure(b"\x00"), Some((1, 0)));
         assert_eq!(Labels::of(b"\x00").suffix(0), 0);

@@ -39,7 +39,7 @@ pub enum Spelt {
 /// The zone of a name, by its labels; `None` when it is to be asked outside. A reverse name outside of private
 /// zones comes with its address: a LAN may have public ones.
 pub fn zone(labels: &Labels<'_>) -> Option<Zone> {
-    let top = labels.from_right(0)?;
+    let top = labels.right(0)?;
     // Most names end here: no special zone has a name of another length.
     match top.len() {
         3 if is(top, b"lan") => Some(Zone::Lan),
@@ -58,7 +58,7 @@ fn is(label: &[u8], lower: &[u8]) -> bool {
 }
 
 fn arpa(labels: &Labels<'_>) -> Option<Zone> {
-    let second = labels.from_right(1)?;
+    let second = labels.right(1)?;
     if is(second, b"home") || is(second, b"resolver") {
         return Some(Zone::Empty(2));
     }
@@ -78,7 +78,7 @@ fn reverse4(labels: &Labels<'_>) -> Reverse {
     let spelt = labels.count().saturating_sub(2);
     let mut read = 0;
     while read < spelt.min(4)
-        && let Some(octet) = labels.from_right(2 + read).and_then(decimal)
+        && let Some(octet) = labels.right(2 + read).and_then(decimal)
     {
         octets[read] = octet;
         read += 1;
@@ -110,7 +110,7 @@ fn reverse6(labels: &Labels<'_>) -> Reverse {
     let spelt = labels.count().saturating_sub(2);
     let mut read = 0;
     while read < spelt.min(32)
-        && let Some(nibble) = labels.from_right(2 + read).and_then(hexadecimal)
+        && let Some(nibble) = labels.right(2 + read).and_then(hexadecimal)
     {
         nibbles[read] = nibble;
         read += 1;

@@ -1,0 +1,201 @@
+//! From a machine to QEMU's arguments.
+use std::ffi::OsString;
+use std::path::Path;
+
+use super::{Board, Bus, Cache, Format, Machine, Nic, Serial, Transport};
+
+/// PCI slots of the devices; NICs follow each other from `SLOT_FIRST_NIC` on.
+const SLOT_DISK: u8 = 0x3;
+const SLOT_WATCHDOG: u8 = 0x6;
+const SLOT_RNG: u8 = 0x7;
+const SLOT_FIRST_NIC: u8 = 0x10;
+
+impl Machine {
+    /// QEMU's arguments.
+    pub fn arguments(&self) -> Vec<OsString> {
+        let mut line = Line::default();
+        line.option("-nodefaults", "").option("-no-user-config", "").option("-display", "none");
+        let kvm = !self.icount && std::env::var_os("WEIR_KVM").is_some_and(|value| value == "1");
+        line.option("-accel", if kvm { "kvm" } else { "tcg,thread=single" });
+        line.option(
+            "-machine",
+            match self.board {
+                Board::Pc => "pc",
+                Board::Q35 => "q35",
+            },
+        );
+        line.option("-smp", &self.cpus.to_string()).option("-m", &self.memory_mib.to_string());
+        line.option("-boot", "menu=off").option("-action", "watchdog=reset");
+        if self.icount {
+            line.option("-icount", "shift=0,sleep=on");
+        }
+        if self.no_reboot {
+            line.option("-no-reboot", "");
+        }
+        line.path("-kernel", &self.kernel).path("-initrd", &self.initrd);
+        line.option("-append", &self.append.join(" "));
+        self.disk_arguments(&mut line);
+        for (number, nic) in self.nics.iter().enumerate() {
+            nic_arguments(&mut line, number, nic);
+        }
+        line.option("-object", "rng-random,id=rng0,filename=/dev/urandom");
+        line.device("virtio-rng-pci,rng=rng0", SLOT_RNG);
+        if self.watchdog {
+            line.device("i6300esb", SLOT_WATCHDOG);
+        }
+        self.serial_arguments(&mut line);
+        if let Some(path) = &self.qmp {
+            line.joined("-qmp", &[Part::Text("unix:"), Part::Path(path), Part::Text(",server=on,wait=off")]);
+        }
+        if let Some(plugin) = &self.plugin {
+            let rest: String = plugin.arguments.iter().map(|(key, value)| format!(",{key}={value}")).collect();
+            line.joined("-plugin", &[Part::Text("file="), Part::Path(&plugin.path), Part::Text(&rest)]);
+        }
+        line.words
+    }
+
+    fn disk_arguments(&self, line: &mut Line) {
+        let Some(disk) = &self.disk else { return };
+        let rest = format!(
+            ",if=none,id=disk,format={},cache={},snapshot={}",
+            match disk.format {
+                Format::Raw => "raw",
+                Format::Qcow2 => "qcow2",
+            },
+            match disk.cache {
+                Cache::Writeback => "writeback",
+                Cache::Unsafe => "unsafe",
+            },
+            if disk.snapshot { "on" } else { "off" }
+        );
+        line.joined("-drive", &[Part::Text("file="), Part::Path(&disk.path), Part::Text(&rest)]);
+        let by_board = if self.board == Board::Q35 { Bus::Ahci } else { Bus::Virtio };
+        match self.bus.unwrap_or(by_board) {
+            Bus::Virtio => line.device("virtio-blk-pci,drive=disk", SLOT_DISK),
+            Bus::Ahci => line.option("-device", "ide-hd,drive=disk,bus=ide.0"),
+        };
+    }
+
+    fn serial_arguments(&self, line: &mut Line) {
+        match &self.serial {
+            Serial::Stdio => line.option("-serial", "stdio"),
+            Serial::StdioWithMonitor => line.option("-serial", "mon:stdio"),
+            Serial::File(path) => line.joined("-serial", &[Part::Text("file:"), Part::Path(path)]),
+            Serial::Unix { path, log } => {
+                let mut parts = vec![Part::Text("socket,id=serial0,server=on,wait=off,path="), Part::Path(path)];
+                if let Some(log) = log {
+                    parts.extend([Part::Text(",logfile="), Part::Path(log)]);
+                }
+                line.joined("-chardev", &parts).option("-serial", "chardev:serial0")
+            }
+        };
+    }
+}
+
+fn nic_arguments(line: &mut Line, number: usize, nic: &Nic) {
+    let (netdev, mac) = match nic {
+        Nic::User { mac, network, forwards } => {
+            let mut text = format!("user,id=net{number}");
+            if let Some((network, host)) = network {
+                text += &format!(",net={network},host={host}");
+            }
+            for forward in forwards {
+                let transport = match forward.transport {
+                    Transport::Tcp => "tcp",
+                    Transport::Udp => "udp",
+                };
+                text += &format!(",hostfwd={transport}:127.0.0.1:{}-{}", forward.host_port, forward.guest);
+            }
+            (text, mac)
+        }
+        Nic::Tap { name, mac } => (format!("tap,id=net{number},ifname={name},script=no,downscript=no"), mac),
+    };
+    line.option("-netdev", &netdev);
+    let slot = SLOT_FIRST_NIC + u8::try_from(number).unwrap_or(0);
+    line.device(&format!("virtio-net-pci,netdev=net{number},mac={mac},romfile="), slot);
+}
+
+/// A piece of one option's value; a path may hold commas, which QEMU wants doubled.
+enum Part<'a> {
+    Text(&'a str),
+    Path(&'a Path),
+}
+
+#[derive(Default)]
+struct Line {
+    words: Vec<OsString>,
+}
+
+impl Line {
+    fn option(&mut self, option: &str, value: &str) -> &mut Self {
+        self.words.push(option.into());
+        if !value.is_empty() {
+            self.words.push(value.into());
+        }
+        self
+    }
+
+    fn path(&mut self, option: &str, path: &Path) -> &mut Self {
+        self.words.push(option.into());
+        self.words.push(path.into());
+        self
+    }
+
+    fn device(&mut self, device: &str, slot: u8) -> &mut Self {
+        self.option("-device", &format!("{device},addr={slot:#x}"))
+    }
+
+    fn joined(&mut self, option: &str, parts: &[Part<'_>]) -> &mut Self {
+        let mut value = String::new();
+        for part in parts {
+            match part {
+                Part::Text(text) => value += text,
+                Part::Path(path) => value += &path.to_string_lossy().replace(',', ",,"),
+            }
+        }
+        self.option(option, &value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::{Disk, Forward, LAN_MAC};
+
+    fn text(machine: &Machine) -> String {
+        machine.arguments().iter().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn the_uplink_comes_first_on_the_bus() {
+        let machine = Machine::new("k", "i").nic(Nic::user_uplink()).nic(Nic::Tap { name: "lan".into(), mac: LAN_MAC });
+        let text = text(&machine);
+        assert!(text.contains("netdev=net0,mac=52:54:00:77:00:01,romfile=,addr=0x10"), "{text}");
+        assert!(text.contains("-netdev tap,id=net1,ifname=lan"), "{text}");
+        assert!(text.contains("netdev=net1,mac=52:54:00:77:00:02,romfile=,addr=0x11"), "{text}");
+    }
+
+    #[test]
+    fn a_comma_in_a_path_is_doubled() {
+        let text = text(&Machine::new("k", "i").disk(Disk::throw_away("a,b.img")));
+        assert!(text.contains("file=a,,b.img,if=none,id=disk,format=raw,cache=unsafe,snapshot=on"), "{text}");
+        assert!(text.contains("virtio-blk-pci"), "{text}");
+    }
+
+    #[test]
+    fn q35_has_its_disk_on_ahci_unless_told_otherwise() {
+        let machine = Machine::new("k", "i").board(Board::Q35).disk(Disk::raw("d"));
+        assert!(text(&machine).contains("ide-hd,drive=disk,bus=ide.0"));
+        assert!(text(&machine.bus(Bus::Virtio)).contains("virtio-blk-pci"));
+    }
+
+    #[test]
+    fn forwards_and_words_are_passed_on() {
+        let forward = Forward { transport: Transport::Udp, host_port: 5300, guest: "192.168.42.1:53".into() };
+        let machine = Machine::new("k", "i").append("weir.bench").icount(true).nic(Nic::user_lan(vec![forward]));
+        let text = text(&machine);
+        assert!(text.contains("hostfwd=udp:127.0.0.1:5300-192.168.42.1:53"), "{text}");
+        assert!(text.contains("-append console=ttyS0 weir.bench"), "{text}");
+        assert!(text.contains("-icount shift=0,sleep=on"), "{text}");
+    }
+}

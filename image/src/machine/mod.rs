@@ -1,0 +1,162 @@
+//! A virtual machine as a QEMU command line.
+//!
+//! One description for `weir run`, the boot benchmark and the test bed. Everything that the guest can see is fixed:
+//! the slots of its devices (so that the uplink is always the first NIC on the bus), the MAC addresses, one CPU.
+//! QEMU's defaults (VGA, floppy, CD, option ROMs of the NICs) are left out: a router has none of them, and the firmware
+//! would spend time on each.
+mod line;
+mod parts;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+pub use parts::{Board, Bus, Cache, Disk, Format, Forward, LAN_MAC, Mac, Nic, Plugin, Serial, Transport, UPLINK_MAC};
+
+/// The emulator that runs the machine.
+pub const QEMU: &str = "qemu-system-x86_64";
+
+/// A machine, built up word by word; [`Machine::command`] makes the QEMU call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    kernel: PathBuf,
+    initrd: PathBuf,
+    append: Vec<String>,
+    board: Board,
+    bus: Option<Bus>,
+    memory_mib: u32,
+    cpus: u32,
+    disk: Option<Disk>,
+    nics: Vec<Nic>,
+    serial: Serial,
+    qmp: Option<PathBuf>,
+    watchdog: bool,
+    no_reboot: bool,
+    icount: bool,
+    plugin: Option<Plugin>,
+}
+
+impl Machine {
+    /// A PC with 256 MB, one CPU, a watchdog, a random number generator, its console on standard output, no disk and no NIC.
+    pub fn new(kernel: impl Into<PathBuf>, initrd: impl Into<PathBuf>) -> Self {
+        Self {
+            kernel: kernel.into(),
+            initrd: initrd.into(),
+            append: vec!["console=ttyS0".into()],
+            board: Board::Pc,
+            bus: None,
+            memory_mib: 256,
+            cpus: 1,
+            disk: None,
+            nics: Vec::new(),
+            serial: Serial::Stdio,
+            qmp: None,
+            watchdog: true,
+            no_reboot: false,
+            icount: false,
+            plugin: None,
+        }
+    }
+
+    /// The machine of an image folder: its `vmlinuz` and `initrd.img`.
+    pub fn of_image(folder: &Path) -> Self {
+        Self::new(folder.join("vmlinuz"), folder.join("initrd.img"))
+    }
+
+    /// Adds words to the kernel command line, after `console=ttyS0`.
+    #[must_use]
+    pub fn append(mut self, words: impl Into<String>) -> Self {
+        self.append.push(words.into());
+        self
+    }
+
+    /// Chooses the main board.
+    #[must_use]
+    pub fn board(mut self, board: Board) -> Self {
+        self.board = board;
+        self
+    }
+
+    /// Chooses where the disk is plugged in; unsaid, it is AHCI on Q35 and virtio on PC.
+    #[must_use]
+    pub fn bus(mut self, bus: Bus) -> Self {
+        self.bus = Some(bus);
+        self
+    }
+
+    /// Memory in MiB.
+    #[must_use]
+    pub fn memory_mib(mut self, memory_mib: u32) -> Self {
+        self.memory_mib = memory_mib;
+        self
+    }
+
+    /// Number of CPUs.
+    #[must_use]
+    pub fn cpus(mut self, cpus: u32) -> Self {
+        self.cpus = cpus;
+        self
+    }
+
+    /// Plugs in the disk.
+    #[must_use]
+    pub fn disk(mut self, disk: Disk) -> Self {
+        self.disk = Some(disk);
+        self
+    }
+
+    /// Adds a NIC behind those already there: the first is the uplink.
+    #[must_use]
+    pub fn nic(mut self, nic: Nic) -> Self {
+        self.nics.push(nic);
+        self
+    }
+
+    /// Leads the serial port somewhere.
+    #[must_use]
+    pub fn serial(mut self, serial: Serial) -> Self {
+        self.serial = serial;
+        self
+    }
+
+    /// Opens QEMU's control socket.
+    #[must_use]
+    pub fn qmp(mut self, path: impl Into<PathBuf>) -> Self {
+        self.qmp = Some(path.into());
+        self
+    }
+
+    /// With or without the hardware watchdog (with, unless said otherwise).
+    #[must_use]
+    pub fn watchdog(mut self, watchdog: bool) -> Self {
+        self.watchdog = watchdog;
+        self
+    }
+
+    /// QEMU ends where the machine would reset.
+    #[must_use]
+    pub fn no_reboot(mut self, no_reboot: bool) -> Self {
+        self.no_reboot = no_reboot;
+        self
+    }
+
+    /// One instruction takes one nanosecond; an idle guest waits in real time.
+    #[must_use]
+    pub fn icount(mut self, icount: bool) -> Self {
+        self.icount = icount;
+        self
+    }
+
+    /// Loads a plugin.
+    #[must_use]
+    pub fn plugin(mut self, plugin: Plugin) -> Self {
+        self.plugin = Some(plugin);
+        self
+    }
+
+    /// The call, ready to be spawned.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(QEMU);
+        command.args(self.arguments());
+        command
+    }
+}
