@@ -18,14 +18,14 @@ weir image --kernel DIR [--output DIR] [--interfaces FILE] [--perm DIR]
       --perm DIR         files for /perm
     SOURCE_DATE_EPOCH (0) is the time that everything carries, WEIR_COMMIT the commit that the manifest names.
 
-weir run [--image DIR] [--state DIR] [--dns-port N] [--web-port N] [--memory MIB] [--machine pc|q35] [--append WORDS]
+weir run [--image DIR] [--state DIR] [--dns-port N] [--web-port N] [--memory MIB] [--machine virtio|q35|pc] [--append WORDS]
     Boots the image in QEMU with the console on this terminal; Ctrl-A X leaves. /perm is kept from run to run.
       --image DIR        target/appliance
       --state DIR        target/run
       --dns-port N       5300: port of 127.0.0.1 that leads to the router's port 53
       --web-port N       8080: port of 127.0.0.1 that leads to the router's port 80
       --memory MIB       256
-      --machine pc|q35   pc; q35 has its disk on AHCI
+      --machine NAME     virtio: disk and NICs are; q35: the disk on AHCI; pc: an old board
       --append WORDS     more words for the kernel command line
     WEIR_KVM=1 uses KVM; without it the machine is emulated, which is fast enough.
 
@@ -93,7 +93,7 @@ fn run_machine(mut arguments: lexopt::Parser) -> Result<ExitCode> {
         dns_port: 5300,
         web_port: 8080,
         memory_mib: 256,
-        board: Board::Pc,
+        board: Board::Virtio,
         append: None,
     };
     while let Some(argument) = arguments.next().map_err(usage)? {

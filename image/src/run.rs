@@ -145,7 +145,7 @@ mod tests {
         fs::create_dir_all(&image).unwrap();
         fs::create_dir_all(&state).unwrap();
         let (dns_port, web_port, memory_mib) = (0, 0, 256);
-        Order { image, state, dns_port, web_port, memory_mib, board: Board::Pc, append: None }
+        Order { image, state, dns_port, web_port, memory_mib, board: Board::Virtio, append: None }
     }
 
     #[test]

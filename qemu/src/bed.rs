@@ -66,6 +66,7 @@ impl Bed {
                 "--interface=wan0",
                 "--bind-interfaces",
                 "--dhcp-authoritative",
+                "--dhcp-sequential-ip",
                 &format!("--dhcp-range={WAN},203.0.113.60,255.255.255.0,1h"),
                 &format!("--dhcp-option=option:router,{ISP}"),
                 &format!("--dhcp-option=option:dns-server,{ISP}"),

@@ -20,8 +20,9 @@ impl Machine {
         line.option(
             "-machine",
             match self.board {
-                Board::Pc => "pc",
+                Board::Virtio => "q35,sata=off",
                 Board::Q35 => "q35",
+                Board::Pc => "pc",
             },
         );
         line.option("-smp", &self.cpus.to_string()).option("-m", &self.memory_mib.to_string());

@@ -36,13 +36,13 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A PC with 256 MB, one CPU, a watchdog, a random number generator, its console on standard output, no disk and no NIC.
+    /// A machine with 256 MB, one CPU, a watchdog, a random number generator, its console on standard output, no disk and no NIC.
     pub fn new(kernel: impl Into<PathBuf>, initrd: impl Into<PathBuf>) -> Self {
         Self {
             kernel: kernel.into(),
             initrd: initrd.into(),
             append: vec!["console=ttyS0".into()],
-            board: Board::Pc,
+            board: Board::Virtio,
             bus: None,
             memory_mib: 256,
             cpus: 1,
@@ -76,7 +76,7 @@ impl Machine {
         self
     }
 
-    /// Chooses where the disk is plugged in; unsaid, it is AHCI on Q35 and virtio on PC.
+    /// Chooses where the disk is plugged in; unsaid, it is AHCI on [`Board::Q35`], else virtio.
     #[must_use]
     pub fn bus(mut self, bus: Bus) -> Self {
         self.bus = Some(bus);

@@ -17,8 +17,8 @@ use weir::error::{Context, Error, Result};
 use weir::machine::{Board, Disk, Machine, Nic, Plugin, QEMU, Serial};
 
 const HELP: &str = "\
-bench_boot [--machine pc|q35] [--boots N] [--memory MIB] [--append WORDS] [--image DIR] [--console]
-      --machine q35   the disk on AHCI, five empty ports beside it; without it virtio
+bench_boot [--machine virtio|q35|pc] [--boots N] [--memory MIB] [--append WORDS] [--image DIR] [--console]
+      --machine q35   the disk on AHCI, five empty ports beside it; without it virtio and no AHCI
       --boots N       5: the median is told
       --memory MIB    256
       --append WORDS  more words for the kernel command line
@@ -90,7 +90,7 @@ fn bench() -> Result<()> {
 fn order() -> std::result::Result<Option<Order>, lexopt::Error> {
     use lexopt::prelude::*;
     let image = PathBuf::from("target/appliance");
-    let mut order = Order { board: Board::Pc, boots: 5, memory_mib: 256, append: None, image, console: false };
+    let mut order = Order { board: Board::Virtio, boots: 5, memory_mib: 256, append: None, image, console: false };
     let mut arguments = lexopt::Parser::from_env();
     while let Some(argument) = arguments.next()? {
         match argument {
