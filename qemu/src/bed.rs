@@ -30,7 +30,8 @@ impl Bed {
     /// Lays the cables; nobody serves anything yet.
     #[allow(clippy::new_without_default)]
     pub fn new() -> Bed {
-        let bed = Bed { isp: Namespace::new(), lan: Namespace::new(), machine: Namespace::new(), folder: Folder::new() };
+        let bed =
+            Bed { isp: Namespace::new(), lan: Namespace::new(), machine: Namespace::new(), folder: Folder::new() };
         for (tap, side, port) in [("uplink", &bed.isp, "wan0"), ("lan", &bed.lan, "eth0")] {
             let bridge = format!("br-{tap}");
             let cable = format!("c-{tap}");

@@ -64,6 +64,13 @@ impl Child {
         Child { name, child, lines, seen: 0 }
     }
 
+    /// Gives it another name for messages than its program's.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Child {
+        name.clone_into(&mut self.name);
+        self
+    }
+
     /// Waits for the next line that contains `text`, after the last one so found, and returns it.
     pub fn wait_for(&mut self, text: &str) -> String {
         self.wait_until(text, |line| line.contains(text))

@@ -48,6 +48,9 @@ impl Bed {
 
     /// Downloads a page by address, as the LAN's host does.
     pub fn download(&self, url: &str) -> String {
-        self.lan.output("curl", &["--silent", "--show-error", "--fail", "--max-time", "60", "--retry", "3", "--retry-connrefused", url])
+        self.lan.output(
+            "curl",
+            &["--silent", "--show-error", "--fail", "--max-time", "60", "--retry", "3", "--retry-connrefused", url],
+        )
     }
 }

@@ -34,6 +34,7 @@ impl Folder {
     pub fn new() -> Folder {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        sweep();
         let path = std::env::temp_dir().join(format!("weir-bed-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         Folder(path)
@@ -49,6 +50,18 @@ impl Drop for Folder {
     fn drop(&mut self) {
         // A leftover in the temporary folder is no reason to fail a test that passed.
         let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Removes the folders of tests that were killed: their number names a process that is gone.
+fn sweep() {
+    for entry in std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let process = name.strip_prefix("weir-bed-").and_then(|rest| rest.split('-').next());
+        if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
+            // Another test may be sweeping, too.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
     }
 }
 

@@ -17,6 +17,7 @@ pub struct Namespace {
 
 impl Namespace {
     /// A new namespace with `lo` up.
+    #[allow(clippy::new_without_default)]
     pub fn new() -> Namespace {
         let (jobs, inbox) = mpsc::channel::<Job>();
         let (told, answer) = mpsc::channel();

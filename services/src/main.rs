@@ -13,8 +13,11 @@ mod perm;
 use house::{Failure, House};
 use std::process::ExitCode;
 
+/// What a service does until it ends.
+type Run = fn(House) -> Result<(), Failure>;
+
 /// One row per service: its name in the table of rights and its entry.
-const ENTRIES: &[(&str, fn(House) -> Result<(), Failure>)] = &[
+const ENTRIES: &[(&str, Run)] = &[
     ("netconfigd", netconfigd::run),
     ("dhcp4", dhcp4::run),
     ("dhcp4d", dhcp4d::run),
@@ -38,7 +41,7 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     house::log_to_stderr(name);
-    let result = House::open(name, words).and_then(run);
+    let result = House::open(words).and_then(run);
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod common;
 
-use common::{Namespace, PATIENCE, Root};
+use common::{Namespace, PATIENCE, Root, Services};
 use nix::pty::openpty;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Child, Namespace, Root};
+use common::{Child, Namespace, Root, Services};
 
 const SERVER: &str = "203.0.113.1";
 const LEASE: &str = "/perm/dhcp4/wire/lease.json";

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Child, Namespace, Root};
+use common::{Child, Namespace, Root, Services};
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
 

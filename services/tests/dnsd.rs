@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod common;
 
-use common::{Child, Namespace, Root};
+use common::{Child, Namespace, Root, Services};
 use std::net::UdpSocket;
 
 const LEASES: &str = r#"[
@@ -238,50 +238,4 @@ fn rubbish_and_idle_connections_keep_nobody_from_being_served() {
     assert_eq!(bed.short("+tcp -b 192.168.42.8 xps.lan"), "192.168.42.4");
     drop(idle);
     drop(dnsd);
-}
-
-/// A figure, not a judgement: processor time of one answer from the cache, over loopback.
-#[test]
-#[ignore = "a measurement; run it with --release"]
-fn processor_time_of_a_hit() {
-    const ROUNDS: u64 = 4_000;
-    const BURST: u64 = 50;
-    let bed = Bed::new();
-    bed.addresses();
-    bed.lease("\"10.1.0.1\"");
-    let resolver = bed.resolver("10.1.0.1", &["--address=/example.com/198.51.100.1", "--local-ttl=3000"]);
-    let dnsd = bed.dnsd();
-    let client = bed.router.run(|| UdpSocket::bind("127.0.0.1:0")).unwrap();
-    client.connect("127.0.0.1:53").unwrap();
-    client.set_read_timeout(Some(common::PATIENCE)).unwrap();
-    let query = |id: u64, name: &str| {
-        // Ids differ: what repeats id and question is the same query, answered once.
-        let mut message = vec![(id >> 8) as u8, id as u8, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-        for label in name.split('.') {
-            message.push(label.len() as u8);
-            message.extend_from_slice(label.as_bytes());
-        }
-        message.extend_from_slice(&[0, 0, 1, 0, 1]);
-        message
-    };
-    let run = |rounds: u64, name: &dyn Fn(u64) -> String| {
-        let mut answer = [0; 512];
-        let before = dnsd.cpu_micros();
-        for round in 0..rounds {
-            for number in 0..BURST {
-                client.send(&query(number, &name(round * BURST + number))).unwrap();
-            }
-            for _ in 0..BURST {
-                client.recv(&mut answer).unwrap();
-            }
-        }
-        (dnsd.cpu_micros() - before) as f64 / (rounds * BURST) as f64
-    };
-    let miss = run(200, &|number| format!("m{number}.example.com"));
-    run(10, &|_| "www.example.com".into());
-    let hit = run(ROUNDS, &|number| {
-        if number % 2 == 0 { "www.example.com".into() } else { format!("m{}.example.com", number % 9_000) }
-    });
-    println!("{{\"dns_hit_us\":{hit:.2},\"dns_miss_us\":{miss:.2}}}");
-    drop(resolver);
 }

@@ -43,7 +43,6 @@ impl From<std::io::Error> for Failure {
 #[derive(Debug)]
 pub struct House {
     root: PathBuf,
-    name: &'static str,
     flags: Vec<OsString>,
     notify: Notify,
 }
@@ -53,7 +52,7 @@ impl House {
     ///
     /// # Errors
     /// When `--root` has no value.
-    pub fn open(name: &'static str, words: impl Iterator<Item = OsString>) -> Result<House, Failure> {
+    pub fn open(words: impl Iterator<Item = OsString>) -> Result<House, Failure> {
         let mut root = PathBuf::from("/");
         let mut flags = Vec::new();
         let mut words = words;
@@ -66,7 +65,7 @@ impl House {
                 flags.push(word);
             }
         }
-        Ok(House { root, name, flags, notify: Notify::from_environment() })
+        Ok(House { root, flags, notify: Notify::from_environment() })
     }
 
     /// The root under which `perm`, `run`, `etc` and `tmp` lie; `/` on the router.
@@ -77,11 +76,6 @@ impl House {
     /// A path as it is named on the router (`/perm/interfaces.json`), under this service's root.
     pub fn path(&self, absolute: &str) -> PathBuf {
         self.root.join(absolute.trim_start_matches('/'))
-    }
-
-    /// The service's own state folder, `/perm/NAME`.
-    pub fn folder(&self) -> PathBuf {
-        self.root.join("perm").join(self.name)
     }
 
     /// The flags of the service itself. router7's single-dash form (`-interface=lan0`) is taken as well.

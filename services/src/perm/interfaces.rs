@@ -177,7 +177,11 @@ fn optional<'de, D: Deserializer<'de>, T: std::str::FromStr>(deserializer: D) ->
 fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = String::deserialize(deserializer)?;
     let length = (1..=15).contains(&text.len());
-    if length && text != "." && text != ".." && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/' && byte != b':') {
+    if length
+        && text != "."
+        && text != ".."
+        && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/' && byte != b':')
+    {
         return Ok(text);
     }
     Err(D::Error::custom(format!("{text:?} is not an interface name (1 to 15 letters without space, / and :)")))
@@ -251,7 +255,16 @@ mod tests {
 
     #[test]
     fn wrong_values_are_refused() {
-        for (field, value) in [("hardware_addr", "\"02:73\""), ("mtu", "12"), ("mtu", "\"1500\""), ("fec", "\"x\""), ("name", "\"a/b\""), ("name", "\"\""), ("name", "\"0123456789abcdef\""), ("extra_addrs", "[\"10.0.0.1/33\"]")] {
+        for (field, value) in [
+            ("hardware_addr", "\"02:73\""),
+            ("mtu", "12"),
+            ("mtu", "\"1500\""),
+            ("fec", "\"x\""),
+            ("name", "\"a/b\""),
+            ("name", "\"\""),
+            ("name", "\"0123456789abcdef\""),
+            ("extra_addrs", "[\"10.0.0.1/33\"]"),
+        ] {
             let name = if field == "name" { "" } else { "\"name\":\"a\"," };
             let (_folder, loaded) = with(&format!("{{\"interfaces\":[{{{name}\"{field}\":{value}}}]}}"));
             let Source::Default(Some(refusal)) = loaded.source else { panic!("{field} {value} was taken") };

@@ -26,6 +26,7 @@ impl WallTime {
     }
 
     /// From whole seconds since 1970.
+    #[cfg(test)]
     pub const fn from_unix(seconds: i64) -> WallTime {
         WallTime(seconds as i128 * SECOND)
     }
@@ -168,7 +169,16 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_time() {
-        for wrong in ["", "2020", "2020-13-01T00:00:00Z", "2020-01-01T00:00:00", "2020-01-01T00:00:00.Z", "2020-01-01 00:00:00Z", "2020-01-01T25:00:00Z", "2020-01-01T00:00:00+2"] {
+        for wrong in [
+            "",
+            "2020",
+            "2020-13-01T00:00:00Z",
+            "2020-01-01T00:00:00",
+            "2020-01-01T00:00:00.Z",
+            "2020-01-01 00:00:00Z",
+            "2020-01-01T25:00:00Z",
+            "2020-01-01T00:00:00+2",
+        ] {
             assert!(wrong.parse::<WallTime>().is_err(), "{wrong}");
         }
     }

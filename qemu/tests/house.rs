@@ -1,0 +1,152 @@
+//! The rules of the house, held by reading the tree: licences, sources and number of crates; length of files; where
+//! `unsafe` may stand; who may import whom.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const ALLOWED: &[&str] = &[
+    "MIT",
+    "Apache-2.0",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "ISC",
+    "Zlib",
+    "0BSD",
+    "Unicode-3.0",
+    "Unlicense",
+    "BSL-1.0",
+];
+const REFUSED: &[&str] = &["tokio", "async-std", "aws-lc-sys", "aws-lc-rs", "openssl-sys", "openssl"];
+/// What runs on the router.
+const ROUTER: &[&str] = &["init", "services", "netstack", "rights"];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn metadata() -> Value {
+    let cargo = option_env!("CARGO").unwrap_or("cargo");
+    let words =
+        ["metadata", "--format-version=1", "--locked", "--offline", "--filter-platform=x86_64-unknown-linux-gnu"];
+    let output = Command::new(cargo).args(words).current_dir(root()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn packages(metadata: &Value) -> BTreeMap<&str, &Value> {
+    let packages = metadata["packages"].as_array().unwrap();
+    packages.iter().map(|package| (package["id"].as_str().unwrap(), package)).collect()
+}
+
+/// `A OR B`, `A AND B`, `A/B`, with parentheses: whether it can be satisfied with what is allowed.
+fn acceptable(expression: &str) -> bool {
+    let expression = expression.replace('/', " OR ").replace(['(', ')'], " ");
+    expression
+        .split(" AND ")
+        .all(|all| all.split(" OR ").any(|one| ALLOWED.contains(&one.trim().trim_end_matches(" WITH LLVM-exception"))))
+}
+
+#[test]
+fn every_crate_has_a_licence_we_take_and_comes_from_the_registry() {
+    let metadata = metadata();
+    for package in packages(&metadata).values() {
+        let (name, licence) = (package["name"].as_str().unwrap(), package["license"].as_str().unwrap_or("none"));
+        assert!(acceptable(licence), "{name}: licence {licence}");
+        assert!(!REFUSED.contains(&name), "{name} is not to be used");
+        if let Some(source) = package["source"].as_str() {
+            assert!(source.starts_with("registry+"), "{name} comes from {source}");
+        }
+    }
+}
+
+#[test]
+fn few_crates_run_on_the_router() {
+    let metadata = metadata();
+    let packages = packages(&metadata);
+    let nodes: BTreeMap<&str, &Value> = metadata["resolve"]["nodes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|node| (node["id"].as_str().unwrap(), node))
+        .collect();
+    // Normal dependencies only: neither those of tests nor those of build scripts.
+    let below = |id: &str| -> Vec<&str> {
+        let deps = nodes[id]["deps"].as_array().unwrap();
+        let normal =
+            deps.iter().filter(|dep| dep["dep_kinds"].as_array().unwrap().iter().any(|kind| kind["kind"].is_null()));
+        normal.map(|dep| packages.get_key_value(dep["pkg"].as_str().unwrap()).unwrap().0).copied().collect()
+    };
+    let ours: Vec<&str> = packages
+        .iter()
+        .filter(|(_, package)| ROUTER.contains(&package["name"].as_str().unwrap()))
+        .map(|(id, _)| *id)
+        .collect();
+    assert_eq!(ours.len(), ROUTER.len());
+    let direct: BTreeSet<&str> = ours.iter().flat_map(|id| below(id)).filter(|id| !ours.contains(id)).collect();
+    let mut all = BTreeSet::new();
+    let mut left: Vec<&str> = direct.iter().copied().collect();
+    while let Some(id) = left.pop() {
+        if all.insert(id) {
+            left.extend(below(id));
+        }
+    }
+    eprintln!("{} direct, {} in all", direct.len(), all.len());
+    assert!(direct.len() <= 30, "{direct:?}");
+    assert!(all.len() <= 110, "{all:?}");
+}
+
+fn sources() -> Vec<(String, String)> {
+    let output = Command::new("git")
+        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let names = String::from_utf8(output.stdout).unwrap();
+    let rust = names.lines().filter(|name| name.ends_with(".rs"));
+    rust.filter_map(|name| Some((name.to_owned(), std::fs::read_to_string(root().join(name)).ok()?))).collect()
+}
+
+#[test]
+fn files_are_short_and_unsafe_stands_in_sys_only() {
+    let sources = sources();
+    assert!(sources.len() > 20, "git lists the sources");
+    for (name, text) in &sources {
+        let lines = text.lines().count();
+        assert!(lines <= 800, "{name} has {lines} lines");
+        if name.contains("src/sys/") {
+            continue;
+        }
+        let found = text.lines().find(|line| {
+            let code = line.split("//").next().unwrap_or_default();
+            code.contains("unsafe {")
+                || code.contains("unsafe fn")
+                || code.contains("unsafe impl")
+                || code.contains("allow(unsafe_code)")
+        });
+        // This file names what it looks for.
+        assert!(found.is_none() || name == "qemu/tests/house.rs", "{name}: {found:?}");
+    }
+}
+
+#[test]
+fn no_service_imports_another() {
+    let services: Vec<&str> = rights::SERVICES.iter().map(|service| service.name).collect();
+    for (name, text) in sources() {
+        let Some(own) = services.iter().find(|service| name.starts_with(&format!("services/src/{service}/"))) else {
+            continue;
+        };
+        for other in services.iter().filter(|other| *other != own) {
+            assert!(!text.contains(&format!("crate::{other}::")), "{name} imports {other}");
+        }
+    }
+}
+
+#[test]
+fn no_test_is_left_out() {
+    for (name, text) in sources() {
+        assert!(!text.lines().any(|line| line.trim_start().starts_with("#[ignore")), "{name} leaves a test out");
+    }
+}
