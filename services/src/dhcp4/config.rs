@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     fn read(words: &[&str]) -> Result<Config, String> {
-        let house = House::open("dhcp4", words.iter().map(Into::into)).unwrap();
+        let house = House::open(words.iter().map(Into::into)).unwrap();
         Config::read(&house).map_err(|failure| failure.to_string())
     }
 

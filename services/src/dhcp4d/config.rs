@@ -63,7 +63,7 @@ mod tests {
 
     fn house(folder: &Folder, flags: &[&str]) -> House {
         let root = [OsString::from("--root"), folder.0.clone().into()];
-        House::open("dhcp4d", root.into_iter().chain(flags.iter().map(Into::into))).unwrap()
+        House::open(root.into_iter().chain(flags.iter().map(Into::into))).unwrap()
     }
 
     #[test]
