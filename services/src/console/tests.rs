@@ -100,6 +100,7 @@ routes           the routing table
 leases           addresses given to the devices of the LAN
 dmesg            the kernel's messages
 restart NAME     stop a service and start it again
+signal NAME SIG  send a service USR1, USR2, TERM or KILL
 reboot           start the router again
 poweroff         switch the router off
 weir> ";
