@@ -1,7 +1,7 @@
 # The verbs. What they do is in the scripts and programs that they call; ARGS is passed on: make run ARGS="--memory 64".
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: deps build kernel router tool image run test fmt-check lint licences bench bench-boot clean
+.PHONY: deps build kernel router tool image run test fmt-check lint bench bench-boot clean
 .NOTPARALLEL:
 
 # Whatever carries a time carries the commit's; the manifest names the commit, and says when the tree differs from it.
@@ -33,7 +33,7 @@ image: build
 
 # The tests get a network of their own, so that they may change it and leave nothing behind; root or not.
 NAMESPACE := unshare $(if $(filter-out 0,$(shell id -u)),--user --map-root-user) --net --mount --
-test: fmt-check lint licences image
+test: fmt-check lint image
 	cargo test --locked --workspace --no-run
 	$(NAMESPACE) sh -c 'ip link set lo up && exec cargo test --locked --offline --workspace $(ARGS)'
 
@@ -42,9 +42,6 @@ fmt-check: deps
 
 lint: deps
 	cargo clippy --locked --workspace --all-targets -- -D warnings
-
-licences: deps
-	@if [ -x .ci/licences ]; then .ci/licences; fi
 
 bench: bench-boot
 

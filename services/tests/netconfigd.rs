@@ -31,7 +31,7 @@ impl House {
     fn new() -> House {
         let house = House { isp: Namespace::new(), router: Namespace::new(), lan: Namespace::new(), root: Root::new() };
         // Neighbour discovery's wait for duplicates would only cost time here.
-        for host in [&house.isp, &house.lan] {
+        for host in [&house.isp, &house.router, &house.lan] {
             host.run(|| std::fs::write("/proc/sys/net/ipv6/conf/default/accept_dad", "0")).unwrap();
         }
         house.router.veth("eth0", &house.isp, "eth0");
@@ -185,7 +185,6 @@ fn ipv6_is_routed_and_guarded_and_both_families_are_clamped() {
         .root
         .write("/perm/interfaces.json", V6.replace("UP", &mac(&house, "eth0")).replace("LAN", &mac(&house, "eth1")));
     house.root.write(LEASE, lease("203.0.113.9", "203.0.113.1"));
-    house.router.run(|| std::fs::write("/proc/sys/net/ipv6/conf/all/accept_dad", "0")).unwrap();
     let mut netconfigd = house.start();
     netconfigd.wait_for("ready");
     house.isp.output(
