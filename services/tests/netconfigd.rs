@@ -236,7 +236,11 @@ fn an_unchanged_state_is_not_touched_and_neither_is_what_others_made() {
     let rules = house.router.spawn("nft", &["monitor"]);
     // Both are listening once they have told of something.
     await_monitor(&links, || house.router.ip("addr replace 10.255.0.1/32 dev lo"), "10.255.0.1");
-    let add = |name: &str| house.router.output("nft", &["add", "table", "ip", name]);
+    // Added and deleted: adding what is there already is no news.
+    let add = |name: &str| {
+        house.router.output("nft", &["add", "table", "ip", name]);
+        house.router.output("nft", &["delete", "table", "ip", name])
+    };
     await_monitor(&rules, || add("before"), "before");
     netconfigd.signal("USR1");
     netconfigd.wait_for("nothing to change");
