@@ -18,6 +18,8 @@ pub mod packet;
 pub mod route;
 pub mod sys;
 pub mod sysctl;
+#[cfg(test)]
+mod testing;
 pub mod time;
 pub mod udp;
 pub mod wire;

@@ -1,5 +1,5 @@
 //! Packets made by hand, for questions that no client asks: both at once, and never a second time.
-use netstack::wire::dhcpv4::{self, Header, Message};
+use netstack::wire::dhcpv4::{self, Header, Kind, Message};
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ impl Asker {
         let answer = buffer[..length].to_vec();
         let length = self.dhcp.recv(&mut buffer).expect("the DISCOVER sent at the ready line was not answered");
         let offer = Message::parse(&buffer[..length]).expect("the answer to the DISCOVER is no DHCP message");
-        assert_eq!((offer.kind(), offer.xid()), (Some(2), 0x7765_6972), "not the OFFER");
+        assert_eq!((offer.kind(), offer.xid()), (Some(Kind::Offer), 0x7765_6972), "not the OFFER");
         (offer.yiaddr(), answer)
     }
 }

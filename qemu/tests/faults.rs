@@ -125,3 +125,13 @@ fn a_panic_of_pid_1_brings_the_machine_back() {
     router.wait_ready();
     router.wait_ready();
 }
+
+#[test]
+fn a_hang_of_pid_1_brings_the_machine_back() {
+    let bed = Bed::new();
+    let disk = Disk::copy(&bed.folder.0);
+    step("PID 1 hangs after ready; nobody feeds the watchdog, which starts the machine again");
+    let mut router = Router::boot_with(&bed, &disk, |machine| machine.append("weir.test=hang-after-ready"));
+    router.wait_ready();
+    router.wait_ready();
+}

@@ -1,17 +1,8 @@
 //! Against the real kernel, in a namespace of the test's own.
 use super::*;
+use crate::testing::in_namespace;
 use ipnet::IpNet;
-use nix::sched::{CloneFlags, unshare};
 use std::net::IpAddr;
-
-fn in_namespace(body: impl FnOnce() + Send + 'static) {
-    std::thread::spawn(|| {
-        unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace: run the tests as root or under unshare");
-        body();
-    })
-    .join()
-    .unwrap();
-}
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()

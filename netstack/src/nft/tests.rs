@@ -1,6 +1,6 @@
 //! Against the real kernel, in a namespace of the test's own: what `nft` lists must be what `nft -f` would have made.
 use super::*;
-use nix::sched::{CloneFlags, unshare};
+use crate::testing::in_namespace;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -52,16 +52,6 @@ fn sample() -> Table {
         .rule(Rule::new().ipv4().oifname("uplink0").masquerade());
     let extra = Chain::plain("extra").rule(Rule::new().udp_to(53).accept());
     Table::new("weir").chain(input).chain(extra).chain(forward).chain(postrouting)
-}
-
-/// Runs in a thread of its own, whose network namespace nobody else sees.
-fn in_namespace(body: impl FnOnce() + Send + 'static) {
-    std::thread::spawn(|| {
-        unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace: run the tests as root or under unshare");
-        body();
-    })
-    .join()
-    .unwrap();
 }
 
 fn nft(words: &[&str], input: &str) -> String {

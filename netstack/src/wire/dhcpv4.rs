@@ -15,6 +15,31 @@ const MESSAGE_TYPE: u8 = 53;
 /// Where RFC 2131 puts no bound on the walk, the datagram does: no message is longer, in bytes.
 const LONGEST: usize = 65_507;
 
+/// What a message is (option 53).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// DHCPDISCOVER: a client looks for servers.
+    Discover = 1,
+    /// DHCPOFFER.
+    Offer = 2,
+    /// DHCPREQUEST.
+    Request = 3,
+    /// DHCPDECLINE: the address is in use already.
+    Decline = 4,
+    /// DHCPACK.
+    Ack = 5,
+    /// DHCPNAK.
+    Nak = 6,
+    /// DHCPRELEASE.
+    Release = 7,
+    /// DHCPINFORM: a client with an address wants options.
+    Inform = 8,
+}
+
+const KINDS: [Kind; 8] =
+    [Kind::Discover, Kind::Offer, Kind::Request, Kind::Decline, Kind::Ack, Kind::Nak, Kind::Release, Kind::Inform];
+
 /// A message whose header and options were found whole.
 #[derive(Debug, Clone, Copy)]
 pub struct Message<'a> {
@@ -78,9 +103,9 @@ impl<'a> Message<'a> {
     }
 
     /// Option 53 when it is one byte from 1 to 8.
-    pub fn kind(&self) -> Option<u8> {
+    pub fn kind(&self) -> Option<Kind> {
         match self.option(MESSAGE_TYPE)?.as_slice() {
-            [kind @ 1..=8] => Some(*kind),
+            [number] => KINDS.into_iter().find(|kind| *kind as u8 == *number),
             _ => None,
         }
     }
@@ -259,7 +284,7 @@ mod tests {
         assert_eq!(message.option(121), Some(long));
         assert_eq!(message.option(80), Some(vec![]));
         assert_eq!(message.option(6), None);
-        assert_eq!((message.kind(), message.ethernet()), (Some(2), Some([2, 0, 0, 0, 0, 9])));
+        assert_eq!((message.kind(), message.ethernet()), (Some(Kind::Offer), Some([2, 0, 0, 0, 0, 9])));
     }
 
     #[test]

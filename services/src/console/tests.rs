@@ -1,4 +1,5 @@
 //! Transcripts: what is typed, what PID 1 says, what the terminal shows.
+use super::engine::command::HELP;
 use super::engine::{Face, Network, Session, Wish};
 use crate::perm::WallTime;
 use crate::perm::leases::Lease;
@@ -90,20 +91,7 @@ fn nobody_there_nothing_said() {
 fn transcript_of_help() {
     let mut bench = Bench::new(None);
     bench.types("\r");
-    let want = "\
-help
-help             this list
-status           services, addresses and uptime
-log NAME [-f]    last lines of a service; -f: and those to come, until a key
-addresses        addresses of every interface
-routes           the routing table
-leases           addresses given to the devices of the LAN
-dmesg            the kernel's messages
-restart NAME     stop a service and start it again
-signal NAME SIG  send a service USR1, USR2, TERM or KILL
-reboot           start the router again
-poweroff         switch the router off
-weir> ";
+    let want = format!("help\n{HELP}weir> ");
     assert_eq!(bench.types("help\r"), want);
 }
 

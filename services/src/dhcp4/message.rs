@@ -2,6 +2,7 @@
 use crate::perm::Mac;
 use crate::perm::WallTime;
 use crate::perm::lease4::Lease4;
+pub use netstack::wire::dhcpv4::Kind;
 use netstack::wire::dhcpv4::{self, Header, Message};
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -16,24 +17,6 @@ const SHORTEST_LEASE: u32 = 20;
 const SHORTEST_MESSAGE: usize = 300;
 /// DNS servers remembered of one lease.
 const MOST_SERVERS: usize = 8;
-
-/// DHCP message types (option 53) that the client meets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Kind {
-    /// DHCPDISCOVER.
-    Discover = 1,
-    /// DHCPOFFER.
-    Offer = 2,
-    /// DHCPREQUEST.
-    Request = 3,
-    /// DHCPACK.
-    Ack = 5,
-    /// DHCPNAK.
-    Nak = 6,
-    /// DHCPRELEASE.
-    Release = 7,
-}
 
 /// Who asks.
 #[derive(Debug, Clone, Copy)]
@@ -124,12 +107,7 @@ impl Answer {
     /// Takes a message from a server; `None` for anything else.
     pub fn parse(bytes: &[u8]) -> Option<Answer> {
         let message = Message::parse(bytes).filter(|message| message.op() == 2)?;
-        let kind = match message.kind()? {
-            2 => Kind::Offer,
-            5 => Kind::Ack,
-            6 => Kind::Nak,
-            _ => return None,
-        };
+        let kind = message.kind().filter(|kind| matches!(kind, Kind::Offer | Kind::Ack | Kind::Nak))?;
         let server = address(&message, 54);
         let lease = (kind != Kind::Nak && usable(message.yiaddr())).then(|| Lease::of(&message, server, bytes));
         Some(Answer { kind, xid: message.xid(), chaddr: Mac(message.ethernet()?), server, lease })

@@ -1,5 +1,6 @@
 //! The DHCP messages of the server: what it takes from a client's message, and how its own are written.
 use crate::perm::Mac;
+pub use netstack::wire::dhcpv4::Kind;
 use netstack::wire::dhcpv4::{self, Header, Message};
 use std::net::Ipv4Addr;
 
@@ -7,28 +8,6 @@ use std::net::Ipv4Addr;
 const SHORTEST_MESSAGE: usize = 300;
 /// The broadcast flag.
 const BROADCAST: u16 = 0x8000;
-
-/// DHCP message types (option 53).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Kind {
-    /// DHCPDISCOVER.
-    Discover = 1,
-    /// DHCPOFFER.
-    Offer = 2,
-    /// DHCPREQUEST.
-    Request = 3,
-    /// DHCPDECLINE.
-    Decline = 4,
-    /// DHCPACK.
-    Ack = 5,
-    /// DHCPNAK.
-    Nak = 6,
-    /// DHCPRELEASE.
-    Release = 7,
-    /// DHCPINFORM.
-    Inform = 8,
-}
 
 /// A client's message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,14 +38,9 @@ impl Query {
     /// Takes a client's message; `None` for anything else, and for other hardware than Ethernet.
     pub fn parse(bytes: &[u8]) -> Option<Query> {
         let message = Message::parse(bytes).filter(|message| message.op() == 1)?;
-        let kind = match message.kind()? {
-            1 => Kind::Discover,
-            3 => Kind::Request,
-            4 => Kind::Decline,
-            7 => Kind::Release,
-            8 => Kind::Inform,
-            _ => return None,
-        };
+        let kind = message.kind().filter(|kind| {
+            matches!(kind, Kind::Discover | Kind::Request | Kind::Decline | Kind::Release | Kind::Inform)
+        })?;
         let mac = message.ethernet()?;
         // A group address cannot be a client's, and all zeros are a client that does not know itself.
         if mac[0] & 1 == 1 || mac == [0; 6] {

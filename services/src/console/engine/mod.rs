@@ -1,6 +1,6 @@
 //! The console's state machine: bytes of the terminal and lines of PID 1 in; text and wishes out. No I/O, no clock.
 mod answer;
-mod command;
+pub mod command;
 mod editor;
 mod output;
 mod tables;
