@@ -106,7 +106,12 @@ impl Packet {
     /// # Errors
     /// When the interface is down or its queue is full.
     pub fn send(&self, packet: &[u8], to: [u8; 6]) -> io::Result<()> {
-        sys::send_packet(&self.fd, packet, self.ethertype, self.index, to)
+        let send = || sys::send_packet(&self.fd, packet, self.ethertype, self.index, to);
+        match send() {
+            // The socket tells once, and by the next call, that the interface was down meanwhile: nothing was sent.
+            Err(error) if error.raw_os_error() == Some(libc::ENETDOWN) => send(),
+            result => result,
+        }
     }
 
     /// Takes the next packet into `buffer`; `None` when there is none. One that does not fit is dropped.

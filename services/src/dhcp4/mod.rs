@@ -249,8 +249,7 @@ impl Uplink {
         let from = SocketAddrV4::new(source, CLIENT);
         let to = SocketAddrV4::new(Ipv4Addr::BROADCAST, SERVER);
         let packet = ipv4udp::emit(from, to, message);
-        // The first call after the interface was down reports that and sends nothing.
-        self.packets.send(&packet, packet::BROADCAST).or_else(|_| self.packets.send(&packet, packet::BROADCAST))
+        self.packets.send(&packet, packet::BROADCAST)
     }
 
     // By a socket of its own: only one that is bound to the address is sure to send from it.

@@ -242,7 +242,6 @@ impl Lan {
         };
         let (from, to) = (SocketAddrV4::new(server, SERVER), SocketAddrV4::new(address, CLIENT));
         let packet = ipv4udp::emit(from, to, &reply.message);
-        // The first call after the interface was down reports that and sends nothing.
-        self.replies.send(&packet, mac).or_else(|_| self.replies.send(&packet, mac))
+        self.replies.send(&packet, mac)
     }
 }
