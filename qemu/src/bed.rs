@@ -2,6 +2,7 @@
 use crate::Folder;
 use crate::child::Child;
 use crate::namespace::Namespace;
+use std::fs::File;
 
 /// The provider's own address, DHCP and name server.
 pub const ISP: &str = "203.0.113.1";
@@ -30,6 +31,9 @@ impl Bed {
     /// Lays the cables; nobody serves anything yet.
     #[allow(clippy::new_without_default)]
     pub fn new() -> Bed {
+        if let Err(error) = File::options().read(true).write(true).open("/dev/net/tun") {
+            panic!("/dev/net/tun: {error}: the tests want it open to them (mode 0666), or to be run by root");
+        }
         let bed =
             Bed { isp: Namespace::new(), lan: Namespace::new(), machine: Namespace::new(), folder: Folder::new() };
         for (tap, side, port) in [("uplink", &bed.isp, "wan0"), ("lan", &bed.lan, "eth0")] {
@@ -56,7 +60,9 @@ impl Bed {
             &[
                 "--keep-in-foreground",
                 "--conf-file=/dev/null",
+                // Keeps its user and groups: in a user namespace it cannot change them.
                 "--user=root",
+                "--group=",
                 "--pid-file=",
                 "--log-facility=-",
                 "--log-dhcp",
@@ -87,5 +93,14 @@ impl Bed {
         std::fs::write(home.join("page"), PAGE).unwrap();
         let home = home.to_str().unwrap().to_owned();
         self.isp.spawn("busybox", &["httpd", "-f", "-vv", "-p", &format!("{SERVER}:80"), "-h", &home])
+    }
+
+    /// Waits until the LAN's host has a lease, a name and the page, as any client would; the line of its lease.
+    pub fn reach_the_internet(&self, hostname: &str) -> String {
+        let (_client, lease) = self.lease(hostname);
+        assert!(lease.contains("/24 router 192.168.42.1 dns 192.168.42.1 domain lan for 1200"), "{lease}");
+        assert_eq!(self.dig(&[NAME]), SERVER);
+        assert_eq!(self.download(&format!("http://{SERVER}/page")), PAGE);
+        lease
     }
 }

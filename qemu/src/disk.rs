@@ -1,23 +1,30 @@
 //! The machine's disk as a file, and what a test does to it while the machine is off.
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::fs::OpenOptions;
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
-/// First byte of `/perm`, the fourth partition.
+/// First byte of `/perm`, the fourth partition; a whole number of MiB.
 const PERM: u64 = 2_260_992 * 512;
+
+/// Bytes of a block of `/perm`.
+const BLOCK: u64 = 4096;
 
 /// A disk of its own for one test.
 #[derive(Debug)]
 pub struct Disk {
     /// The image.
     pub path: PathBuf,
+    /// First byte of `/perm` in it.
+    perm: u64,
 }
 
-fn run(program: &str, words: &[&str]) -> (Option<i32>, String) {
-    let output = Command::new(program).args(words).output().unwrap_or_else(|error| panic!("{program}: {error}"));
-    let text = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+fn run(program: &str, words: &[&str]) -> Output {
+    Command::new(program).args(words).output().unwrap_or_else(|error| panic!("{program}: {error}"))
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 impl Disk {
@@ -25,63 +32,82 @@ impl Disk {
     pub fn copy(folder: &Path) -> Disk {
         let path = folder.join("disk.img");
         let from = crate::images().join("disk.img");
-        let (code, text) = run("cp", &["--sparse=always", from.to_str().unwrap(), path.to_str().unwrap()]);
-        assert_eq!(code, Some(0), "cp: {text}");
-        Disk { path }
+        let output = run("cp", &["--sparse=always", from.to_str().unwrap(), path.to_str().unwrap()]);
+        assert!(output.status.success(), "cp: {}", text(&output.stderr));
+        Disk { path, perm: PERM }
     }
 
-    fn length(&self) -> u64 {
-        // The table's backup takes the last 33 sectors; whole MiB lie before it.
-        (std::fs::metadata(&self.path).unwrap().len() - PERM - 34 * 512) & !0xf_ffff
+    /// `/perm` inside the image, as the programs of e2fsprogs take it.
+    fn perm(&self) -> String {
+        format!("{}?offset={}", self.path.display(), self.perm)
     }
 
-    /// Takes `/perm` out as a file of its own, lets `change` work on it, and puts it back.
-    pub fn perm<T>(&self, change: impl FnOnce(&str) -> T) -> T {
-        let part = self.path.with_extension("perm");
-        let mut bytes = vec![0; self.length() as usize];
-        let mut disk = OpenOptions::new().read(true).write(true).open(&self.path).unwrap();
-        disk.seek(SeekFrom::Start(PERM)).unwrap();
-        disk.read_exact(&mut bytes).unwrap();
-        std::fs::write(&part, &bytes).unwrap();
-        let result = change(part.to_str().unwrap());
-        bytes.clear();
-        File::open(&part).unwrap().read_to_end(&mut bytes).unwrap();
-        disk.seek(SeekFrom::Start(PERM)).unwrap();
-        disk.write_all(&bytes).unwrap();
-        std::fs::remove_file(&part).unwrap();
-        result
+    /// One command of debugfs that changes `/perm`; what it said.
+    fn change(&self, command: &str) -> String {
+        let output = run("debugfs", &["-w", "-R", command, &self.perm()]);
+        assert!(output.status.success(), "debugfs {command}: {}", text(&output.stderr));
+        text(&output.stderr)
+    }
+
+    /// `/perm` as a disk of its own after a power cut, with its journal taken in as by the next mount. The machine's
+    /// disk stays as it is.
+    pub fn settled(&self) -> Disk {
+        let path = self.path.with_extension("perm");
+        let (from, to) = (format!("if={}", self.path.display()), format!("of={}", path.display()));
+        let words = [&from, &to, "bs=1M", &format!("skip={}", PERM >> 20), "conv=sparse", "status=none"];
+        let output = run("dd", &words);
+        assert!(output.status.success(), "dd: {}", text(&output.stderr));
+        let output = run("e2fsck", &["-p", path.to_str().unwrap()]);
+        assert!(matches!(output.status.code(), Some(0 | 1)), "e2fsck -p: {}", text(&output.stdout));
+        Disk { path, perm: 0 }
     }
 
     /// Writes a file into `/perm`.
-    pub fn write(&self, name: &str, text: &[u8]) {
+    pub fn write(&self, name: &str, bytes: &[u8]) {
         let source = self.path.with_extension("file");
-        std::fs::write(&source, text).unwrap();
-        self.perm(|part| {
-            // Removing first: debugfs does not overwrite. That it says "not found" is no failure.
-            run("debugfs", &["-w", "-R", &format!("rm {name}"), part]);
-            let (code, text) = run("debugfs", &["-w", "-R", &format!("write {} {name}", source.display()), part]);
-            assert!(code == Some(0) && !text.contains("Could not"), "debugfs: {text}");
-        });
+        std::fs::write(&source, bytes).unwrap();
+        // Removing first: debugfs does not overwrite. That it says "not found" is no failure.
+        self.change(&format!("rm {name}"));
+        let said = self.change(&format!("write {} {name}", source.display()));
+        std::fs::remove_file(&source).unwrap();
+        assert!(said.lines().all(|line| line.starts_with("debugfs ")), "debugfs write {name}: {said}");
     }
 
-    /// Reads a file of `/perm` as it is on the disk, after the journal has been replayed.
-    pub fn read(&self, name: &str) -> String {
-        self.perm(|part| {
-            run("e2fsck", &["-p", part]);
-            run("debugfs", &["-R", &format!("cat {name}"), part]).1
-        })
+    /// Reads a file of `/perm` as it is on the disk; `None` when there is none.
+    pub fn read(&self, name: &str) -> Option<String> {
+        let output = run("debugfs", &["-R", &format!("cat {name}"), &self.perm()]);
+        let missing = text(&output.stderr).contains("File not found");
+        (!missing).then(|| text(&output.stdout))
     }
 
-    /// What a full check finds: 0 = clean.
-    pub fn check(&self) -> (Option<i32>, String) {
-        self.perm(|part| run("e2fsck", &["-fn", part]))
+    /// Names in a folder of `/perm`, without `.` and `..`.
+    pub fn list(&self, folder: &str) -> Vec<String> {
+        let output = run("debugfs", &["-R", &format!("ls -p {folder}"), &self.perm()]);
+        // A line is /INODE/MODE/UID/GID/NAME/SIZE/
+        let names = text(&output.stdout).lines().filter_map(|line| Some(line.split('/').nth(5)?.to_owned())).collect();
+        let own = |name: &String| !matches!(name.as_str(), "" | "." | "..");
+        Vec::into_iter(names).filter(own).collect()
+    }
+
+    /// What a full check says is wrong; `None` when all is well.
+    pub fn faults(&self) -> Option<String> {
+        let output = run("e2fsck", &["-fn", &self.perm()]);
+        (!output.status.success()).then(|| text(&output.stdout))
+    }
+
+    /// Fills `/perm` to the last block that anybody may take.
+    pub fn fill(&self) {
+        let head = text(&run("dumpe2fs", &["-h", &self.perm()]).stdout);
+        let free = head.lines().find_map(|line| line.strip_prefix("Free blocks:"));
+        let free: u64 = free.unwrap_or_else(|| panic!("dumpe2fs: {head}")).trim().parse().unwrap();
+        // A few are for the file's own list of blocks.
+        self.write("filler", &vec![1; usize::try_from(free.saturating_sub(8) * BLOCK).unwrap()]);
     }
 
     /// Overwrites the first MiB of `/perm` with `byte`: its superblock and group descriptors are gone.
     pub fn spoil(&self, byte: u8) {
-        self.perm(|part| {
-            let mut file = OpenOptions::new().write(true).open(part).unwrap();
-            file.write_all(&vec![byte; 1 << 20]).unwrap();
-        });
+        let mut disk = OpenOptions::new().write(true).open(&self.path).unwrap();
+        disk.seek(SeekFrom::Start(self.perm)).unwrap();
+        disk.write_all(&vec![byte; 1 << 20]).unwrap();
     }
 }

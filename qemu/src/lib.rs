@@ -12,6 +12,7 @@ pub mod lan;
 pub mod namespace;
 pub mod packets;
 pub mod router;
+pub mod stream;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -64,6 +64,15 @@ impl Namespace {
         text
     }
 
+    /// Runs a program to its end inside that has to fail.
+    pub fn fails(&self, program: &str, words: &[&str]) {
+        let mut command = Command::new(program);
+        command.args(words);
+        let output = self.run(move || command.output()).unwrap_or_else(|error| panic!("{program}: {error}"));
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(!output.status.success(), "{program} {words:?} should have failed, but says:\n{text}");
+    }
+
     /// `ip WORDS`, split at spaces.
     pub fn ip(&self, words: &str) -> String {
         self.output("ip", &words.split_whitespace().collect::<Vec<_>>())

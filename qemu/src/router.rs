@@ -23,6 +23,34 @@ pub struct Router {
     seen: usize,
 }
 
+/// One service in the table of `status`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Its name.
+    pub name: String,
+    /// `running`, `starting`, `waiting` or `stopped`.
+    pub state: String,
+    /// Its process, while it has one.
+    pub pid: Option<u32>,
+    /// How often it was started again.
+    pub restarts: u32,
+}
+
+/// The services in the answer to `status`.
+pub fn rows(status: &str) -> Vec<Row> {
+    let row = |line: &str| {
+        // name, state, pid, uptime (some words), restarts, memory (a number and KiB, or a dash)
+        let mut words: Vec<&str> = line.split_whitespace().collect();
+        let name = rights::service(words.first()?)?.name.to_owned();
+        if words.pop()? == "KiB" {
+            words.pop()?;
+        }
+        let (state, pid) = ((*words.get(1)?).to_owned(), words.get(2)?.parse().ok());
+        Some(Row { name, state, pid, restarts: words.last()?.parse().ok()? })
+    };
+    status.lines().filter_map(row).collect()
+}
+
 /// The prompt of the console.
 const PROMPT: &str = "weir> ";
 
@@ -111,6 +139,13 @@ impl Router {
             }
             assert!(Instant::now() < deadline, "{line} never answered as expected; at last:\n{answer}");
         }
+    }
+
+    /// Asks `status` until this service's row is as wanted; returns the row.
+    pub fn service_until(&mut self, name: &str, wanted: impl Fn(&Row) -> bool) -> Row {
+        let row = |status: &str| rows(status).into_iter().find(|row| row.name == name && wanted(row));
+        let status = self.command_until("status", |status| row(status).is_some());
+        row(&status).unwrap()
     }
 
     /// Everything that the console has said.

@@ -1,5 +1,5 @@
-//! The rules of the house, held by reading the tree: licences, sources and number of crates; length of files; where
-//! `unsafe` may stand; who may import whom.
+//! The rules of the house, held by reading the tree: licences, sources, known faults and number of crates; length of
+//! files; where `unsafe` may stand; who may import whom; no test that sleeps or is left out.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use serde_json::Value;
@@ -60,6 +60,33 @@ fn every_crate_has_a_licence_we_take_and_comes_from_the_registry() {
             assert!(source.starts_with("registry+"), "{name} comes from {source}");
         }
     }
+}
+
+/// The numbers of a version, without what is said after them.
+fn numbers(version: &str) -> Vec<u64> {
+    let plain = version.split(['-', '+']).next().unwrap();
+    plain.split('.').map(|number| number.parse().unwrap()).collect()
+}
+
+#[test]
+fn no_locked_crate_has_a_known_fault() {
+    let known = std::fs::read_to_string(root().join(".ci/advisories")).unwrap();
+    let lock = std::fs::read_to_string(root().join("Cargo.lock")).unwrap();
+    let value = |part: &str, key: &str| -> Option<String> {
+        let line = part.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = \""));
+        Some(line?.trim_end_matches('"').to_owned())
+    };
+    let mut checked = 0;
+    for part in lock.split("[[package]]").skip(1) {
+        let (name, version) = (value(part, "name").unwrap(), value(part, "version").unwrap());
+        let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let Some(row) = known.lines().map(words).find(|row| row.first() == Some(&name)) else { continue };
+        assert!(numbers(&version) >= numbers(&row[1]), "{name} {version} has {}", row[2..].join(", "));
+        checked += 1;
+    }
+    assert!(checked > 0, "nothing was compared");
+    let says = known.lines().find(|line| line.contains("advisory-db")).unwrap();
+    eprintln!("{checked} locked crates once had a fault and have it no more. {}", says.trim_start_matches("# "));
 }
 
 #[test]
@@ -145,8 +172,11 @@ fn no_service_imports_another() {
 }
 
 #[test]
-fn no_test_is_left_out() {
+fn no_test_is_left_out_and_none_sleeps() {
     for (name, text) in sources() {
+        // This file names what it looks for.
+        let sleeps = name.contains("tests") && name != "qemu/tests/house.rs" && text.contains("thread::sleep");
+        assert!(!sleeps, "{name} sleeps where it could await");
         assert!(!text.lines().any(|line| line.trim_start().starts_with("#[ignore")), "{name} leaves a test out");
     }
 }
