@@ -28,14 +28,8 @@ impl Scene {
     fn dnsmasq(&self, pool: &str, words: &[&str]) -> Child {
         let range = format!("--dhcp-range={pool},255.255.255.0,2m");
         let leases = format!("--dhcp-leasefile={}", self.root.path("/tmp/dnsmasq.leases").display());
-        let mut all = vec![
-            "--keep-in-foreground",
-            "--user=root",
-            "--group=root",
-            "--conf-file=/dev/null",
-            "--port=0",
-            "--log-dhcp",
-        ];
+        let mut all =
+            vec!["--keep-in-foreground", "--user=root", "--group=", "--conf-file=/dev/null", "--port=0", "--log-dhcp"];
         all.extend(["--log-facility=-", "--interface=isp0", "--dhcp-authoritative", "--no-ping", "--pid-file"]);
         all.extend([range.as_str(), leases.as_str()]);
         all.extend(words);

@@ -46,8 +46,7 @@ impl Bed {
     fn resolver(&self, address: &str, words: &[&str]) -> Child {
         let listen = format!("--listen-address={address}");
         let fixed = ["--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--bind-interfaces"];
-        let also =
-            ["--log-facility=-", "--log-queries", "--user=root", "--group=root", "--pid-file=", "--cache-size=0"];
+        let also = ["--log-facility=-", "--log-queries", "--user=root", "--group=", "--pid-file=", "--cache-size=0"];
         let words: Vec<&str> = fixed.iter().chain(&also).chain(words).copied().chain([listen.as_str()]).collect();
         let mut child = self.internet.spawn("dnsmasq", &words);
         child.wait_for("started");

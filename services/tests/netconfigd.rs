@@ -325,7 +325,7 @@ fn ready_waits_for_the_lans_nic_and_for_nothing_else() {
     let mut netconfigd = house.start();
     netconfigd.wait_for("lan0: its interface is not there");
     assert!(house.ruleset().contains("table inet weir"), "no ruleset without NICs");
-    house.router.ip("link add eth7 type veth peer name cable netns 1");
+    house.router.ip(&format!("link add eth7 type veth peer name cable netns {}", house.isp.path()));
     netconfigd.wait_for("ready");
     netconfigd.wait_for("lan0: got 192.168.42.1/24");
     assert_eq!(house.ipv4_of("lan0"), ["192.168.42.1/24"]);
