@@ -5,7 +5,7 @@ use crate::disk::Disk;
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use weir::machine::{LAN_MAC, Machine, Nic, Serial, UPLINK_MAC};
 
 /// What the serial port has said so far.
@@ -91,19 +91,38 @@ impl Router {
 
     /// Waits until the console says `text`, from where the last wait ended; returns what came up to its end.
     pub fn wait_for(&mut self, text: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
+        self.wait_within(text, PATIENCE).unwrap_or_else(|| panic!("the console never said {text:?}: time ran out"))
+    }
+
+    fn wait_within(&mut self, text: &str, limit: Duration) -> Option<String> {
+        let deadline = Instant::now() + limit;
         let mut said = self.said.text.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(at) = said.0[self.seen..].find(text) {
                 let end = self.seen + at + text.len();
                 let part = said.0[self.seen..end].to_owned();
                 self.seen = end;
-                return part;
+                return Some(part);
             }
+            assert!(!said.1, "the console never said {text:?}: the machine is off");
             let left = deadline.saturating_duration_since(Instant::now());
-            let why = if said.1 { "the machine is off" } else { "time ran out" };
-            assert!(!said.1 && !left.is_zero(), "the console never said {text:?}: {why}");
+            if left.is_zero() {
+                return None;
+            }
             said = self.said.news.wait_timeout(said, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Presses Enter, again and again as a person does, until there is a prompt. For a console that is being started
+    /// again: what is typed while there is none is lost.
+    pub fn wake(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            self.press("\r");
+            if self.wait_within(PROMPT, Duration::from_secs(1)).is_some() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "no Enter brings a prompt");
         }
     }
 

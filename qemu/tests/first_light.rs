@@ -81,7 +81,10 @@ fn a_lan_client_reaches_the_internet() {
     let script = format!("while curl --silent --fail --max-time 60 {url}; do :; done; echo the page failed");
     let mut loading = bed.lan.spawn("sh", &["-c", &script]);
     for old in &before {
+        // PID 1 says so, and not the console: its own last echo may die with it.
         router.press(&format!("\rsignal {} KILL\r", old.name));
+        router.wait_for(&format!("{} died", old.name));
+        router.wake();
         download.go_on();
         let new = router.service_until(&old.name, |new| new.state == "running" && new.pid != old.pid);
         assert_eq!(new.restarts, old.restarts + 1, "{new:?}");
