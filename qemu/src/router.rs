@@ -21,6 +21,7 @@ pub struct Router {
     keyboard: ChildStdin,
     said: Arc<Said>,
     seen: usize,
+    marks: u32,
 }
 
 /// One service in the table of `status`.
@@ -86,7 +87,7 @@ impl Router {
             hearer.text.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
             hearer.news.notify_all();
         });
-        Router { qemu, keyboard, said, seen: 0 }
+        Router { qemu, keyboard, said, seen: 0, marks: 0 }
     }
 
     /// Waits until the console says `text`, from where the last wait ended; returns what came up to its end.
@@ -133,14 +134,19 @@ impl Router {
         format!("weir: ready in {}", line.trim_end())
     }
 
-    /// Types a line at the console and returns what it answers, without echo and prompt.
+    /// Types a line at the console and returns what it answers, without prompt.
     pub fn command(&mut self, line: &str) -> String {
-        self.press("\r");
+        // PID 1 may say something in the middle of an echo, and a prompt may be left over: what the console says in
+        // one piece to a word that no other line has is the only sure beginning.
+        self.marks += 1;
+        let mark = format!("#{}", self.marks);
+        self.press(&format!("\r{mark}\r"));
+        self.wait_for(&format!("\"{mark}\" is no command"));
         self.wait_for(PROMPT);
         self.press(&format!("{line}\r"));
-        self.wait_for(line);
         let answer = self.wait_for(PROMPT);
-        answer.trim_end_matches(PROMPT).trim_matches('\n').to_owned()
+        let answer = answer.trim_end_matches(PROMPT);
+        answer.strip_prefix(line).unwrap_or(answer).trim_matches('\n').to_owned()
     }
 
     /// Types at the console.

@@ -96,7 +96,7 @@ fn a_lan_client_reaches_the_internet() {
     }
     step("a service that ends with 0 is started again, too");
     let old = router.service_until("dnsd", |_| true);
-    router.command("signal dnsd TERM");
+    assert!(router.command("signal dnsd TERM").contains("dnsd has been sent TERM"));
     router.service_until("dnsd", |new| new.state == "running" && new.pid != old.pid);
     assert!(!loading.lines().iter().any(|line| line.contains("failed")), "the page stopped loading");
     download.go_on();

@@ -153,6 +153,20 @@ fn a_log_and_its_end_by_any_key() {
 }
 
 #[test]
+fn what_pid_1_was_asked_to_do_is_confirmed() {
+    let mut bench = Bench::new(Some(|_| vec![r#"{"ok":true}"#]));
+    bench.types("\r");
+    for (command, said) in [
+        ("restart dnsd", "dnsd is being restarted"),
+        ("signal dhcp4 usr2", "dhcp4 has been sent USR2"),
+        ("reboot", "rebooting"),
+        ("poweroff", "switching off"),
+    ] {
+        assert_eq!(bench.types(format!("{command}\r")), format!("{command}\n{said}\nweir> "));
+    }
+}
+
+#[test]
 fn without_pid_1_a_clear_sentence() {
     let mut bench = Bench::new(None);
     bench.types("\r");

@@ -200,6 +200,7 @@ impl Session {
             (Ok(Answer::List(list)), Command::Status) => tables::status(&list, &self.network),
             (Ok(Answer::End), Command::Log { .. }) => String::new(),
             (Ok(Answer::Ok), Command::Restart(name)) => format!("{name} is being restarted\n"),
+            (Ok(Answer::Ok), Command::Signal { name, signal }) => format!("{name} has been sent {signal}\n"),
             (Ok(Answer::Ok), Command::Reboot) => "rebooting\n".into(),
             (Ok(Answer::Ok), Command::PowerOff) => "switching off\n".into(),
             (Ok(Answer::Error(error)), _) => format!("PID 1 refuses: {}\n", tables::clean(&error)),
