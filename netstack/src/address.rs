@@ -3,6 +3,9 @@ use crate::netlink::builder::{Builder, Message, attributes, u32_at};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+/// Since Linux 5.18; an older kernel passes over it.
+const IFA_PROTO: u16 = 11;
+
 /// One address on one interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Address {
@@ -14,8 +17,12 @@ pub struct Address {
     pub prefix: u8,
     /// `IFA_F_TENTATIVE`: IPv6 duplicate detection is not done, it cannot be bound yet.
     pub tentative: bool,
-    /// `IFA_F_PERMANENT`: has no lifetime.
+    /// `IFA_F_PERMANENT`: its valid lifetime has no end.
     pub permanent: bool,
+    /// `IFA_F_DEPRECATED`: its preferred lifetime is over, it is no source for new connections (IPv6 only).
+    pub deprecated: bool,
+    /// Who made it (`IFA_PROTO`): 0 nobody said, 1 to 3 the kernel, else as [`crate::route::Route::protocol`].
+    pub protocol: u8,
     /// `RT_SCOPE_*`.
     pub scope: u8,
 }
@@ -23,7 +30,8 @@ pub struct Address {
 impl Address {
     /// A permanent address as one would write it down.
     pub fn new(index: u32, ip: IpAddr, prefix: u8) -> Address {
-        Address { index, ip, prefix, tentative: false, permanent: true, scope: libc::RT_SCOPE_UNIVERSE }
+        let scope = libc::RT_SCOPE_UNIVERSE;
+        Address { index, ip, prefix, tentative: false, permanent: true, deprecated: false, protocol: 0, scope }
     }
 
     /// Equal in what a person chooses: interface, address, prefix length.
@@ -37,11 +45,12 @@ impl Address {
         }
         let &[family, prefix, flags, scope, ..] = message.payload else { return None };
         let mut flags = u32::from(flags);
-        let (mut address, mut local) = (None, None);
+        let (mut address, mut local, mut protocol) = (None, None, 0);
         for (kind, value) in attributes(message.payload.get(8..)?) {
             match kind {
                 libc::IFA_ADDRESS => address = ip(family, value),
                 libc::IFA_LOCAL => local = ip(family, value),
+                IFA_PROTO => protocol = value.first().copied().unwrap_or_default(),
                 libc::IFA_FLAGS => flags = u32_at(value, 0)?,
                 _ => (),
             }
@@ -52,6 +61,8 @@ impl Address {
             prefix,
             tentative: flags & libc::IFA_F_TENTATIVE != 0,
             permanent: flags & libc::IFA_F_PERMANENT != 0,
+            deprecated: flags & libc::IFA_F_DEPRECATED != 0,
+            protocol,
             scope,
         })
     }
@@ -62,6 +73,15 @@ impl Address {
         builder.raw(&[family, self.prefix, libc::IFA_F_PERMANENT as u8, self.scope]).raw(&self.index.to_ne_bytes());
         let bytes = octets(&self.ip);
         builder.bytes(libc::IFA_LOCAL, &bytes).bytes(libc::IFA_ADDRESS, &bytes);
+        if self.protocol != 0 {
+            builder.u8(IFA_PROTO, self.protocol);
+        }
+        if self.ip.is_ipv6() {
+            // ifa_cacheinfo: preferred and valid lifetime, two time stamps that the kernel fills.
+            let preferred = if self.deprecated { 0 } else { u32::MAX };
+            let lifetimes: Vec<u8> = [preferred, u32::MAX, 0, 0].iter().flat_map(|word| word.to_ne_bytes()).collect();
+            builder.bytes(libc::IFA_CACHEINFO, &lifetimes);
+        }
         if let IpAddr::V4(ip) = self.ip
             && self.prefix <= 30
         {

@@ -1,5 +1,5 @@
 //! Network interfaces as rtnetlink describes them.
-use crate::netlink::builder::{Message, attributes, text, u32_at};
+use crate::netlink::builder::{Message, attributes, text, u16_at, u32_at};
 
 /// One interface.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -22,11 +22,25 @@ pub struct Link {
     pub kind: Option<String>,
     /// The bridge that it is a port of.
     pub master: Option<u32>,
+    /// The interface that carries its frames and its VLAN number, when it is a VLAN.
+    pub vlan: Option<(u32, u16)>,
     /// `IFF_LOOPBACK`.
     pub loopback: bool,
+    /// How often carrier came or went; tells of a flap between two looks.
+    pub carrier_changes: u32,
+    /// The last router advertisement's M flag: addresses by DHCPv6 (RFC 4861, section 4.2).
+    pub managed: bool,
+    /// Its O flag: other configuration by DHCPv6.
+    pub other_config: bool,
 }
 
 const IFLA_PERM_ADDRESS: u16 = 54;
+/// Within `IFLA_INFO_DATA` of a VLAN.
+pub(crate) const IFLA_VLAN_ID: u16 = 1;
+/// `IFLA_INET6_FLAGS` within `AF_INET6` within `IFLA_AF_SPEC`, and what the kernel notes there of an advertisement.
+const IFLA_INET6_FLAGS: u16 = 1;
+const IF_RA_OTHERCONF: u32 = 0x80;
+const IF_RA_MANAGED: u32 = 0x40;
 
 impl Link {
     pub(crate) fn parse(message: &Message<'_>) -> Option<Link> {
@@ -42,22 +56,46 @@ impl Link {
             loopback: flags & libc::IFF_LOOPBACK != 0,
             ..Link::default()
         };
+        let (mut carrier, mut vlan_id) = (None, None);
         for (kind, value) in attributes(message.payload.get(16..)?) {
             match kind {
+                libc::IFLA_LINK => carrier = u32_at(value, 0),
                 libc::IFLA_IFNAME => link.name = text(value),
                 libc::IFLA_ADDRESS => link.mac = mac(value),
                 IFLA_PERM_ADDRESS => link.permanent_mac = mac(value),
                 libc::IFLA_MTU => link.mtu = u32_at(value, 0)?,
+                libc::IFLA_CARRIER_CHANGES => link.carrier_changes = u32_at(value, 0)?,
+                libc::IFLA_AF_SPEC => {
+                    let flags = ipv6_flags(value).unwrap_or_default();
+                    link.managed = flags & IF_RA_MANAGED != 0;
+                    link.other_config = flags & IF_RA_OTHERCONF != 0;
+                }
                 libc::IFLA_MASTER => link.master = u32_at(value, 0),
                 libc::IFLA_LINKINFO => {
                     link.kind =
                         attributes(value).find(|(kind, _)| *kind == libc::IFLA_INFO_KIND).map(|(_, value)| text(value));
+                    vlan_id = vlan_number(value);
                 }
                 _ => (),
             }
         }
+        if link.kind.as_deref() == Some("vlan") {
+            link.vlan = carrier.zip(vlan_id);
+        }
         Some(link)
     }
+}
+
+fn ipv6_flags(families: &[u8]) -> Option<u32> {
+    let (_, ipv6) = attributes(families).find(|(family, _)| i32::from(*family) == libc::AF_INET6)?;
+    let (_, flags) = attributes(ipv6).find(|(kind, _)| *kind == IFLA_INET6_FLAGS)?;
+    u32_at(flags, 0)
+}
+
+fn vlan_number(info: &[u8]) -> Option<u16> {
+    let (_, data) = attributes(info).find(|(kind, _)| *kind == libc::IFLA_INFO_DATA)?;
+    let (_, number) = attributes(data).find(|(kind, _)| *kind == IFLA_VLAN_ID)?;
+    u16_at(number, 0)
 }
 
 fn mac(value: &[u8]) -> Option<[u8; 6]> {

@@ -22,7 +22,7 @@ pub struct Route {
     pub scope: u8,
     /// `RT_TABLE_MAIN` 254, `RT_TABLE_LOCAL` 255.
     pub table: u32,
-    /// `RTN_UNICAST` 1, `RTN_LOCAL` 2, ...
+    /// `RTN_UNICAST` 1, `RTN_LOCAL` 2, `RTN_UNREACHABLE` 7, ...
     pub kind: u8,
     /// Metric; 0 reads as none.
     pub metric: u32,
@@ -46,6 +46,12 @@ impl Route {
             kind: libc::RTN_UNICAST,
             metric: 0,
         }
+    }
+
+    /// Answers what goes to `destination`, and to no longer prefix within it, with "unreachable".
+    pub fn unreachable(destination: IpNet, protocol: u8) -> Route {
+        let scope = libc::RT_SCOPE_UNIVERSE;
+        Route { interface: None, scope, kind: libc::RTN_UNREACHABLE, ..Route::new(destination, 0, None, protocol) }
     }
 
     pub(crate) fn parse(message: &Message<'_>) -> Option<Route> {

@@ -8,6 +8,9 @@ use std::time::Duration;
 pub struct Instant(u64);
 
 impl Instant {
+    /// Never comes: the end of what has no end.
+    pub const NEVER: Instant = Instant(u64::MAX);
+
     /// The clock's present reading.
     pub fn now() -> Instant {
         // CLOCK_BOOTTIME exists since Linux 2.6.39; a clock that cannot be read reads as boot.

@@ -7,7 +7,7 @@ pub use monitor::{Changes, Monitor};
 pub use socket::{Error, Refused, Socket};
 
 use crate::address::Address;
-use crate::link::Link;
+use crate::link::{IFLA_VLAN_ID, Link};
 use crate::route::Route;
 use builder::Builder;
 use nix::sys::socket::SockProtocol;
@@ -29,6 +29,8 @@ pub enum Change {
     Master(u32, Option<u32>),
     /// Makes a bridge with a name and a hardware address.
     AddBridge(String, Option<[u8; 6]>),
+    /// Makes a VLAN with a name over an interface, with this number, 1 to 4094.
+    AddVlan(String, u32, u16),
     /// Removes an interface that was made by software.
     DeleteLink(u32),
     /// Adds an address or replaces its attributes.
@@ -50,6 +52,9 @@ impl fmt::Display for Change {
             Change::Mac(index, _) => write!(f, "interface {index} hardware address"),
             Change::Master(index, master) => write!(f, "interface {index} port of {master:?}"),
             Change::AddBridge(name, _) => write!(f, "add bridge {name}"),
+            Change::AddVlan(name, over, number) => {
+                write!(f, "add VLAN {name} with number {number} over interface {over}")
+            }
             Change::DeleteLink(index) => write!(f, "delete interface {index}"),
             Change::ReplaceAddress(address) => write!(f, "address {address} on interface {}", address.index),
             Change::DeleteAddress(address) => write!(f, "delete address {address} on interface {}", address.index),
@@ -104,6 +109,16 @@ impl Change {
                 }
                 builder.nest(libc::IFLA_LINKINFO, |info| {
                     info.text(libc::IFLA_INFO_KIND, "bridge");
+                });
+            }
+            Change::AddVlan(name, over, number) => {
+                builder.message(libc::RTM_NEWLINK, CREATE | libc::NLM_F_EXCL as u16);
+                link_header(builder, 0, 0, 0);
+                builder.text(libc::IFLA_IFNAME, name).u32(libc::IFLA_LINK, *over);
+                builder.nest(libc::IFLA_LINKINFO, |info| {
+                    info.text(libc::IFLA_INFO_KIND, "vlan").nest(libc::IFLA_INFO_DATA, |data| {
+                        data.bytes(IFLA_VLAN_ID, &number.to_ne_bytes());
+                    });
                 });
             }
             Change::DeleteLink(index) => {

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 /// What changed since the last look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Changes {
-    /// An interface came, went, was renamed, or lost or got carrier.
+    /// An interface came, went, was renamed, lost or got carrier, or a router advertisement changed its flags.
     pub links: bool,
     /// An address came or went, or is no longer tentative.
     pub addresses: bool,
@@ -24,6 +24,10 @@ impl Changes {
     }
 }
 
+/// Interfaces, addresses, and what a router advertisement says of an interface.
+const ALWAYS: [libc::c_uint; 4] =
+    [libc::RTNLGRP_LINK, libc::RTNLGRP_IPV4_IFADDR, libc::RTNLGRP_IPV6_IFADDR, libc::RTNLGRP_IPV6_IFINFO];
+
 /// A socket that becomes readable when something changes.
 #[derive(Debug)]
 pub struct Monitor {
@@ -37,7 +41,7 @@ impl Monitor {
     /// # Errors
     /// When the kernel gives no descriptor.
     pub fn open() -> io::Result<Monitor> {
-        Monitor::listen(&[libc::RTNLGRP_LINK, libc::RTNLGRP_IPV4_IFADDR, libc::RTNLGRP_IPV6_IFADDR])
+        Monitor::listen(&[])
     }
 
     /// Listens for routes as well.
@@ -45,21 +49,14 @@ impl Monitor {
     /// # Errors
     /// When the kernel gives no descriptor.
     pub fn with_routes() -> io::Result<Monitor> {
-        let groups = [
-            libc::RTNLGRP_LINK,
-            libc::RTNLGRP_IPV4_IFADDR,
-            libc::RTNLGRP_IPV6_IFADDR,
-            libc::RTNLGRP_IPV4_ROUTE,
-            libc::RTNLGRP_IPV6_ROUTE,
-        ];
-        Monitor::listen(&groups)
+        Monitor::listen(&[libc::RTNLGRP_IPV4_ROUTE, libc::RTNLGRP_IPV6_ROUTE])
     }
 
-    fn listen(groups: &[libc::c_uint]) -> io::Result<Monitor> {
+    fn listen(further: &[libc::c_uint]) -> io::Result<Monitor> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let fd = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)?;
         bind(fd.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
-        for group in groups {
+        for group in ALWAYS.iter().chain(further) {
             sys::set_integer(&fd, libc::SOL_NETLINK, libc::NETLINK_ADD_MEMBERSHIP, *group as i32)?;
         }
         Ok(Monitor { fd, buffer: vec![0; 32 << 10] })

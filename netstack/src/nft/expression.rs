@@ -26,6 +26,8 @@ pub enum Expression {
     Counter,
     /// Goes on so many times a second, after a burst.
     LimitPerSecond(u64, u32),
+    /// Answers with an ICMPv6 "destination unreachable" of this code.
+    RejectIcmpv6(u8),
     /// The end: `NF_DROP` 0, `NF_ACCEPT` 1, or a negative `NFT_*` with a chain's name.
     Verdict(i32, Option<String>),
 }
@@ -85,6 +87,9 @@ impl Expression {
             }),
             Expression::LimitPerSecond(rate, burst) => element(builder, "limit", |data| {
                 data.bytes(1, &rate.to_be_bytes()).bytes(2, &1u64.to_be_bytes()).be32(3, *burst).be32(4, 0).be32(5, 0);
+            }),
+            Expression::RejectIcmpv6(code) => element(builder, "reject", |data| {
+                data.be32(1, 0).u8(2, *code);
             }),
             Expression::Verdict(code, chain) => element(builder, "immediate", |data| {
                 data.be32(1, REGISTER_VERDICT).nest(2, |nested| {

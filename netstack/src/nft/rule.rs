@@ -1,6 +1,7 @@
 //! A rule, read from left to right: conditions, then what to do.
 use super::expression::Expression;
 use crate::netlink::builder::Builder;
+use ipnet::Ipv6Net;
 
 /// A list of expressions that is built like a sentence.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -23,6 +24,8 @@ const META_OIFNAME: u32 = 7;
 const META_NFPROTO: u32 = 15;
 const META_L4PROTO: u32 = 16;
 const CT_STATE: u32 = 0;
+const NETWORK: u32 = 1;
+const IPV6_SOURCE: u32 = 8;
 const TRANSPORT: u32 = 2;
 const NFPROTO_IPV4: u8 = 2;
 const NFPROTO_IPV6: u8 = 10;
@@ -64,6 +67,26 @@ impl Rule {
     #[must_use]
     pub fn ipv6(self) -> Rule {
         self.with([Expression::Meta(META_NFPROTO), Expression::Equal(vec![NFPROTO_IPV6])])
+    }
+
+    /// Is IPv6 from this network.
+    #[must_use]
+    pub fn ipv6_source(self, net: Ipv6Net) -> Rule {
+        let (octets, length) = (net.network().octets(), usize::from(net.prefix_len()));
+        let rule = self.ipv6();
+        // Whole bytes are compared as they lie, as nft does it.
+        match (length % 8, length / 8) {
+            (0, 0) => rule,
+            (0, bytes) => rule.with([
+                Expression::Payload(NETWORK, IPV6_SOURCE, bytes as u32),
+                Expression::Equal(octets[..bytes].to_vec()),
+            ]),
+            _ => rule.with([
+                Expression::Payload(NETWORK, IPV6_SOURCE, 16),
+                Expression::Mask(net.netmask().octets().to_vec()),
+                Expression::Equal(octets.to_vec()),
+            ]),
+        }
     }
 
     /// Carries this protocol: `IPPROTO_*`.
@@ -158,6 +181,20 @@ impl Rule {
     #[must_use]
     pub fn drop(self) -> Rule {
         self.with([Expression::Verdict(libc::NF_DROP, None)])
+    }
+
+    /// Goes back to the chain that jumped here.
+    #[must_use]
+    pub fn back(self) -> Rule {
+        const NFT_RETURN: i32 = -5;
+        self.with([Expression::Verdict(NFT_RETURN, None)])
+    }
+
+    /// Answers with "destination unreachable" (RFC 4443, section 3.1) of this code, and throws it away; after
+    /// [`Rule::ipv6`].
+    #[must_use]
+    pub fn reject_icmpv6(self, code: u8) -> Rule {
+        self.with([Expression::RejectIcmpv6(code)])
     }
 
     /// Goes on in another chain, and comes back when that one decides nothing.

@@ -21,6 +21,9 @@ table inet weir {
     }
     chain extra {
         udp dport 53 accept
+        ip6 saddr 2001:db8::/56 return
+        ip6 saddr 2001:db8::/61 return
+        meta nfproto ipv6 reject with icmpv6 type policy-fail
     }
     chain forward {
         type filter hook forward priority filter; policy drop;
@@ -51,6 +54,9 @@ fn sample() -> Table {
     let postrouting = Chain::base("postrouting", Kind::Nat, Hook::Postrouting, 100, Policy::Accept)
         .rule(Rule::new().ipv4().oifname("uplink0").masquerade());
     let extra = Chain::plain("extra").rule(Rule::new().udp_to(53).accept());
+    let source = |net: &str| Rule::new().ipv6_source(net.parse().unwrap()).back();
+    let extra =
+        extra.rule(source("2001:db8::/56")).rule(source("2001:db8::/61")).rule(Rule::new().ipv6().reject_icmpv6(5));
     Table::new("weir").chain(input).chain(extra).chain(forward).chain(postrouting)
 }
 

@@ -6,5 +6,5 @@ mod options;
 mod packet;
 
 pub use inherited::inherited;
-pub(crate) use options::{attach_filter, bind_to_device, set_integer};
+pub(crate) use options::{attach_filter, bind_to_device, icmpv6_filter, join_ipv6, set_integer};
 pub(crate) use packet::{bind_packet, receive_packet, send_packet};

@@ -1,6 +1,7 @@
 //! Socket options that nix lacks.
 use std::io;
 use std::mem::size_of_val;
+use std::net::Ipv6Addr;
 use std::os::fd::{AsFd, AsRawFd};
 
 /// `setsockopt` with a value of plain old data.
@@ -26,6 +27,24 @@ pub fn bind_to_device(socket: impl AsFd, interface: &str) -> io::Result<()> {
     }
     name[..bytes.len()].copy_from_slice(bytes);
     set(socket, libc::SOL_SOCKET, libc::SO_BINDTODEVICE, &name)
+}
+
+/// `ICMP6_FILTER` (RFC 3542, section 3.2): only these types come through.
+pub fn icmpv6_filter(socket: impl AsFd, types: &[u8]) -> io::Result<()> {
+    // linux/icmpv6.h; the bit of a type that is set blocks it.
+    const ICMPV6_FILTER: i32 = 1;
+    let mut blocked = [u32::MAX; 8];
+    for kind in types {
+        blocked[usize::from(kind >> 5)] &= !(1 << (kind & 31));
+    }
+    set(socket, libc::IPPROTO_ICMPV6, ICMPV6_FILTER, &blocked)
+}
+
+/// `IPV6_JOIN_GROUP` on an interface.
+pub fn join_ipv6(socket: impl AsFd, group: &Ipv6Addr, interface: u32) -> io::Result<()> {
+    let request =
+        libc::ipv6_mreq { ipv6mr_multiaddr: libc::in6_addr { s6_addr: group.octets() }, ipv6mr_interface: interface };
+    set(socket, libc::IPPROTO_IPV6, libc::IPV6_ADD_MEMBERSHIP, &request)
 }
 
 /// `SO_ATTACH_FILTER`: a classic BPF program of at most 4,096 instructions.
