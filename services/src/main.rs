@@ -5,10 +5,12 @@
 mod console;
 mod dhcp4;
 mod dhcp4d;
+mod dhcp6;
 mod dnsd;
 mod house;
 mod netconfigd;
 mod perm;
+mod radvd;
 
 use house::{Failure, House};
 use std::process::ExitCode;
@@ -20,6 +22,8 @@ type Run = fn(House) -> Result<(), Failure>;
 const ENTRIES: &[(&str, Run)] = &[
     ("netconfigd", netconfigd::run),
     ("dhcp4", dhcp4::run),
+    ("dhcp6", dhcp6::run),
+    ("radvd", radvd::run),
     ("dhcp4d", dhcp4d::run),
     ("dnsd", dnsd::run),
     ("console", console::run),

@@ -7,6 +7,8 @@ use nix::unistd::Pid;
 
 /// Longer than the supervisor's own patience before it kills.
 const SERVICES_MS: u64 = 6_000;
+/// There when the machine is to be switched off, before any service is told to stop.
+const POWER_OFF: &str = "/run/poweroff";
 /// For what KILL leaves: a process that hangs in the kernel must not hang the end.
 const KILLED_MS: u64 = 1_000;
 
@@ -42,6 +44,12 @@ impl Machine {
             End::PowerOff => "powering off",
         };
         self.console.say(what);
+        // Who would say farewell to the LAN does it now, and not when the machine comes back at once.
+        if end == End::PowerOff
+            && let Err(error) = std::fs::write(POWER_OFF, b"")
+        {
+            self.console.say(format_args!("{POWER_OFF}: {error}"));
+        }
         let now = clock::now();
         self.phase = Phase::Telling(end, now + SERVICES_MS);
         let orders = self.supervisor.close(now);

@@ -59,6 +59,12 @@ pub struct Service {
 pub const LEASES: &str = "/perm/dhcp4d/leases.json";
 /// The lease that dhcp4 holds on the uplink.
 pub const LEASE4: &str = "/perm/dhcp4/wire/lease.json";
+/// What dhcp6 holds: delegated prefixes and the uplink's addresses.
+pub const LEASE6: &str = "/perm/dhcp6/lease.json";
+/// The LAN's own prefix, made once (RFC 4193).
+pub const ULA: &str = "/perm/radvd/ula.json";
+/// Prefixes that hosts of the LANs may still hold.
+pub const ANNOUNCED: &str = "/perm/radvd/announced.json";
 /// The last interfaces.json that was applied in full.
 pub const GOOD_INTERFACES: &str = "/perm/netconfigd/interfaces.json";
 
@@ -68,8 +74,8 @@ pub const SERVICES: &[Service] = &[
         name: "netconfigd",
         uid: 101,
         capabilities: &[Capability::NetAdmin],
-        reads: &["dhcp4"],
-        watches: &[LEASE4],
+        reads: &["dhcp4", "dhcp6", "radvd"],
+        watches: &[LEASE4, LEASE6, ULA, ANNOUNCED],
         stdin: Stdin::Null,
         control: Control::None,
     },
@@ -79,6 +85,24 @@ pub const SERVICES: &[Service] = &[
         capabilities: &[Capability::NetBindService, Capability::NetRaw],
         reads: &["netconfigd"],
         watches: &[GOOD_INTERFACES],
+        stdin: Stdin::Null,
+        control: Control::None,
+    },
+    Service {
+        name: "dhcp6",
+        uid: 106,
+        capabilities: &[Capability::NetBindService],
+        reads: &["netconfigd"],
+        watches: &[GOOD_INTERFACES],
+        stdin: Stdin::Null,
+        control: Control::None,
+    },
+    Service {
+        name: "radvd",
+        uid: 107,
+        capabilities: &[Capability::NetRaw],
+        reads: &["netconfigd", "dhcp6"],
+        watches: &[GOOD_INTERFACES, LEASE6],
         stdin: Stdin::Null,
         control: Control::None,
     },
@@ -104,7 +128,7 @@ pub const SERVICES: &[Service] = &[
         name: "console",
         uid: 105,
         capabilities: &[],
-        reads: &["dhcp4", "dhcp4d"],
+        reads: &["dhcp4", "dhcp4d", "dhcp6"],
         watches: &[],
         stdin: Stdin::Console,
         control: Control::Full,

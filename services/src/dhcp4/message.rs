@@ -194,6 +194,7 @@ impl Lease {
             subnet_mask: self.mask().to_string(),
             router: self.router.map_or_else(String::new, |router| router.to_string()),
             dns: (!dns.is_empty()).then_some(dns),
+            ..Lease4::default()
         }
     }
 }

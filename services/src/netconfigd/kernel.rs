@@ -9,8 +9,10 @@ use netstack::{address, route};
 use std::fs;
 use std::path::Path;
 
-/// `RT_TABLE_MAIN` and `RTN_UNICAST`: the routes that a router is configured with.
-const MAIN: (u32, u8) = (254, 1);
+/// `RT_TABLE_MAIN`: the routes that a router is configured with.
+const MAIN: u32 = 254;
+/// `RTN_UNICAST` and `RTN_UNREACHABLE`.
+const KINDS: [u8; 2] = [1, 7];
 /// `RT_SCOPE_LINK`: an IPv6 address that the kernel made from the hardware address.
 const SCOPE_LINK: u8 = 253;
 
@@ -137,7 +139,12 @@ pub fn set(sysctl: &Sysctl) -> Result<(), String> {
 }
 
 fn change(action: &Action) -> Option<Change> {
-    let address = |index: u32, net: &IpNet| address::Address::new(index, net.addr(), net.prefix_len());
+    let bare = |index: u32, net: &IpNet| address::Address::new(index, net.addr(), net.prefix_len());
+    let full = |wanted: &Address| address::Address {
+        deprecated: wanted.deprecated,
+        protocol: wanted.protocol,
+        ..bare(wanted.index, &wanted.net)
+    };
     Some(match action {
         Action::Set(_) | Action::Firewall(_) => return None,
         Action::AddBridge { name, mac } => Change::AddBridge(name.clone(), mac.map(|mac| mac.0)),
@@ -146,14 +153,19 @@ fn change(action: &Action) -> Option<Change> {
         Action::SetMtu { index, mtu } => Change::Mtu(*index, *mtu),
         Action::SetMaster { index, master } => Change::Master(*index, Some(*master)),
         Action::Up { index } => Change::Up(*index, true),
-        Action::AddAddress { index, net } => Change::ReplaceAddress(address(*index, net)),
-        Action::DeleteAddress { index, net } => Change::DeleteAddress(address(*index, net)),
+        Action::AddVlan { name, over, number } => Change::AddVlan(name.clone(), *over, *number),
+        Action::DeleteLink { index } => Change::DeleteLink(*index),
+        Action::AddAddress(address) => Change::ReplaceAddress(full(address)),
+        Action::DeleteAddress { index, net } => Change::DeleteAddress(bare(*index, net)),
         Action::AddRoute(route) => Change::ReplaceRoute(to_kernel(route)),
         Action::DeleteRoute(route) => Change::DeleteRoute(to_kernel(route)),
     })
 }
 
 fn to_kernel(wanted: &Route) -> route::Route {
+    if wanted.unreachable {
+        return route::Route::unreachable(wanted.destination, wanted.protocol);
+    }
     let route = route::Route::new(wanted.destination, wanted.index, wanted.gateway, wanted.protocol);
     route::Route { source: wanted.source, ..route }
 }
@@ -162,19 +174,31 @@ fn link(found: netstack::link::Link) -> Link {
     let nic = found.mac.is_some() && !found.loopback && matches!(found.kind.as_deref(), None | Some("veth"));
     let bus = if nic { bus::of(&found.name) } else { None };
     let mac = found.mac.map(Mac);
-    Link { index: found.index, mac, mtu: found.mtu, up: found.up, master: found.master, nic, bus, name: found.name }
+    Link {
+        index: found.index,
+        mac,
+        mtu: found.mtu,
+        up: found.up,
+        master: found.master,
+        vlan: found.vlan,
+        nic,
+        bus,
+        name: found.name,
+    }
 }
 
 fn found_address(found: &address::Address) -> Option<Address> {
     let net = IpNet::new(found.ip, found.prefix).ok()?;
     let automatic = !found.permanent || (found.ip.is_ipv6() && found.scope == SCOPE_LINK);
-    Some(Address { index: found.index, net, automatic })
+    let (deprecated, protocol) = (found.deprecated, found.protocol);
+    Some(Address { index: found.index, net, automatic, deprecated, protocol })
 }
 
 fn found_route(found: route::Route) -> Option<Route> {
-    if (found.table, found.kind) != MAIN {
+    if found.table != MAIN || !KINDS.contains(&found.kind) {
         return None;
     }
+    let unreachable = found.kind != KINDS[0];
     let route::Route { destination, gateway, interface, source, protocol, .. } = found;
-    Some(Route { destination, gateway, index: interface?, source, protocol })
+    Some(Route { destination, gateway, index: interface?, source, protocol, unreachable })
 }

@@ -11,8 +11,14 @@
 //! tells of a change (a NIC that appears late, one that was switched off). A refusal in one interface does not keep the
 //! others from being configured; what was refused is tried again.
 //!
-//! Reads `/perm/interfaces.json` (missing: NICs in bus order are uplink0 and lan0; refused: its last good copy) and
-//! `/perm/dhcp4/wire/lease.json` (missing: the uplink keeps what it has). Writes `/perm/netconfigd/interfaces.json`,
+//! Of each delegated prefix every LAN has a /64 and the router an address in it; what nobody uses of the prefix is
+//! unreachable (RFC 7084, WPD-5), and only from it a packet may leave by the uplink (BCP 38). Addresses, routes and
+//! ruleset follow a changed prefix in one pass; a LAN whose hosts may still hold a former prefix keeps a route for it, so
+//! that they can be told.
+//!
+//! Reads `/perm/interfaces.json` (missing: NICs in bus order are uplink0 and lan0; refused: its last good copy),
+//! `/perm/dhcp4/wire/lease.json` (missing: the uplink keeps what it has), `/perm/dhcp6/lease.json`, and the prefixes of
+//! our own in `/perm/radvd/` (`prefixes.json`, else `ula.json`), `/perm/radvd/announced.json`. Writes `/perm/netconfigd/interfaces.json`,
 //! the last file that was applied in full, and `/tmp/resolv.conf` when nobody else did. Ports: none.
 //!
 //! Ready: ruleset and forwarding are in the kernel and every LAN that exists has its addresses; lan0, when wanted, must
@@ -26,9 +32,10 @@ mod ruleset;
 mod tests;
 
 use crate::house::{Failure, House};
-use crate::perm::interfaces::{self, Loaded, Source};
-use crate::perm::{file, lease4};
-use engine::{Firewall, Wanted};
+use crate::perm::interfaces::{self, Interfaces, Loaded, Source};
+use crate::perm::stamp::Clock;
+use crate::perm::{announced, delegation, file, lease4, lease6, ula};
+use engine::{Firewall, Ipv6, Wanted};
 use kernel::Kernel;
 use netstack::event::{Event, Interest, Loop, Signal, Token};
 use netstack::netlink::Monitor;
@@ -57,6 +64,8 @@ struct Netconfigd {
     kernel: Kernel,
     /// The ruleset that is in the kernel by our doing.
     firewall: Option<Firewall>,
+    /// What the leases said of IPv6 when they could last be read.
+    ipv6: Option<Ipv6>,
     /// What was complained of last time; a complaint is logged when it is new.
     complaints: Vec<String>,
     retry: Option<(Instant, Duration)>,
@@ -74,10 +83,17 @@ pub fn run(house: House) -> Result<(), Failure> {
     let mut monitor = Monitor::open().map_err(Failure::during("news of interfaces"))?;
     turn.add(&monitor, MONITOR, Interest::READ)?;
     let kernel = Kernel::open()?;
-    let complaints = Vec::new();
-    let memory_kib = memory_kib();
-    let mut state =
-        Netconfigd { house, kernel, firewall: None, complaints, retry: None, unsettled: 0, memory_kib, ready: false };
+    let mut state = Netconfigd {
+        house,
+        kernel,
+        firewall: None,
+        ipv6: None,
+        complaints: Vec::new(),
+        retry: None,
+        unsettled: 0,
+        memory_kib: memory_kib(),
+        ready: false,
+    };
     state.apply(Cause::Asked)?;
     if !linger {
         return if state.retry.is_none() { Ok(()) } else { Err(Failure::new("not everything was applied")) };
@@ -149,7 +165,37 @@ impl Netconfigd {
         for entry in loaded.interfaces.interfaces.iter().filter(|entry| !entry.fec.is_empty()) {
             complaints.push(format!("{}: fec {:?} is not applied", entry.name, entry.fec));
         }
-        (Wanted { interfaces: loaded.interfaces.clone(), lease, memory_kib: self.memory_kib }, loaded)
+        let ipv6 = self.ipv6(&loaded.interfaces, complaints);
+        let wanted = Wanted { interfaces: loaded.interfaces.clone(), lease, ipv6, memory_kib: self.memory_kib };
+        complaints.extend(wanted.passed_over());
+        (wanted, loaded)
+    }
+
+    fn ipv6(&mut self, interfaces: &Interfaces, complaints: &mut Vec<String>) -> Option<Ipv6> {
+        let clock = Clock::read();
+        let (delegations, refusal) = delegation::in_force(self.house.root(), interfaces, &clock);
+        if let Some(refusal) = refusal {
+            complaints.push(format!("{refusal}; IPv6 stays as it is"));
+            return self.ipv6.clone();
+        }
+        let (local, refusal) = ula::read(self.house.root());
+        complaints.extend(refusal.map(|refusal| refusal.to_string()));
+        let announced = announced::read(self.house.root()).unwrap_or_else(|refusal| {
+            complaints.push(refusal.to_string());
+            None
+        });
+        let announced = announced.unwrap_or_default().prefixes.into_iter().map(|one| (one.lan, one.prefix.trunc()));
+        // That it can be read was just seen; a fixed uplink has no lease.
+        let fixed = interfaces.uplink().is_some_and(|uplink| uplink.gateway6.is_some());
+        let lease = lease6::read(&self.house.path(rights::LEASE6), &clock).ok().flatten().filter(|_| !fixed);
+        let addresses = lease.map(|lease| lease.addresses).unwrap_or_default();
+        self.ipv6 = Some(Ipv6 {
+            delegations: delegations.iter().map(|prefix| (prefix.value, prefix.is_valid(clock.now))).collect(),
+            addresses: addresses.iter().map(|held| (held.value, held.is_preferred(clock.now))).collect(),
+            local,
+            announced: announced.collect(),
+        });
+        self.ipv6.clone()
     }
 
     fn apply(&mut self, cause: Cause) -> Result<(), Failure> {

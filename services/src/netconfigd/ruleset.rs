@@ -11,6 +11,8 @@ const PINGS: (u64, u32) = (20, 50);
 const ICMP: [u8; 3] = [3, 11, 12];
 /// RFC 4890: errors (with packet too big), listener discovery, router advertisement, neighbour discovery.
 const ICMPV6: [u8; 11] = [1, 2, 3, 4, 130, 131, 132, 134, 135, 136, 143];
+/// "Source address failed ingress/egress policy" (RFC 4443, section 3.1), so many a second and at once.
+const WRONG_SOURCE: (u8, u64, u32) = (5, 100, 50);
 /// Echo request, IPv4 and IPv6.
 const ECHO: (u8, u8) = (8, 128);
 
@@ -39,6 +41,7 @@ fn table(firewall: &Firewall) -> Table {
 
     // Both ways: a SYN that leaves, and one, or its answer, that comes in.
     let forward = Chain::base("forward", Kind::Filter, Hook::Forward, 0, Policy::Drop);
+    let forward = forward.rule(Rule::new().oifname(uplink).jump("egress"));
     let forward = from_lans(known(forward.rule(Rule::new().tcp_syn().jump("clamp")))).rule(Rule::new().drop());
     let clamp = Chain::plain("clamp")
         .rule(Rule::new().oifname(uplink).clamp_mss())
@@ -46,7 +49,18 @@ fn table(firewall: &Firewall) -> Table {
 
     let postrouting = Chain::base("postrouting", Kind::Nat, Hook::Postrouting, 100, Policy::Accept)
         .rule(Rule::new().ipv4().oifname(uplink).masquerade());
-    Table::new("weir").chain(wan()).chain(clamp).chain(input).chain(forward).chain(postrouting)
+    Table::new("weir").chain(wan()).chain(egress(firewall)).chain(clamp).chain(input).chain(forward).chain(postrouting)
+}
+
+/// What may leave by the uplink: nothing that came from there, and IPv6 only from a network of ours (BCP 38). A host
+/// that still uses an address of a prefix that is gone is told so at once, in the middle of a connection too (RFC 7084,
+/// L-14). IPv4 leaves from the uplink's own address.
+fn egress(firewall: &Firewall) -> Chain {
+    let (code, rate, burst) = WRONG_SOURCE;
+    let chain = Chain::plain("egress").rule(Rule::new().iifname(firewall.uplink()).drop());
+    let chain = firewall.inside.iter().fold(chain, |chain, net| chain.rule(Rule::new().ipv6_source(*net).back()));
+    let told = Rule::new().ipv6().limit_per_second(rate, burst).reject_icmpv6(code);
+    chain.rule(told).rule(Rule::new().ipv6().drop())
 }
 
 /// What the internet may say to the router without having been asked.

@@ -1,5 +1,9 @@
 //! Scenarios: an interfaces.json, a lease and a small kernel; what is planned, and that it ends where it should.
-use super::engine::{Action, Address, Bus, FROM_LEASE, Found, Link, Plan, Route, Wanted, bus_of, plan, ready};
+mod wan;
+
+use super::engine::{
+    Action, Address, Bus, FROM_FILE, FROM_LEASE, Found, Ipv6, Link, Plan, Route, Wanted, bus_of, plan, ready,
+};
 use crate::perm::interfaces::Interfaces;
 use crate::perm::{Mac, json, lease4};
 use std::net::Ipv4Addr;
@@ -15,7 +19,7 @@ fn usb() -> Option<Bus> {
 
 fn nic(index: u32, name: &str, bus: Option<Bus>) -> Link {
     let mac = Some(Mac([2, 0, 0, 0, 0, index as u8]));
-    Link { index, name: name.into(), mac, mtu: 1500, up: false, master: None, nic: true, bus }
+    Link { index, name: name.into(), mac, mtu: 1500, up: false, master: None, vlan: None, nic: true, bus }
 }
 
 fn kernel(nics: Vec<Link>) -> Found {
@@ -25,15 +29,21 @@ fn kernel(nics: Vec<Link>) -> Found {
 
 fn file(text: &str) -> Wanted {
     let interfaces = json::parse(Path::new("interfaces.json"), text.as_bytes()).unwrap();
-    Wanted { interfaces, lease: None, memory_kib: 64 << 10 }
+    Wanted { interfaces, memory_kib: 64 << 10, ..Wanted::default() }
 }
 
 fn defaults() -> Wanted {
-    Wanted { interfaces: Interfaces::defaults(), lease: None, memory_kib: 64 << 10 }
+    Wanted { interfaces: Interfaces::defaults(), memory_kib: 64 << 10, ..Wanted::default() }
 }
 
 fn lease(address: [u8; 4], length: u8, router: Option<[u8; 4]>) -> Option<lease4::Checked> {
-    Some(lease4::Checked { address: (address.into(), length), router: router.map(Ipv4Addr::from), dns: Vec::new() })
+    Some(lease4::Checked {
+        address: (address.into(), length),
+        router: router.map(Ipv4Addr::from),
+        dns: Vec::new(),
+        mtu: None,
+        routes: Vec::new(),
+    })
 }
 
 /// Plans and applies until nothing is left to do; the first plan. Fails when it does not settle.
@@ -46,9 +56,15 @@ fn settle(wanted: &Wanted, found: &mut Found) -> Plan {
                 assert!(found.links.iter().all(|link| link.name != *to), "{to} is taken: {:#?}", next.actions);
             }
             found.took(action);
-            if let Action::AddBridge { name, mac } = action {
-                let index = 100 + found.links.len() as u32;
-                found.links.push(Link { mac: *mac, nic: false, ..nic(index, name, None) });
+            let index = 100 + found.links.len() as u32;
+            match action {
+                Action::AddBridge { name, mac } => {
+                    found.links.push(Link { mac: *mac, nic: false, ..nic(index, name, None) });
+                }
+                Action::AddVlan { name, over, number } => {
+                    found.links.push(Link { nic: false, vlan: Some((*over, *number)), ..nic(index, name, None) });
+                }
+                _ => {}
             }
         }
         next = plan(wanted, found);
@@ -117,7 +133,7 @@ const SWAP: &str = r#"{"interfaces":[
 #[test]
 fn names_are_swapped() {
     let mut found = kernel(vec![nic(2, "uplink0", pci(3)), nic(3, "lan0", pci(4))]);
-    found.addresses.push(Address { index: 3, net: "192.168.42.1/24".parse().unwrap(), automatic: false });
+    found.addresses.push(Address::new(3, "192.168.42.1/24".parse().unwrap(), FROM_FILE));
     settle(&file(SWAP), &mut found);
     assert_eq!(names(&found), [(1, "lo"), (2, "lan0"), (3, "uplink0")]);
     assert_eq!((nets(&found, 2), nets(&found, 3)), (vec!["192.168.42.1/24".into()], vec![]));
@@ -126,7 +142,7 @@ fn names_are_swapped() {
 #[test]
 fn who_holds_a_wanted_name_steps_aside() {
     let mut found = kernel(vec![nic(2, "eth0", pci(3)), nic(9, "lan0", pci(4))]);
-    found.addresses.push(Address { index: 9, net: "192.168.42.1/24".parse().unwrap(), automatic: false });
+    found.addresses.push(Address::new(9, "192.168.42.1/24".parse().unwrap(), FROM_FILE));
     let first = settle(&file(SWAP), &mut found);
     assert_eq!(names(&found), [(1, "lo"), (2, "lan0"), (9, "free9")]);
     assert_eq!(first.missing, ["uplink0"]);
@@ -194,8 +210,14 @@ fn routes_of_the_file_come_and_go_and_others_stay() {
     let text = r#"{"interfaces":[{"name":"lan0","addr":"10.0.0.1/24","extra_routes":[
         {"destination":"2a02:168:4a00:22::/64","gateway":"fe80::1"},{"destination":"10.9.0.0/16","gateway":""}]}]}"#;
     let mut found = kernel(vec![nic(2, "lan0", None)]);
-    let foreign =
-        Route { destination: "10.8.0.0/16".parse().unwrap(), gateway: None, index: 2, source: None, protocol: 3 };
+    let foreign = Route {
+        destination: "10.8.0.0/16".parse().unwrap(),
+        gateway: None,
+        index: 2,
+        source: None,
+        protocol: 3,
+        unreachable: false,
+    };
     found.routes.push(foreign.clone());
     settle(&file(text), &mut found);
     assert_eq!(found.routes.len(), 3);
@@ -237,5 +259,5 @@ fn a_named_interface_is_a_lan_unless_it_is_an_uplink() {
     let wanted = file(
         r#"{"interfaces":[{"name":"uplink0"},{"name":"uplink1"},{"name":"lan0"},{"name":"wg0"}],"bridges":[{"name":"guest"}]}"#,
     );
-    assert_eq!(super::engine::Firewall::of(&wanted.interfaces).lans, ["guest", "wg0"]);
+    assert_eq!(super::engine::Firewall::of(&wanted).lans, ["guest", "wg0"]);
 }

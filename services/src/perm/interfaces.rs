@@ -2,9 +2,9 @@
 //! is missing or wrong.
 use super::json::{self, Refusal, or_zero};
 use super::{Mac, file};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 use serde::{Deserialize, Deserializer, de::Error};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 /// The file as a person writes it, with each value checked as it is read.
@@ -47,6 +47,24 @@ pub struct Interface {
     /// Forward error correction: empty or rs, baser, llrs, auto, none, off in any case.
     #[serde(deserialize_with = "fec")]
     pub fec: String,
+    /// Not router7's: the interface whose cable carries this one's frames, tagged with `vlan_id`.
+    #[serde(deserialize_with = "or_zero")]
+    pub parent: String,
+    /// Not router7's: VLAN number, 1 to 4094; 0 = not a VLAN.
+    #[serde(deserialize_with = "vlan_id")]
+    pub vlan_id: u16,
+    /// Not router7's: the uplink's IPv4 gateway, with a fixed `addr`. dhcp4 then rests.
+    #[serde(deserialize_with = "optional")]
+    pub gateway: Option<Ipv4Addr>,
+    /// Not router7's: the uplink's IPv6 gateway. dhcp6 then rests.
+    #[serde(deserialize_with = "optional")]
+    pub gateway6: Option<Ipv6Addr>,
+    /// Not router7's: prefixes that are routed to the uplink without DHCPv6, /64 or shorter. dhcp6 then rests.
+    #[serde(deserialize_with = "or_zero")]
+    pub delegated_prefixes: Vec<Ipv6Net>,
+    /// Not router7's: DNS servers reached by the uplink, before those of a lease.
+    #[serde(deserialize_with = "or_zero")]
+    pub dns: Vec<IpAddr>,
 }
 
 /// A static route.
@@ -93,6 +111,8 @@ pub struct Loaded {
     pub bytes: Vec<u8>,
 }
 
+/// The interface towards the internet.
+pub const UPLINK: &str = "uplink0";
 /// The LAN's address when nobody has said another.
 pub const DEFAULT_LAN: (Ipv4Addr, u8) = (Ipv4Addr::new(192, 168, 42, 1), 24);
 
@@ -107,6 +127,24 @@ impl Interfaces {
     /// The entry of an interface by name.
     pub fn named(&self, name: &str) -> Option<&Interface> {
         self.interfaces.iter().find(|interface| interface.name == name)
+    }
+
+    /// The entry of the interface towards the internet.
+    pub fn uplink(&self) -> Option<&Interface> {
+        self.named(UPLINK)
+    }
+
+    /// Names of the LANs, in the file's order: every interface but the uplinks, tunnels, `lo`, and those that only carry
+    /// a VLAN.
+    pub fn lans(&self) -> Vec<&str> {
+        let names = self.interfaces.iter().filter(|entry| !self.is_carrier(entry)).map(|entry| entry.name.as_str());
+        names.filter(|name| *name != "lo" && !name.starts_with("uplink") && !name.starts_with("wg")).collect()
+    }
+
+    /// Whether an entry has nothing of its own to say: its cable carries the tagged frames of another entry.
+    pub fn is_carrier(&self, entry: &Interface) -> bool {
+        let bare = entry.addr.is_none() && entry.extra_addrs.is_empty();
+        bare && self.interfaces.iter().any(|other| other.parent == entry.name)
     }
 
     /// The IPv4 address and prefix length of an interface, from `addr` or the first IPv4 of `extra_addrs`.
@@ -126,12 +164,59 @@ impl Interfaces {
         Ok(Self::read_with_bytes(path)?.map(|(interfaces, _)| interfaces))
     }
 
+    // What one entry's fields say to each other and to other entries; what is wrong as (field, words).
+    fn check(&self, entry: &Interface) -> Result<(), (&'static str, String)> {
+        if entry.parent.is_empty() != (entry.vlan_id == 0) {
+            let words = "parent and vlan_id go together: one is missing";
+            return Err((if entry.vlan_id == 0 { "vlan_id" } else { "parent" }, words.into()));
+        }
+        if entry.vlan_id != 0 {
+            match self.named(&entry.parent) {
+                None => return Err(("parent", format!("{:?} is the name of no entry", entry.parent))),
+                Some(parent) if parent.vlan_id != 0 => {
+                    return Err(("parent", format!("{:?} is a VLAN itself", entry.parent)));
+                }
+                Some(_) => {}
+            }
+            let same = |other: &&Interface| (&other.parent, other.vlan_id) == (&entry.parent, entry.vlan_id);
+            if self.interfaces.iter().filter(same).count() > 1 {
+                return Err((
+                    "vlan_id",
+                    format!("{} is the number of another VLAN of {}, too", entry.vlan_id, entry.parent),
+                ));
+            }
+            if entry.hardware_addr.is_some() {
+                return Err(("hardware_addr", "a VLAN has its parent's, or spoof_hardware_addr".into()));
+            }
+        }
+        let of_uplink = [
+            ("gateway", entry.gateway.is_some()),
+            ("gateway6", entry.gateway6.is_some()),
+            ("delegated_prefixes", !entry.delegated_prefixes.is_empty()),
+            ("dns", !entry.dns.is_empty()),
+        ];
+        if let Some((field, _)) = of_uplink.iter().find(|(_, said)| *said && entry.name != UPLINK) {
+            return Err((field, format!("only {UPLINK} has one, not {:?}", entry.name)));
+        }
+        let mut nets = entry.addr.iter().chain(&entry.extra_addrs);
+        if entry.gateway.is_some() && !nets.any(|net| matches!(net, IpNet::V4(_))) {
+            return Err(("gateway", "without an IPv4 address in addr or extra_addrs".into()));
+        }
+        if let Some(net) = entry.delegated_prefixes.iter().find(|net| net.prefix_len() > 64) {
+            return Err(("delegated_prefixes", format!("{net} is longer than /64")));
+        }
+        Ok(())
+    }
+
     fn read_with_bytes(path: &Path) -> Result<Option<(Interfaces, Vec<u8>)>, Refusal> {
         let Some(bytes) = file::read(path).map_err(|error| Refusal::field(path, "the file", error))? else {
             return Ok(None);
         };
         let interfaces: Interfaces = json::parse(path, &bytes)?;
         for (at, interface) in interfaces.interfaces.iter().enumerate() {
+            interfaces
+                .check(interface)
+                .map_err(|(field, words)| Refusal::field(path, &format!("interfaces[{at}].{field}"), words))?;
             let twin = interfaces.interfaces[..at].iter().any(|other| other.name == interface.name);
             if twin {
                 let words = format!("{:?} is the name of an earlier entry, too", interface.name);
@@ -195,6 +280,14 @@ fn mtu<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     Err(D::Error::custom(format!("{mtu} is not an MTU (68 to 65535, or 0 to leave it)")))
 }
 
+fn vlan_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+    let number = Option::<u16>::deserialize(deserializer)?.unwrap_or_default();
+    if number <= 4_094 {
+        return Ok(number);
+    }
+    Err(D::Error::custom(format!("{number} is not a VLAN number (1 to 4094)")))
+}
+
 fn fec<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?.unwrap_or_default().to_ascii_lowercase();
     if ["", "rs", "baser", "llrs", "auto", "none", "off"].contains(&text.as_str()) {
@@ -233,6 +326,18 @@ mod tests {
     }
 
     #[test]
+    fn a_fixed_uplink_over_a_vlan() {
+        let (_folder, loaded) = with(
+            r#"{"interfaces":[{"name":"wan","hardware_addr":"02:73:53:00:ca:fe"},{"name":"lan0"},{"name":"wg0"},
+            {"name":"uplink0","parent":"wan","vlan_id":7,"addr":"203.0.113.9/24","gateway":"203.0.113.1",
+             "gateway6":"fe80::1","delegated_prefixes":["2001:db8::/56"],"dns":["9.9.9.9"]}]}"#,
+        );
+        assert_eq!(loaded.source, Source::File);
+        assert_eq!(loaded.interfaces.lans(), ["lan0"]);
+        assert_eq!(loaded.interfaces.uplink().unwrap().vlan_id, 7);
+    }
+
+    #[test]
     fn without_a_file_the_defaults_hold() {
         let folder = Folder::new();
         let loaded = load(&folder.0);
@@ -268,6 +373,22 @@ mod tests {
             let name = if field == "name" { "" } else { "\"name\":\"a\"," };
             let (_folder, loaded) = with(&format!("{{\"interfaces\":[{{{name}\"{field}\":{value}}}]}}"));
             let Source::Default(Some(refusal)) = loaded.source else { panic!("{field} {value} was taken") };
+            assert!(refusal.to_string().contains(field), "{refusal}");
+        }
+        for (field, text) in [
+            ("interfaces[0].vlan_id", r#"{"name":"uplink0","parent":"wan"}"#),
+            ("interfaces[0].vlan_id", r#"{"name":"uplink0","parent":"wan","vlan_id":4095},{"name":"wan"}"#),
+            ("interfaces[0].parent", r#"{"name":"uplink0","parent":"wan","vlan_id":7}"#),
+            (
+                "interfaces[0].vlan_id",
+                r#"{"name":"a","parent":"b","vlan_id":7},{"name":"c","parent":"b","vlan_id":7},{"name":"b"}"#,
+            ),
+            ("interfaces[0].gateway", r#"{"name":"uplink0","gateway":"203.0.113.1"}"#),
+            ("interfaces[0].gateway6", r#"{"name":"lan0","gateway6":"fe80::1"}"#),
+            ("interfaces[0].delegated_prefixes", r#"{"name":"uplink0","delegated_prefixes":["2001:db8::/65"]}"#),
+        ] {
+            let (_folder, loaded) = with(&format!("{{\"interfaces\":[{text}]}}"));
+            let Source::Default(Some(refusal)) = loaded.source else { panic!("{text} was taken") };
             assert!(refusal.to_string().contains(field), "{refusal}");
         }
         let (_folder, loaded) = with(r#"{"interfaces":[{"name":"a"},{"name":"a"}]}"#);

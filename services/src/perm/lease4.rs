@@ -1,6 +1,7 @@
 //! `/perm/dhcp4/wire/lease.json`: the configuration that dhcp4 obtained for the uplink (router7's keys).
 use super::json::{self, Refusal, or_zero};
 use super::{WallTime, file};
+use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -18,11 +19,39 @@ pub struct Lease4 {
     /// Dotted mask.
     #[serde(deserialize_with = "or_zero")]
     pub subnet_mask: String,
-    /// Default gateway; empty without one.
+    /// Default gateway (of option 121 where there is one, else option 3); empty without one.
     #[serde(deserialize_with = "or_zero")]
     pub router: String,
     /// DNS servers in the server's order; null when there is none.
     pub dns: Option<Vec<String>>,
+    /// Not router7's: the uplink's MTU in bytes (option 26); 0 = not said.
+    #[serde(deserialize_with = "or_zero", skip_serializing_if = "is_zero")]
+    pub mtu: u32,
+    /// Not router7's: routes of options 121 and 33, without the default route: its gateway is `router`.
+    #[serde(deserialize_with = "or_zero", skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<Route>,
+    /// Not router7's: domain name (option 15).
+    #[serde(deserialize_with = "or_zero", skip_serializing_if = "String::is_empty")]
+    pub domain: String,
+    /// Not router7's: host name that the server gave (option 12).
+    #[serde(deserialize_with = "or_zero", skip_serializing_if = "String::is_empty")]
+    pub hostname: String,
+    /// Not router7's: time servers (option 42).
+    #[serde(deserialize_with = "or_zero", skip_serializing_if = "Vec::is_empty")]
+    pub ntp: Vec<Ipv4Addr>,
+}
+
+/// A route that came with the lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// Destination, host bits zero.
+    pub destination: Ipv4Net,
+    /// Next hop; 0.0.0.0 = on the link.
+    pub gateway: Ipv4Addr,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// A lease whose texts were checked.
@@ -34,6 +63,10 @@ pub struct Checked {
     pub router: Option<Ipv4Addr>,
     /// DNS servers; what is not an IPv4 address is left out.
     pub dns: Vec<Ipv4Addr>,
+    /// MTU in bytes, 576 to 65,535.
+    pub mtu: Option<u32>,
+    /// Further routes.
+    pub routes: Vec<Route>,
 }
 
 impl Lease4 {
@@ -54,6 +87,8 @@ impl Lease4 {
             address: (address("client_ip", &self.client_ip)?, mask.leading_ones() as u8),
             router: if self.router.is_empty() { None } else { Some(address("router", &self.router)?) },
             dns: self.dns.iter().flatten().filter_map(|text| text.parse().ok()).collect(),
+            mtu: Some(self.mtu).filter(|mtu| (576..=65_535).contains(mtu)),
+            routes: self.routes.clone(),
         })
     }
 }

@@ -1,13 +1,18 @@
 //! The files under `/perm`: their types, and the one way to read and write them.
 //!
 //! Names, keys and meaning are router7's; what Go's reader accepts is accepted, what it would read back is written.
+pub mod announced;
+pub mod delegation;
 pub mod file;
 pub mod interfaces;
 pub mod json;
 pub mod lease4;
+pub mod lease6;
 pub mod leases;
 pub mod mac;
+pub mod stamp;
 pub mod time;
+pub mod ula;
 
 pub use mac::Mac;
 pub use time::WallTime;

@@ -13,6 +13,8 @@
 pub use qemu::child::{Child, PATIENCE};
 pub use qemu::namespace::Namespace;
 
+pub mod servers6;
+
 use qemu::Folder;
 use std::path::PathBuf;
 
@@ -53,6 +55,20 @@ impl Root {
         let path = self.path(absolute);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
+    }
+
+    /// Writes dhcp6's lease: a delegated prefix that is valid for so many seconds from now on.
+    pub fn write_lease6(&self, prefix: &str, valid: u32) {
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+        let now = netstack::time::Instant::now().as_millis();
+        let text = format!(
+            r#"{{"valid_until":"2030-01-01T00:00:00Z","prefixes":null,"dns":null,
+            "stamp":{{"boot":"{}","boottime_ms":{now},"wall":"2026-01-01T00:00:00Z"}},
+            "delegations":[{{"iaid":1,"prefix":"{prefix}","preferred":{valid},"valid":{valid}}}],
+            "addresses":[{{"iaid":2,"address":"2001:db8:1::9","preferred":3600,"valid":3600}}]}}"#,
+            boot.trim()
+        );
+        self.write("/perm/dhcp6/lease.json", text);
     }
 
     /// Reads a file as text; empty when there is none.

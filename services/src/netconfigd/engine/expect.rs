@@ -1,8 +1,8 @@
 //! What the kernel holds after an action that it took: saves a second look at boot, and is the tests' small kernel.
-use super::{Action, Address, Found, Link};
+use super::{Action, Found, Link};
 
 impl Found {
-    /// Takes over the effect of an action. A bridge that was created is known only after another look.
+    /// Takes over the effect of an action. A link that was created is known only after another look.
     pub fn took(&mut self, action: &Action) {
         match action {
             Action::Set(sysctl) => {
@@ -10,14 +10,20 @@ impl Found {
                 self.sysctls.push((sysctl.path.clone(), sysctl.value.clone()));
             }
             Action::Firewall(firewall) => self.firewall = Some(firewall.clone()),
-            Action::AddBridge { .. } => {}
+            Action::AddBridge { .. } | Action::AddVlan { .. } => {}
+            Action::DeleteLink { index } => {
+                self.links.retain(|link| link.index != *index);
+                self.addresses.retain(|address| address.index != *index);
+                self.routes.retain(|route| route.index != *index);
+            }
             Action::Rename { index, to, .. } => self.link(*index, |link| link.name.clone_from(to)),
             Action::SetMac { index, mac } => self.link(*index, |link| link.mac = Some(*mac)),
             Action::SetMtu { index, mtu } => self.link(*index, |link| link.mtu = *mtu),
             Action::SetMaster { index, master } => self.link(*index, |link| link.master = Some(*master)),
             Action::Up { index } => self.link(*index, |link| link.up = true),
-            Action::AddAddress { index, net } => {
-                self.addresses.push(Address { index: *index, net: *net, automatic: false });
+            Action::AddAddress(address) => {
+                self.addresses.retain(|old| old.index != address.index || old.net != address.net);
+                self.addresses.push(address.clone());
             }
             Action::DeleteAddress { index, net } => {
                 self.addresses.retain(|address| address.index != *index || address.net != *net);
@@ -26,7 +32,9 @@ impl Found {
                 self.routes.retain(|route| !gone || route.source != Some(net.addr()));
             }
             Action::AddRoute(route) => {
-                self.routes.retain(|old| old.destination != route.destination);
+                let same =
+                    |old: &super::Route| (old.destination, old.unreachable) == (route.destination, route.unreachable);
+                self.routes.retain(|old| !same(old));
                 self.routes.push(route.clone());
             }
             Action::DeleteRoute(route) => self.routes.retain(|old| old != route),

@@ -1,6 +1,6 @@
 //! Bridges, hardware addresses, MTUs, and what is switched on.
 use super::names::Role;
-use super::{Action, Link, UPLINK};
+use super::{Action, Link, UPLINK, Wanted};
 use crate::perm::interfaces::Interfaces;
 
 /// Bridges that do not exist yet, and ports that are not in theirs.
@@ -28,20 +28,40 @@ pub fn bridges(wanted: &Interfaces, links: &[Link], actions: &mut Vec<Action>) {
     }
 }
 
+/// VLANs that do not exist yet. One with another number or over another link is made anew.
+pub fn vlans(wanted: &Interfaces, roles: &[Role], links: &[Link], actions: &mut Vec<Action>) {
+    for entry in wanted.interfaces.iter().filter(|entry| entry.vlan_id != 0) {
+        let index_of = |name: &str| {
+            let role = roles.iter().find(|role| role.name == name).map(|role| role.index);
+            role.or_else(|| links.iter().find(|link| link.name == name).map(|link| link.index))
+        };
+        let Some(over) = index_of(&entry.parent) else { continue };
+        if links.iter().any(|link| link.name == entry.name && link.vlan == Some((over, entry.vlan_id))) {
+            continue;
+        }
+        if let Some(other) = links.iter().find(|link| link.name == entry.name && link.vlan.is_some()) {
+            actions.push(Action::DeleteLink { index: other.index });
+        }
+        actions.push(Action::AddVlan { name: entry.name.clone(), over, number: entry.vlan_id });
+    }
+}
+
 /// Hardware address and MTU of every link that plays an entry; then it is switched on. LANs first.
-pub fn settings(wanted: &Interfaces, roles: &[Role], links: &[Link], actions: &mut Vec<Action>) {
+pub fn settings(wanted: &Wanted, roles: &[Role], links: &[Link], actions: &mut Vec<Action>) {
     if let Some(lo) = links.iter().find(|link| link.name == "lo" && !link.up) {
         actions.push(Action::Up { index: lo.index });
     }
     let (uplinks, lans): (Vec<&Role>, Vec<&Role>) = roles.iter().partition(|role| role.name == UPLINK);
     for role in lans.into_iter().chain(uplinks) {
-        let Some(entry) = wanted.interfaces.get(role.entry) else { continue };
+        let Some(entry) = wanted.interfaces.interfaces.get(role.entry) else { continue };
         let Some(link) = links.iter().find(|link| link.index == role.index) else { continue };
         if let Some(mac) = entry.spoof_hardware_addr.filter(|mac| link.mac != Some(*mac)) {
             actions.push(Action::SetMac { index: link.index, mac });
         }
-        if entry.mtu != 0 && entry.mtu != link.mtu {
-            actions.push(Action::SetMtu { index: link.index, mtu: entry.mtu });
+        let by_file = Some(entry.mtu).filter(|mtu| *mtu != 0);
+        let mtu = if role.name == UPLINK { wanted.uplink_mtu() } else { by_file };
+        if let Some(mtu) = mtu.filter(|mtu| *mtu != link.mtu) {
+            actions.push(Action::SetMtu { index: link.index, mtu });
         }
         if !link.up {
             actions.push(Action::Up { index: link.index });

@@ -5,21 +5,24 @@
 //! a second look, gives it its addresses.
 mod addresses;
 mod expect;
+mod fields;
 mod firewall;
 mod links;
 mod names;
 mod routes;
 mod sysctls;
+mod wan;
 mod words;
 
+pub use fields::{Action, Address, FROM_FILE, FROM_LEASE, Found, Link, Route};
 pub use firewall::Firewall;
 pub use names::{Bus, bus_of};
 pub use sysctls::{Sysctl, after_ready, wanted as sysctls_wanted};
 
 use crate::perm::interfaces::Interfaces;
-use crate::perm::{Mac, lease4};
-use ipnet::IpNet;
-use std::net::IpAddr;
+use crate::perm::lease4;
+use ipnet::{IpNet, Ipv6Net};
+use std::net::Ipv6Addr;
 
 /// The interface towards the internet.
 pub const UPLINK: &str = "uplink0";
@@ -33,157 +36,24 @@ pub struct Wanted {
     pub interfaces: Interfaces,
     /// The uplink's lease; `None` = none was ever seen, or it cannot be read: what the uplink has, it keeps.
     pub lease: Option<lease4::Checked>,
+    /// IPv6 of the provider and of our own; `None` = not known: what stands is kept.
+    pub ipv6: Option<Ipv6>,
     /// Memory of the machine in KiB; the size of the connection table follows from it.
     pub memory_kib: u64,
 }
 
-/// A link, as found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Link {
-    /// The kernel's number for it, stable over renames.
-    pub index: u32,
-    /// Its present name.
-    pub name: String,
-    /// Its present hardware address; `None` for one that has none or only zeros.
-    pub mac: Option<Mac>,
-    /// Its MTU.
-    pub mtu: u32,
-    /// Whether it is switched on.
-    pub up: bool,
-    /// The bridge it is a port of.
-    pub master: Option<u32>,
-    /// Whether it is an Ethernet NIC (or plays one, as a veth does): a thing that a cable goes into.
-    pub nic: bool,
-    /// Its place on the machine's buses.
-    pub bus: Option<Bus>,
-}
-
-/// An address, as found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address {
-    /// Its link.
-    pub index: u32,
-    /// Address with prefix length, host bits kept.
-    pub net: IpNet,
-    /// Whether the kernel made it by itself (IPv6 link-local, from a router advertisement).
-    pub automatic: bool,
-}
-
-/// A route of the main table, as found or as wanted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Route {
-    /// Destination.
-    pub destination: IpNet,
-    /// Next hop; none = on the link.
-    pub gateway: Option<IpAddr>,
-    /// Its link.
-    pub index: u32,
-    /// Source address that the router itself uses on it.
-    pub source: Option<IpAddr>,
-    /// Who made it.
-    pub protocol: u8,
-}
-
-/// Routes made from the lease (RTPROT_DHCP).
-pub const FROM_LEASE: u8 = 16;
-/// Routes made from interfaces.json (RTPROT_STATIC).
-pub const FROM_FILE: u8 = 4;
-
-/// What the kernel holds.
+/// The IPv6 that does not stand in interfaces.json.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Found {
-    /// Every link.
-    pub links: Vec<Link>,
-    /// Every address.
-    pub addresses: Vec<Address>,
-    /// The main table's unicast routes.
-    pub routes: Vec<Route>,
-    /// The ruleset that this process put in last.
-    pub firewall: Option<Firewall>,
-    /// Values of sysctls, by path; one that is missing could not be read.
-    pub sysctls: Vec<(String, String)>,
-}
-
-/// One thing to ask of the kernel.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Write a sysctl.
-    Set(Sysctl),
-    /// Replace our table, whole.
-    Firewall(Firewall),
-    /// Create a bridge.
-    AddBridge {
-        /// Its name.
-        name: String,
-        /// Its hardware address.
-        mac: Option<Mac>,
-    },
-    /// Give a link another name.
-    Rename {
-        /// The link.
-        index: u32,
-        /// Its name until now, for the log.
-        from: String,
-        /// Its new name.
-        to: String,
-    },
-    /// Give a link another hardware address.
-    SetMac {
-        /// The link.
-        index: u32,
-        /// Its new address.
-        mac: Mac,
-    },
-    /// Give a link another MTU.
-    SetMtu {
-        /// The link.
-        index: u32,
-        /// In bytes.
-        mtu: u32,
-    },
-    /// Make a link a port of a bridge.
-    SetMaster {
-        /// The link.
-        index: u32,
-        /// The bridge.
-        master: u32,
-    },
-    /// Switch a link on.
-    Up {
-        /// The link.
-        index: u32,
-    },
-    /// Give a link an address.
-    AddAddress {
-        /// The link.
-        index: u32,
-        /// Address with prefix length.
-        net: IpNet,
-    },
-    /// Take an address away.
-    DeleteAddress {
-        /// The link.
-        index: u32,
-        /// Address with prefix length.
-        net: IpNet,
-    },
-    /// Add a route, or put it in the place of the one with its destination.
-    AddRoute(Route),
-    /// Take a route away.
-    DeleteRoute(Route),
-}
-
-impl Action {
-    /// Whether it opens a way for the internet, so that it must not happen before the ruleset is in the kernel.
-    pub fn wants_firewall(&self, uplink: Option<u32>) -> bool {
-        let on_uplink = |index: &u32| Some(*index) == uplink;
-        match self {
-            Action::Set(sysctl) => sysctl.forwards(),
-            Action::Up { index } | Action::AddAddress { index, .. } => on_uplink(index),
-            Action::AddRoute(route) => on_uplink(&route.index),
-            _ => false,
-        }
-    }
+pub struct Ipv6 {
+    /// Delegated prefixes, and whether their valid lifetime still runs. One that has run out keeps its addresses, as
+    /// deprecated, until another comes, but nothing leaves from it.
+    pub delegations: Vec<(Ipv6Net, bool)>,
+    /// Addresses that the provider gave the uplink, and whether their preferred lifetime still runs.
+    pub addresses: Vec<(Ipv6Addr, bool)>,
+    /// Prefixes of our own (RFC 4193), never to leave by the uplink.
+    pub local: Vec<Ipv6Net>,
+    /// Prefixes that hosts of a LAN may still hold, by the LAN's name; in force or not.
+    pub announced: Vec<(String, Ipv6Net)>,
 }
 
 /// The actions, in order, and what they are for.
@@ -200,7 +70,7 @@ pub struct Plan {
 impl Plan {
     /// Whether another look and plan is needed once these actions are applied.
     pub fn wants_another(&self) -> bool {
-        self.actions.iter().any(|action| matches!(action, Action::AddBridge { .. }))
+        self.actions.iter().any(|action| action.makes_a_link())
     }
 }
 
@@ -211,7 +81,7 @@ pub fn plan(wanted: &Wanted, found: &Found) -> Plan {
     plan.uplink = roles.iter().find(|role| role.name == UPLINK).map(|role| role.index);
     plan.missing = names::missing(&wanted.interfaces, &roles);
 
-    let firewall = Firewall::of(&wanted.interfaces);
+    let firewall = Firewall::of(wanted);
     let (before, after): (Vec<_>, Vec<_>) =
         sysctls::missing(wanted, plan.uplink.is_some(), &found.sysctls).into_iter().partition(Sysctl::early);
     plan.actions.extend(before.into_iter().map(Action::Set));
@@ -223,9 +93,10 @@ pub fn plan(wanted: &Wanted, found: &Found) -> Plan {
 
     names::renames(&wanted.interfaces, &roles, &found.links, &mut plan.actions);
     links::bridges(&wanted.interfaces, &found.links, &mut plan.actions);
+    links::vlans(&wanted.interfaces, &roles, &found.links, &mut plan.actions);
     // The uplink's own sysctls carry its name, so they come after the renames, and before it is up.
     plan.actions.extend(of_links.into_iter().map(Action::Set));
-    links::settings(&wanted.interfaces, &roles, &found.links, &mut plan.actions);
+    links::settings(wanted, &roles, &found.links, &mut plan.actions);
     addresses::add(wanted, &roles, &found.addresses, &mut plan.actions);
     routes::plan(wanted, &roles, found, &mut plan.actions);
     // Last, so that the routes already stand on the new address when the old one goes.

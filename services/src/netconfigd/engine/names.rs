@@ -56,7 +56,8 @@ pub struct Role {
 }
 
 /// Matches entries and links: by hardware address (or the one to be given), then by name, then, for uplink0 and lan*
-/// without a hardware address, the free NICs in bus order. An entry named as a bridge means the bridge.
+/// without a hardware address, the free NICs in bus order. An entry named as a bridge means the bridge, a VLAN's entry
+/// the VLAN.
 pub fn assign(wanted: &Interfaces, links: &[Link]) -> Vec<Role> {
     let mut roles: Vec<Role> = Vec::new();
     let is_bridge = |name: &str| wanted.bridges.iter().any(|bridge| bridge.name == name);
@@ -69,14 +70,15 @@ pub fn assign(wanted: &Interfaces, links: &[Link]) -> Vec<Role> {
     entries.retain(|entry| {
         let macs = [entry.1.hardware_addr, entry.1.spoof_hardware_addr];
         let fits = |link: &&Link| link.nic && link.mac.is_some() && macs.contains(&link.mac) && free(&roles, link);
-        let found = if is_bridge(&entry.1.name) { None } else { links.iter().find(fits) };
+        let made = is_bridge(&entry.1.name) || entry.1.vlan_id != 0;
+        let found = if made { None } else { links.iter().find(fits) };
         found.map(|link| give(&mut roles, *entry, link)).is_none()
     });
     entries.retain(|entry| {
         // On a machine with buses only we give these names, so a name there would only repeat an earlier choice.
         let bridge = is_bridge(&entry.1.name);
         let by_bus = |link: &Link| !bridge && link.bus.is_some() && takes_any_nic(entry.1);
-        let named = |link: &Link| link.name == entry.1.name && !(bridge && link.nic);
+        let named = |link: &Link| link.name == entry.1.name && !(bridge && link.nic) && is_made_for(entry.1, link);
         let fits = |link: &&Link| named(link) && !by_bus(link) && free(&roles, link);
         links.iter().find(fits).map(|link| give(&mut roles, *entry, link)).is_none()
     });
@@ -100,8 +102,13 @@ pub fn assign(wanted: &Interfaces, links: &[Link]) -> Vec<Role> {
     roles
 }
 
+// A VLAN's entry means a VLAN of its number, any other entry means none.
+fn is_made_for(entry: &Interface, link: &Link) -> bool {
+    link.vlan.map_or(0, |(_, number)| number) == entry.vlan_id
+}
+
 fn takes_any_nic(entry: &Interface) -> bool {
-    entry.hardware_addr.is_none() && (entry.name == UPLINK || entry.name.starts_with("lan"))
+    entry.hardware_addr.is_none() && entry.vlan_id == 0 && (entry.name == UPLINK || entry.name.starts_with("lan"))
 }
 
 /// The names of entries that no link plays.
@@ -113,7 +120,9 @@ pub fn missing(wanted: &Interfaces, roles: &[Role]) -> Vec<String> {
 /// Whether a link holds a name that another one, or a bridge, is to have.
 pub fn is_in_the_way(wanted: &Interfaces, roles: &[Role], link: &Link) -> bool {
     let of_another = roles.iter().any(|role| role.name == link.name && role.index != link.index);
-    of_another || (link.nic && wanted.bridges.iter().any(|bridge| bridge.name == link.name))
+    let of_bridge = wanted.bridges.iter().any(|bridge| bridge.name == link.name);
+    let of_vlan = wanted.named(&link.name).is_some_and(|entry| entry.vlan_id != 0) && link.vlan.is_none();
+    of_another || (link.nic && (of_bridge || of_vlan))
 }
 
 /// The renames. A link that holds the name of another one steps aside first, so names can be swapped.

@@ -1,62 +1,88 @@
-//! Routes: those of interfaces.json, and the two of the lease (the gateway on the link, the default through it).
+//! Routes: those of interfaces.json, those that the uplink's configuration brings, and an unreachable one for each
+//! delegated prefix, lest what nobody uses of it circles between the provider and us (RFC 7084, WPD-5).
+use super::addresses;
 use super::names::Role;
 use super::{Action, FROM_FILE, FROM_LEASE, Found, Route, UPLINK, Wanted};
-use ipnet::{IpNet, Ipv4Net};
-use std::net::{IpAddr, Ipv4Addr};
+use ipnet::IpNet;
 
-fn default_v4() -> IpNet {
-    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0))
-}
-
-fn of_file(wanted: &Wanted, role: &Role) -> Vec<Route> {
+fn of(wanted: &Wanted, role: &Role) -> Vec<Route> {
     let Some(entry) = wanted.interfaces.interfaces.get(role.entry) else { return Vec::new() };
-    let route = |route: &crate::perm::interfaces::Route| Route {
+    let ways = if role.name == UPLINK { wanted.ways() } else { Vec::new() };
+    let ways = ways.into_iter().map(|way| Route {
+        destination: way.destination,
+        gateway: way.gateway,
+        index: role.index,
+        source: way.source,
+        protocol: way.protocol,
+        unreachable: false,
+    });
+    let file = entry.extra_routes.iter().map(|route| Route {
         destination: route.destination.trunc(),
         gateway: route.gateway,
         index: role.index,
         source: None,
         protocol: FROM_FILE,
-    };
-    entry.extra_routes.iter().map(route).collect()
-}
-
-/// A WireGuard interface with a default route of its own takes the lease's place.
-fn tunnelled(wanted: &Wanted) -> bool {
-    let mut tunnels = wanted.interfaces.interfaces.iter().filter(|entry| entry.name.starts_with("wg"));
-    tunnels.any(|entry| entry.extra_routes.iter().any(|route| route.destination == default_v4()))
-}
-
-fn of_lease(wanted: &Wanted, role: &Role) -> Vec<Route> {
-    let Some(lease) = wanted.lease.as_ref().filter(|_| role.name == UPLINK) else { return Vec::new() };
-    let Some(router) = lease.router else { return Vec::new() };
-    let source = Some(IpAddr::V4(lease.address.0));
-    let route = |destination, gateway| Route { destination, gateway, index: role.index, source, protocol: FROM_LEASE };
-    // The gateway may lie outside the lease's subnet.
-    let mut routes = vec![route(IpNet::from(IpAddr::V4(router)), None)];
-    if !tunnelled(wanted) {
-        routes.push(route(default_v4(), Some(IpAddr::V4(router))));
+        unreachable: false,
+    });
+    // A host that still uses an address of a stale prefix is on its LAN, and is to be told (RFC 7084, L-14).
+    let told = wanted.ipv6.iter().flat_map(|ipv6| &ipv6.announced).filter(|(lan, _)| *lan == role.name);
+    let in_force = addresses::of(wanted, role);
+    let stale = told.filter(|(_, prefix)| in_force.iter().all(|address| address.net.trunc() != IpNet::V6(*prefix)));
+    let stale = stale.map(|(_, prefix)| Route {
+        destination: IpNet::V6(*prefix),
+        gateway: None,
+        index: role.index,
+        source: None,
+        protocol: FROM_LEASE,
+        unreachable: false,
+    });
+    let mut all: Vec<Route> = Vec::new();
+    for route in stale.chain(ways).chain(file) {
+        // Two for one destination would take turns for ever: the file's word counts.
+        all.retain(|other| other.destination != route.destination);
+        all.push(route);
     }
-    routes
+    all
+}
+
+/// One for each delegated prefix that is larger than a LAN.
+fn unreachable(wanted: &Wanted, lo: u32) -> Vec<Route> {
+    let larger = wanted.delegations().filter(|(prefix, _)| prefix.prefix_len() < 64);
+    let route = |prefix| Route {
+        destination: IpNet::V6(prefix),
+        gateway: None,
+        index: lo,
+        source: None,
+        protocol: FROM_LEASE,
+        unreachable: true,
+    };
+    larger.map(|(prefix, _)| route(*prefix)).collect()
 }
 
 /// Adds what is missing, then takes away what an earlier lease or file left on the links that play an entry.
 pub fn plan(wanted: &Wanted, roles: &[Role], found: &Found, actions: &mut Vec<Action>) {
     let mut stale = Vec::new();
     for role in roles {
-        let routes: Vec<Route> = of_lease(wanted, role).into_iter().chain(of_file(wanted, role)).collect();
-        for route in &routes {
-            if !found.routes.contains(route) {
-                actions.push(Action::AddRoute(route.clone()));
-            }
-        }
-        let leased = role.name == UPLINK && wanted.lease.is_some();
-        for old in found.routes.iter().filter(|old| old.index == role.index && !routes.contains(old)) {
+        let routes = of(wanted, role);
+        let old: Vec<&Route> = found.routes.iter().filter(|old| old.index == role.index && !old.unreachable).collect();
+        actions.extend(routes.iter().filter(|route| !old.contains(route)).cloned().map(Action::AddRoute));
+        let knows = |old: &Route| match old.destination {
+            IpNet::V4(_) => role.name == UPLINK && wanted.knows_ipv4(),
+            IpNet::V6(_) => wanted.ipv6.is_some(),
+        };
+        for old in old.into_iter().filter(|old| !routes.contains(old)) {
             let replaced = routes.iter().any(|route| route.destination == old.destination);
-            let ours = old.protocol == FROM_FILE || (old.protocol == FROM_LEASE && leased);
+            let ours = old.protocol == FROM_FILE || (old.protocol == FROM_LEASE && knows(old));
             if ours && !replaced {
                 stale.push(Action::DeleteRoute(old.clone()));
             }
         }
+    }
+    if let Some(lo) = found.links.iter().find(|link| link.name == "lo").filter(|_| wanted.ipv6.is_some()) {
+        let routes = unreachable(wanted, lo.index);
+        let old = || found.routes.iter().filter(|old| old.unreachable && old.protocol == FROM_LEASE);
+        actions.extend(routes.iter().filter(|route| old().all(|old| old != *route)).cloned().map(Action::AddRoute));
+        stale.extend(old().filter(|old| !routes.contains(old)).cloned().map(Action::DeleteRoute));
     }
     actions.append(&mut stale);
 }

@@ -13,17 +13,23 @@ impl Action {
             Action::Firewall(firewall) if firewall.lans.is_empty() => "ruleset replaced".into(),
             Action::Firewall(firewall) => format!("ruleset replaced; LANs beside lan*: {}", firewall.lans.join(", ")),
             Action::AddBridge { name, .. } => format!("{name}: bridge made"),
+            Action::AddVlan { name: new, over, number } => format!("{new}: VLAN {number} over {} made", name(*over)),
+            Action::DeleteLink { index } => format!("{}: removed", name(*index)),
             Action::Rename { from, to, .. } => format!("{to}: was {from}"),
             Action::SetMac { index, mac } => format!("{}: hardware address {mac}", name(*index)),
             Action::SetMtu { index, mtu } => format!("{}: mtu {mtu}", name(*index)),
             Action::SetMaster { index, master } => format!("{}: port of {}", name(*index), name(*master)),
             Action::Up { index } => format!("{}: switched on", name(*index)),
-            Action::AddAddress { index, net } => format!("{}: got {net}", name(*index)),
+            Action::AddAddress(address) => {
+                let how = if address.deprecated { ", deprecated" } else { "" };
+                format!("{}: got {}{how}", name(address.index), address.net)
+            }
             Action::DeleteAddress { index, net } => format!("{}: lost {net}", name(*index)),
             Action::AddRoute(route) | Action::DeleteRoute(route) => {
                 let verb = if matches!(self, Action::AddRoute(_)) { "route to" } else { "no more route to" };
                 let via = route.gateway.map_or_else(String::new, |gateway| format!(" via {gateway}"));
-                format!("{}: {verb} {}{via}", name(route.index), route.destination)
+                let what = if route.unreachable { "unreachable " } else { "" };
+                format!("{}: {what}{verb} {}{via}", name(route.index), route.destination)
             }
         }
     }

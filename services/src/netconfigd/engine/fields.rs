@@ -1,0 +1,184 @@
+//! What the kernel holds and what can be asked of it, in netconfigd's words.
+use super::{Bus, Firewall, Sysctl};
+use crate::perm::Mac;
+use ipnet::IpNet;
+use std::net::IpAddr;
+
+/// A link, as found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// The kernel's number for it, stable over renames.
+    pub index: u32,
+    /// Its present name.
+    pub name: String,
+    /// Its present hardware address; `None` for one that has none or only zeros.
+    pub mac: Option<Mac>,
+    /// Its MTU.
+    pub mtu: u32,
+    /// Whether it is switched on.
+    pub up: bool,
+    /// The bridge it is a port of.
+    pub master: Option<u32>,
+    /// The link that carries its frames and its number, when it is a VLAN.
+    pub vlan: Option<(u32, u16)>,
+    /// Whether it is an Ethernet NIC (or plays one, as a veth does): a thing that a cable goes into.
+    pub nic: bool,
+    /// Its place on the machine's buses.
+    pub bus: Option<Bus>,
+}
+
+/// An address, as found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// Its link.
+    pub index: u32,
+    /// Address with prefix length, host bits kept.
+    pub net: IpNet,
+    /// Whether the kernel made it by itself (IPv6 link-local, from a router advertisement).
+    pub automatic: bool,
+    /// Whether it is to be no source for new connections (IPv6 only).
+    pub deprecated: bool,
+    /// Who made it: [`FROM_FILE`], [`FROM_LEASE`], or somebody else.
+    pub protocol: u8,
+}
+
+impl Address {
+    /// An address as netconfigd gives it.
+    pub fn new(index: u32, net: IpNet, protocol: u8) -> Address {
+        Address { index, net, automatic: false, deprecated: false, protocol }
+    }
+}
+
+/// A route of the main table, as found or as wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Destination.
+    pub destination: IpNet,
+    /// Next hop; none = on the link.
+    pub gateway: Option<IpAddr>,
+    /// Its link.
+    pub index: u32,
+    /// Source address that the router itself uses on it.
+    pub source: Option<IpAddr>,
+    /// Who made it.
+    pub protocol: u8,
+    /// What goes there is answered with "unreachable"; `index` is that of `lo`.
+    pub unreachable: bool,
+}
+
+/// Addresses and routes made from a lease (RTPROT_DHCP).
+pub const FROM_LEASE: u8 = 16;
+/// Addresses and routes made from interfaces.json (RTPROT_STATIC).
+pub const FROM_FILE: u8 = 4;
+
+/// What the kernel holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Every link.
+    pub links: Vec<Link>,
+    /// Every address.
+    pub addresses: Vec<Address>,
+    /// The main table's routes, unicast and unreachable.
+    pub routes: Vec<Route>,
+    /// The ruleset that this process put in last.
+    pub firewall: Option<Firewall>,
+    /// Values of sysctls, by path; one that is missing could not be read.
+    pub sysctls: Vec<(String, String)>,
+}
+
+/// One thing to ask of the kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Write a sysctl.
+    Set(Sysctl),
+    /// Replace our table, whole.
+    Firewall(Firewall),
+    /// Create a bridge.
+    AddBridge {
+        /// Its name.
+        name: String,
+        /// Its hardware address.
+        mac: Option<Mac>,
+    },
+    /// Create a VLAN.
+    AddVlan {
+        /// Its name.
+        name: String,
+        /// The link that carries its frames.
+        over: u32,
+        /// Its number.
+        number: u16,
+    },
+    /// Remove a link that was made by software.
+    DeleteLink {
+        /// The link.
+        index: u32,
+    },
+    /// Give a link another name.
+    Rename {
+        /// The link.
+        index: u32,
+        /// Its name until now, for the log.
+        from: String,
+        /// Its new name.
+        to: String,
+    },
+    /// Give a link another hardware address.
+    SetMac {
+        /// The link.
+        index: u32,
+        /// Its new address.
+        mac: Mac,
+    },
+    /// Give a link another MTU.
+    SetMtu {
+        /// The link.
+        index: u32,
+        /// In bytes.
+        mtu: u32,
+    },
+    /// Make a link a port of a bridge.
+    SetMaster {
+        /// The link.
+        index: u32,
+        /// The bridge.
+        master: u32,
+    },
+    /// Switch a link on.
+    Up {
+        /// The link.
+        index: u32,
+    },
+    /// Give a link an address, or put its attributes right.
+    AddAddress(Address),
+    /// Take an address away.
+    DeleteAddress {
+        /// The link.
+        index: u32,
+        /// Address with prefix length.
+        net: IpNet,
+    },
+    /// Add a route, or put it in the place of the one with its destination.
+    AddRoute(Route),
+    /// Take a route away.
+    DeleteRoute(Route),
+}
+
+impl Action {
+    /// Whether it makes a link, whose number is known only after another look.
+    pub fn makes_a_link(&self) -> bool {
+        matches!(self, Action::AddBridge { .. } | Action::AddVlan { .. })
+    }
+
+    /// Whether it opens a way for the internet, so that it must not happen before the ruleset is in the kernel.
+    pub fn wants_firewall(&self, uplink: Option<u32>) -> bool {
+        let on_uplink = |index: &u32| Some(*index) == uplink;
+        match self {
+            Action::Set(sysctl) => sysctl.forwards(),
+            Action::Up { index } => on_uplink(index),
+            Action::AddAddress(address) => on_uplink(&address.index),
+            Action::AddRoute(route) => on_uplink(&route.index),
+            _ => false,
+        }
+    }
+}
