@@ -2,6 +2,7 @@
 use crate::sys;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// EtherType of IPv4.
@@ -21,10 +22,11 @@ pub enum Filter {
     Nothing,
     /// UDP over IPv4 to this port, unfragmented.
     UdpTo(u16),
-    /// ARP replies.
-    ArpReplies,
+    /// ARP of whoever says that it has this address.
+    ArpFrom(Ipv4Addr),
 }
 
+const LD_WORD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
 const LD_HALF: u16 = (libc::BPF_LD | libc::BPF_H | libc::BPF_ABS) as u16;
 const LD_BYTE: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;
 const LD_HALF_INDEXED: u16 = (libc::BPF_LD | libc::BPF_H | libc::BPF_IND) as u16;
@@ -59,7 +61,10 @@ impl Filter {
                 op(RETURN, ALL),
                 op(RETURN, 0),
             ],
-            Filter::ArpReplies => vec![op(LD_HALF, 6), jump(JUMP_EQUAL, 2, 0, 1), op(RETURN, ALL), op(RETURN, 0)],
+            // The sender's protocol address, after two addresses' types and lengths, the operation and its hardware one.
+            Filter::ArpFrom(address) => {
+                vec![op(LD_WORD, 14), jump(JUMP_EQUAL, u32::from(address), 0, 1), op(RETURN, ALL), op(RETURN, 0)]
+            }
         }
     }
 }

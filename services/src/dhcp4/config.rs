@@ -1,4 +1,4 @@
-//! The flags of dhcp4, router7's, and what it takes from interfaces.json.
+//! The flags of dhcp4, router7's, and what it takes from interfaces.json. `client.json` is in `wishes`.
 use crate::house::{Failure, House};
 use crate::perm::Mac;
 use crate::perm::interfaces::{self, Source};
@@ -37,13 +37,25 @@ impl Config {
     }
 }
 
-/// The hardware address that the interface is to take, by interfaces.json. What is wrong there is said and passed over.
-pub fn spoofed(house: &House, interface: &str) -> Option<Mac> {
-    let loaded = interfaces::load(house.root());
-    if let Source::LastGood(refusal) | Source::Default(Some(refusal)) = &loaded.source {
-        log::warn!("{refusal}");
+/// What interfaces.json says of the uplink. What is wrong there is said and passed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Uplink {
+    /// The hardware address that it is to take.
+    pub spoofed: Option<Mac>,
+    /// IPv4 is configured by hand.
+    pub fixed: bool,
+}
+
+impl Uplink {
+    /// Reads the entry of an interface.
+    pub fn read(house: &House, interface: &str) -> Uplink {
+        let loaded = interfaces::load(house.root());
+        if let Source::LastGood(refusal) | Source::Default(Some(refusal)) = &loaded.source {
+            log::warn!("{refusal}");
+        }
+        let Some(entry) = loaded.interfaces.named(interface) else { return Uplink::default() };
+        Uplink { spoofed: entry.spoof_hardware_addr, fixed: entry.gateway.is_some() }
     }
-    loaded.interfaces.named(interface)?.spoof_hardware_addr
 }
 
 #[cfg(test)]

@@ -47,6 +47,12 @@ impl Files {
         self.retry(now)
     }
 
+    /// Writes a former configuration down again, for the readers alone; says whether lease.json was replaced.
+    pub fn restore(&mut self, now: Instant, wall: WallTime, lease: &Lease) -> bool {
+        self.pending = Some((json::write(&lease.file(wall)), Vec::new(), now));
+        self.retry(now)
+    }
+
     /// When [`Files::retry`] is due.
     pub fn deadline(&self) -> Option<Instant> {
         self.pending.as_ref().map(|(_, _, at)| *at)
@@ -60,7 +66,8 @@ impl Files {
             return false;
         }
         let replaced = file::replace(&self.lease, &lease);
-        let stored = file::replace(&self.ack, &ack);
+        // A configuration without a lease has no ACK.
+        let stored = if ack.is_empty() { Ok(false) } else { file::replace(&self.ack, &ack) };
         for (path, error) in [(&self.lease, replaced.as_ref().err()), (&self.ack, stored.as_ref().err())] {
             if let Some(error) = error {
                 log::error!("{}: {error}: the lease is only in memory, next try in a minute", path.display());

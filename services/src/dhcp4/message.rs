@@ -1,4 +1,6 @@
 //! The DHCP messages of the client: what it sends, and what it takes from an answer.
+use super::values::{Routes, Values};
+use super::wishes::Wishes;
 use crate::perm::Mac;
 use crate::perm::WallTime;
 use crate::perm::lease4::Lease4;
@@ -7,30 +9,29 @@ use netstack::wire::dhcpv4::{self, Header, Message};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-/// Asked for in every message. 121 stands before 3 and 33, as RFC 3442 wants it.
-const PARAMETERS: &[u8] = &[1, 121, 3, 6, 15, 26, 33, 42, 51, 54, 58, 59];
 /// When an ACK names no lease time: router7's.
 const DEFAULT_LEASE: u32 = 600;
 /// A shorter lease is held to be as long: it would have us ask every few seconds.
 const SHORTEST_LEASE: u32 = 20;
 /// Messages are padded to BOOTP's length, which old relays and servers insist on.
 const SHORTEST_MESSAGE: usize = 300;
-/// DNS servers remembered of one lease.
-const MOST_SERVERS: usize = 8;
+/// The network of a cable modem's own server, and the longest lease that it gives, in seconds.
+const MODEM: [u8; 3] = [192, 168, 100];
+const MODEM_LEASE: u32 = 300;
 
 /// Who asks.
 #[derive(Debug, Clone, Copy)]
 pub struct Identity<'a> {
-    /// `chaddr` and, after a 1 for Ethernet, the client identifier.
+    /// `chaddr` and, after a 1 for Ethernet, the client identifier unless a person has said another.
     pub mac: Mac,
-    /// Option 12; left out when empty.
-    pub hostname: &'a str,
+    /// What the provider wants to be told and asked.
+    pub wishes: &'a Wishes,
 }
 
 /// A message to a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// DISCOVER, REQUEST or RELEASE.
+    /// DISCOVER, REQUEST, DECLINE or RELEASE.
     pub kind: Kind,
     /// Transaction.
     pub xid: u32,
@@ -45,19 +46,25 @@ pub struct Request {
 }
 
 impl Request {
-    /// The message's bytes. Options: 53, 50, 54, 12, 61, 55.
+    /// The message's bytes. Options: 53, 50, 54, 12, 61, 60, 77, those that a person added, 55; RELEASE and DECLINE have
+    /// only those that RFC 2131, table 5, lets them have.
     pub fn emit(&self, identity: &Identity) -> Vec<u8> {
-        let client: Vec<u8> = [1].into_iter().chain(identity.mac.0).collect();
+        let Wishes { hostname, client_id, vendor_class, user_class, options: further, request } = identity.wishes;
+        let own: Vec<u8> = [1].into_iter().chain(identity.mac.0).collect();
         let mut options: Vec<(u8, Vec<u8>)> = vec![(53, vec![self.kind as u8])];
         options.extend(self.requested.map(|address| (50, address.octets().to_vec())));
         options.extend(self.server.map(|address| (54, address.octets().to_vec())));
-        let releases = self.kind == Kind::Release;
-        if !identity.hostname.is_empty() && !releases {
-            options.push((12, identity.hostname.as_bytes().to_vec()));
-        }
-        options.push((61, client));
-        if !releases {
-            options.push((55, PARAMETERS.to_vec()));
+        let ends = matches!(self.kind, Kind::Release | Kind::Decline);
+        let text = |code: u8, text: &str| (!text.is_empty() && !ends).then(|| (code, text.as_bytes().to_vec()));
+        options.extend(text(12, hostname));
+        options.push((61, client_id.clone().unwrap_or(own)));
+        options.extend(text(60, vendor_class));
+        if !ends {
+            // RFC 3004: each class behind its length.
+            let class: Vec<u8> = [user_class.len() as u8].into_iter().chain(user_class.bytes()).collect();
+            options.extend((!user_class.is_empty()).then_some((77, class)));
+            options.extend(further.iter().cloned());
+            options.push((55, request.clone()));
         }
         let header = Header {
             op: 1,
@@ -84,6 +91,8 @@ pub struct Answer {
     pub server: Option<Ipv4Addr>,
     /// What an OFFER or ACK offers; none when its address is unusable.
     pub lease: Option<Lease>,
+    /// What of it was passed over, and why.
+    pub ignored: Vec<String>,
 }
 
 /// A lease as a server gave it.
@@ -94,8 +103,15 @@ pub struct Lease {
     /// Who gave it (option 54).
     pub server: Option<Ipv4Addr>,
     mask: Option<Ipv4Addr>,
+    /// Option 3.
     router: Option<Ipv4Addr>,
     dns: Vec<Ipv4Addr>,
+    /// Option 121, the default route's gateway first, else option 33 and nothing.
+    routes: Option<Routes>,
+    mtu: u32,
+    domain: String,
+    hostname: String,
+    ntp: Vec<Ipv4Addr>,
     seconds: u32,
     t1: u32,
     t2: u32,
@@ -108,35 +124,40 @@ impl Answer {
     pub fn parse(bytes: &[u8]) -> Option<Answer> {
         let message = Message::parse(bytes).filter(|message| message.op() == 2)?;
         let kind = message.kind().filter(|kind| matches!(kind, Kind::Offer | Kind::Ack | Kind::Nak))?;
-        let server = address(&message, 54);
-        let lease = (kind != Kind::Nak && usable(message.yiaddr())).then(|| Lease::of(&message, server, bytes));
-        Some(Answer { kind, xid: message.xid(), chaddr: Mac(message.ethernet()?), server, lease })
+        let server = message.option(54).and_then(|value| <[u8; 4]>::try_from(value).ok()).map(Ipv4Addr::from);
+        let mut ignored = Vec::new();
+        let lease =
+            (kind != Kind::Nak && usable(message.yiaddr())).then(|| Lease::of(&message, server, bytes, &mut ignored));
+        Some(Answer { kind, xid: message.xid(), chaddr: Mac(message.ethernet()?), server, lease, ignored })
     }
 }
 
 /// Whether an address can be a host's: not of this network, loopback, multicast, reserved or broadcast.
-fn usable(address: Ipv4Addr) -> bool {
+pub(super) fn usable(address: Ipv4Addr) -> bool {
     (1..=223).contains(&address.octets()[0]) && !address.is_loopback()
 }
 
 impl Lease {
-    fn of(message: &Message, server: Option<Ipv4Addr>, raw: &[u8]) -> Lease {
-        let seconds = number(message, 51).unwrap_or(DEFAULT_LEASE).max(SHORTEST_LEASE);
+    fn of(message: &Message, server: Option<Ipv4Addr>, raw: &[u8], ignored: &mut Vec<String>) -> Lease {
+        let mut values = Values { message, ignored };
+        let seconds = values.number(51, |seconds| seconds > 0).unwrap_or(DEFAULT_LEASE).max(SHORTEST_LEASE);
         // Of the server's times only those in order count (RFC 2131, section 4.4.5: T1 < T2 < lease).
-        let t2 = number(message, 59).filter(|t2| *t2 > 1 && *t2 < seconds);
-        let t1 = number(message, 58).filter(|t1| *t1 > 0 && *t1 < t2.unwrap_or(seconds));
+        let t2 = values.number(59, |t2| t2 > 1 && t2 < seconds);
+        let t1 = values.number(58, |t1| t1 > 0 && t1 < t2.unwrap_or(seconds));
         let t2 = t2.unwrap_or_else(|| eighths(seconds, 7));
         let t1 = t1.unwrap_or(seconds / 2).min(t2);
-        let contiguous = |mask: &Ipv4Addr| u32::from(*mask).count_ones() == u32::from(*mask).leading_ones();
-        let mut dns = addresses(message, 6);
-        dns.retain(|server| usable(*server));
-        dns.truncate(MOST_SERVERS);
+        let contiguous = |mask: u32| mask != 0 && mask.count_ones() == mask.leading_ones();
         Lease {
             address: message.yiaddr(),
             server,
-            mask: address(message, 1).filter(|mask| u32::from(*mask) != 0).filter(contiguous),
-            router: addresses(message, 3).into_iter().find(|router| usable(*router)),
-            dns,
+            mask: values.number(1, contiguous).map(Ipv4Addr::from),
+            router: values.addresses(3).first().copied(),
+            dns: values.addresses(6),
+            routes: values.routes(),
+            mtu: values.mtu(),
+            domain: values.text(15),
+            hostname: values.text(12),
+            ntp: values.addresses(42),
             seconds,
             t1,
             t2,
@@ -153,6 +174,16 @@ impl Lease {
             if self.dns.is_empty() {
                 self.dns.clone_from(&earlier.dns);
             }
+            if self.ntp.is_empty() {
+                self.ntp.clone_from(&earlier.ntp);
+            }
+            for (text, before) in [(&mut self.domain, &earlier.domain), (&mut self.hostname, &earlier.hostname)] {
+                if text.is_empty() {
+                    text.clone_from(before);
+                }
+            }
+            self.routes = self.routes.take().or_else(|| earlier.routes.clone());
+            self.mtu = if self.mtu == 0 { earlier.mtu } else { self.mtu };
         }
     }
 
@@ -185,35 +216,33 @@ impl Lease {
         u32::from(self.mask()).leading_ones()
     }
 
+    /// Whether a cable modem without a line may have given it: such a modem serves its own network, shortly, until it
+    /// has one.
+    pub fn smells_of_a_modem(&self) -> bool {
+        self.address.octets()[..3] == MODEM && self.seconds <= MODEM_LEASE
+    }
+
     /// The file netconfigd and dnsd read; `now` is the wall clock.
     pub fn file(&self, now: WallTime) -> Lease4 {
         let dns: Vec<String> = self.dns.iter().map(Ipv4Addr::to_string).collect();
+        let routes = self.routes.clone().unwrap_or_default();
+        // With option 121 option 3 does not count, even if there is no default route then (RFC 3442).
+        let router = if routes.classless { routes.default } else { self.router };
         Lease4 {
             valid_until: now.after(self.t1()),
             client_ip: self.address.to_string(),
             subnet_mask: self.mask().to_string(),
-            router: self.router.map_or_else(String::new, |router| router.to_string()),
+            router: router.map_or_else(String::new, |router| router.to_string()),
             dns: (!dns.is_empty()).then_some(dns),
-            ..Lease4::default()
+            mtu: self.mtu,
+            routes: routes.others,
+            domain: self.domain.clone(),
+            hostname: self.hostname.clone(),
+            ntp: self.ntp.clone(),
         }
     }
 }
 
 fn eighths(seconds: u32, eighths: u32) -> u32 {
     (u64::from(seconds) * u64::from(eighths) / 8) as u32
-}
-
-/// The addresses of an option; none when its length is wrong.
-fn addresses(message: &Message, code: u8) -> Vec<Ipv4Addr> {
-    let value = message.option(code).unwrap_or_default();
-    let (addresses, rest) = value.as_chunks::<4>();
-    if rest.is_empty() { addresses.iter().map(|octets| Ipv4Addr::from(*octets)).collect() } else { Vec::new() }
-}
-
-fn address(message: &Message, code: u8) -> Option<Ipv4Addr> {
-    addresses(message, code).first().copied()
-}
-
-fn number(message: &Message, code: u8) -> Option<u32> {
-    message.option(code)?.as_slice().try_into().map(u32::from_be_bytes).ok()
 }

@@ -1,14 +1,19 @@
-//! dhcp4: the DHCPv4 client of the uplink (RFC 2131, RFC 2132, RFC 3442's order of options, RFC 3396 long options).
+//! dhcp4: the DHCPv4 client of the uplink (RFC 2131, RFC 2132, RFC 3396 long options, RFC 3442 classless routes).
 //!
 //! It follows the interface by name (`-interface`, default `uplink0`): netconfigd may rename it into being, it may lose
 //! carrier, vanish and come again. The moment it has carrier the stored address is asked for (INIT-REBOOT) or any
 //! (DISCOVER), and from then on for ever: 4, 8, 16, 32, 64, 64 ... seconds apart. At T1 the server is asked by unicast
 //! (RENEWING), at T2 anybody by broadcast (REBINDING), at the lease's end a server is looked for anew.
 //!
+//! A new address is used at once. One ARP probe goes out with it (RFC 5227): if somebody else answers within two seconds,
+//! the address is declined, the configuration before it is back, and after ten seconds another is looked for. An address
+//! of a cable modem's own server is used, but soon something better is looked for.
+//!
 //! **Nothing is taken away.** dhcp4 writes files and touches no interface: when a lease ends, is refused or given
 //! back, the last configuration stays in use until netconfigd is given another.
 //!
-//! Reads `/perm/interfaces.json` (the uplink's `spoof_hardware_addr`: asked with even before netconfigd has set it) and
+//! Reads `/perm/interfaces.json` (the uplink's `spoof_hardware_addr`: asked with even before netconfigd has set it; with a
+//! `gateway` it rests), `/perm/dhcp4/client.json` (what a provider wants to be told and asked) and
 //! `/perm/dhcp4/wire/ack`. Writes, for netconfigd and dnsd, `/perm/dhcp4/wire/lease.json`, whose `valid_until` is the
 //! time of renewal, and for itself `/perm/dhcp4/wire/ack`, the last DHCPACK as it came. A disk that refuses is said
 //! aloud and tried again every minute.
@@ -16,19 +21,21 @@
 //! Port 68: a packet socket, whose filter lets no other packet wake it, for all that arrives and all broadcasts; a UDP
 //! socket each for RENEWING and RELEASE, which the kernel routes; and one that holds the port.
 //!
-//! `SIGUSR1` reads interfaces.json again; `SIGUSR2` gives the lease back and rests until the next carrier or start.
+//! `SIGUSR1` reads the two again; `SIGUSR2` gives the lease back and rests until the next carrier or start.
 mod config;
 mod engine;
 mod files;
 mod message;
 #[cfg(test)]
 mod tests;
+mod values;
+mod wishes;
 
 use crate::house::random::Random;
 use crate::house::rarely::Rarely;
 use crate::house::{Failure, House};
 use crate::perm::{Mac, WallTime};
-use config::Config;
+use config::{Config, Uplink as Entry};
 use engine::{Action, Engine, Event};
 use files::Files;
 use message::Answer;
@@ -38,13 +45,15 @@ use netstack::netlink::{Monitor, Netlink};
 use netstack::packet::{self, Filter, Packet};
 use netstack::time::Instant;
 use netstack::udp;
-use netstack::wire::ipv4udp;
+use netstack::wire::{arp, ipv4udp};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::time::Duration;
+use wishes::Wishes;
 
 const MONITOR: Token = Token(0);
 const PACKETS: Token = Token(1);
+const CLAIMS: Token = Token(2);
 const CLIENT: u16 = 68;
 const SERVER: u16 = 67;
 const REOPEN: Duration = Duration::from_secs(5);
@@ -57,6 +66,8 @@ struct Uplink {
     packets: Packet,
     /// Holds the port, so that no reply is answered with "port unreachable". What it gets, `packets` got as well.
     port: UdpSocket,
+    /// Hears who else has our address, and until when; closed at all other times, so that no ARP wakes us.
+    claims: Option<(Packet, Instant)>,
 }
 
 struct Client {
@@ -69,6 +80,7 @@ struct Client {
     files: Files,
     announced: String,
     lost: Rarely,
+    complaints: Rarely,
     /// When sockets that could not be opened are tried again.
     reopen: Option<Instant>,
 }
@@ -84,7 +96,8 @@ pub fn run(house: House) -> Result<(), Failure> {
     events.add(&monitor, MONITOR, Interest::READ).map_err(Failure::during("rtnetlink"))?;
     let netlink = Netlink::route().map_err(Failure::during("rtnetlink"))?;
     let files = Files::new(house.path(&config.state));
-    let engine = Engine::new(Instant::now(), hostname(), files.stored(), Random::from_kernel());
+    let wishes = Wishes::defaults(&hostname());
+    let engine = Engine::new(Instant::now(), wishes, files.stored(), Random::from_kernel());
     let announced = format!("{}/wire/lease.json", config.state.trim_end_matches('/'));
     let mut client = Client {
         house,
@@ -96,6 +109,7 @@ pub fn run(house: House) -> Result<(), Failure> {
         files,
         announced,
         lost: Rarely::default(),
+        complaints: Rarely::default(),
         reopen: None,
     };
     client.configure();
@@ -104,7 +118,8 @@ pub fn run(house: House) -> Result<(), Failure> {
 
     let mut happened = Vec::new();
     loop {
-        let deadline = [client.engine.deadline(), client.files.deadline(), client.reopen].into_iter().flatten().min();
+        let deadlines = [client.engine.deadline(), client.files.deadline(), client.reopen, client.claims_end()];
+        let deadline = deadlines.into_iter().flatten().min();
         client.events.wait(deadline, &mut happened).map_err(Failure::during("event loop"))?;
         for event in &happened {
             match event {
@@ -113,6 +128,7 @@ pub fn run(house: House) -> Result<(), Failure> {
                         client.follow();
                     }
                 }
+                event::Event::Ready { token: CLAIMS, .. } => client.hear_claims(),
                 event::Event::Ready { .. } => client.receive(),
                 event::Event::Signal(Signal::Changed) => client.configure(),
                 event::Event::Signal(Signal::Second) => client.handle(Event::Release),
@@ -137,8 +153,14 @@ fn hostname() -> String {
 
 impl Client {
     fn configure(&mut self) {
-        let spoof = config::spoofed(&self.house, &self.config.interface);
-        self.handle(Event::Spoof(spoof));
+        let uplink = Entry::read(&self.house, &self.config.interface);
+        self.handle(Event::Rest(uplink.fixed));
+        self.handle(Event::Spoof(uplink.spoofed));
+        let path = self.house.path(&format!("{}/client.json", self.config.state.trim_end_matches('/')));
+        match Wishes::read(&path, &hostname()) {
+            Ok(wishes) => self.handle(Event::Wishes(wishes)),
+            Err(refusal) => log::warn!("{refusal}; what held before holds"),
+        }
     }
 
     /// Looks at the interface anew: sockets for a new one, its carrier and address to the engine.
@@ -167,7 +189,13 @@ impl Client {
             });
         }
         if let (Some(uplink), Some(link)) = (&mut self.uplink, found) {
+            // A cable that was out and in again between two looks may lead elsewhere now.
+            let flapped = uplink.link.carrier_changes != link.carrier_changes && uplink.link.running && link.running;
             uplink.link = link;
+            if flapped {
+                self.handle(Event::Link(None));
+            }
+            let Some(uplink) = &self.uplink else { return };
             let mac = uplink.link.mac.filter(|_| uplink.link.up && uplink.link.running);
             self.handle(Event::Link(mac.map(Mac)));
         }
@@ -210,13 +238,54 @@ impl Client {
                     let written = self.files.write(now, WallTime::now(), &lease);
                     self.announce(written);
                 }
+                Action::Restored(lease) => {
+                    let written = self.files.restore(now, WallTime::now(), &lease);
+                    self.announce(written);
+                }
+                Action::Probe(mac, address) => self.probe(now, mac, address),
                 Action::Forget => self.files.forget(),
                 Action::Say(text) => log::info!("{text}"),
+                Action::Complain(text) => self.complaints.warn(now, || text),
+            }
+        }
+    }
+
+    fn claims_end(&self) -> Option<Instant> {
+        self.uplink.as_ref()?.claims.as_ref().map(|(_, until)| *until)
+    }
+
+    // Without an answer to ARP the address is used all the same.
+    fn probe(&mut self, now: Instant, mac: Mac, address: Ipv4Addr) {
+        let Some(uplink) = &mut self.uplink else { return };
+        uplink.claims = None;
+        let opened = Packet::open(uplink.link.index, packet::ARP, Filter::ArpFrom(address)).and_then(|claims| {
+            self.events.add(&claims, CLAIMS, Interest::READ)?;
+            claims.send(&arp::probe(mac.0, address), packet::BROADCAST)?;
+            Ok(claims)
+        });
+        match opened {
+            Ok(claims) => uplink.claims = Some((claims, now + engine::CONFLICT)),
+            Err(error) => self.lost.warn(now, || format!("asking who has {address}: {error}")),
+        }
+    }
+
+    fn hear_claims(&mut self) {
+        let mut buffer = [0; 64];
+        for _ in 0..MOST_PACKETS {
+            let Some((claims, _)) = self.uplink.as_ref().and_then(|uplink| uplink.claims.as_ref()) else { return };
+            let Ok(Some(received)) = claims.receive(&mut buffer) else { return };
+            if let Some((mac, address)) = arp::sender(&buffer[..received.length]) {
+                self.handle(Event::Claimed(Mac(mac), address));
             }
         }
     }
 
     fn retry(&mut self) {
+        if self.claims_end().is_some_and(|until| until <= Instant::now())
+            && let Some(uplink) = &mut self.uplink
+        {
+            uplink.claims = None;
+        }
         let written = self.files.retry(Instant::now());
         self.announce(written);
     }
@@ -242,7 +311,7 @@ impl Uplink {
         let port = udp::bound(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, CLIENT).into(), on(&link))?;
         events.add(&packets, PACKETS, Interest::READ)?;
         events.add(&port, PACKETS, Interest::READ)?;
-        Ok(Uplink { link, packets, port })
+        Ok(Uplink { link, packets, port, claims: None })
     }
 
     fn broadcast(&self, source: Ipv4Addr, message: &[u8]) -> io::Result<()> {

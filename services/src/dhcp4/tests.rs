@@ -1,6 +1,10 @@
 //! Scenarios: packets and minutes against the engine. What it sends is read by an independent decoder.
+mod conflict;
+mod options;
+
 use super::engine::{Action, Engine, Event, State};
 use super::message::{Answer, Kind, Lease};
+use super::wishes::Wishes;
 use crate::house::random::Random;
 use crate::perm::{Mac, WallTime};
 use dhcproto::v4::{self, DhcpOption, OptionCode};
@@ -41,14 +45,28 @@ struct Scene {
     now: Instant,
     sent: Vec<(Option<Ipv4Addr>, Ipv4Addr, v4::Message)>,
     obtained: Vec<Lease>,
+    restored: Vec<Lease>,
+    probed: Vec<(Mac, Ipv4Addr)>,
     forgotten: u32,
+    said: Vec<String>,
+    complaints: Vec<String>,
 }
 
 impl Scene {
     fn with(stored: Option<Lease>) -> Scene {
         let now = Instant::from_secs(1_000);
-        let engine = Engine::new(now, "weir".into(), stored, Random::from_seed(1));
-        Scene { engine, now, sent: Vec::new(), obtained: Vec::new(), forgotten: 0 }
+        let engine = Engine::new(now, Wishes::defaults("weir"), stored, Random::from_seed(1));
+        Scene {
+            engine,
+            now,
+            sent: Vec::new(),
+            obtained: Vec::new(),
+            restored: Vec::new(),
+            probed: Vec::new(),
+            forgotten: 0,
+            said: Vec::new(),
+            complaints: Vec::new(),
+        }
     }
 
     fn linked() -> Scene {
@@ -78,8 +96,11 @@ impl Scene {
                     self.sent.push((Some(server), source, decoded(&message)));
                 }
                 Action::Obtained(lease) => self.obtained.push(lease),
+                Action::Restored(lease) => self.restored.push(lease),
+                Action::Probe(mac, address) => self.probed.push((mac, address)),
                 Action::Forget => self.forgotten += 1,
-                Action::Say(_) => {}
+                Action::Say(text) => self.said.push(text),
+                Action::Complain(text) => self.complaints.push(text),
             }
         }
     }

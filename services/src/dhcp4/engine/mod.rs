@@ -6,10 +6,12 @@ mod answers;
 mod timers;
 
 use super::message::{Answer, Lease};
+use super::wishes::Wishes;
 use crate::house::random::Random;
 use crate::perm::Mac;
 use netstack::time::Instant;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 /// The states of RFC 2131, figure 5 (REBOOTING is counted as INIT-REBOOT).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +39,12 @@ pub enum Event<'a> {
     Link(Option<Mac>),
     /// The address that the interface is to take by interfaces.json, if any.
     Spoof(Option<Mac>),
+    /// What the provider wants to be told and asked.
+    Wishes(Wishes),
+    /// A person has configured the uplink by hand (or has stopped doing so).
+    Rest(bool),
+    /// Somebody with this hardware address says that an address is his.
+    Claimed(Mac, Ipv4Addr),
     /// A DHCP message arrived for port 68.
     Received(&'a Answer),
     /// [`Engine::deadline`] has come.
@@ -66,11 +74,20 @@ pub enum Action {
     },
     /// Write the lease down and announce it.
     Obtained(Lease),
+    /// Write the configuration down that was in use before; its lease is not held any more.
+    Restored(Lease),
+    /// Ask by ARP whether somebody else has the address, and listen for [`CONFLICT`].
+    Probe(Mac, Ipv4Addr),
     /// Forget the stored ACK. Configuration stays.
     Forget,
     /// A line for the log.
     Say(String),
+    /// A line for the log that any packet may cause: to be said rarely.
+    Complain(String),
 }
+
+/// How long somebody else may answer for an address that we have begun to use.
+pub const CONFLICT: Duration = Duration::from_secs(2);
 
 /// The lease in hand.
 #[derive(Debug)]
@@ -84,10 +101,15 @@ struct Held {
 #[derive(Debug)]
 pub struct Engine {
     state: State,
-    hostname: String,
+    wishes: Wishes,
+    rests: bool,
     link: Option<Mac>,
     spoof: Option<Mac>,
     held: Option<Held>,
+    /// The configuration that is in use, whatever has become of its lease.
+    in_use: Option<Lease>,
+    /// The address that is being checked, until when, and the configuration before it.
+    checked: Option<(Ipv4Addr, Instant, Option<Lease>)>,
     offer: Option<Lease>,
     xid: u32,
     /// When this exchange began, for `secs`.
@@ -102,12 +124,15 @@ pub struct Engine {
 
 impl Engine {
     /// A client that has no link yet; `stored` is the lease of the ACK kept from before.
-    pub fn new(now: Instant, hostname: String, stored: Option<Lease>, random: Random) -> Engine {
+    pub fn new(now: Instant, wishes: Wishes, stored: Option<Lease>, random: Random) -> Engine {
         Engine {
             state: State::Init,
-            hostname,
+            wishes,
+            rests: false,
             link: None,
             spoof: None,
+            in_use: stored.clone(),
+            checked: None,
             held: stored.map(|lease| Held { lease, since: None }),
             offer: None,
             xid: 0,
@@ -148,6 +173,19 @@ impl Engine {
                     self.begin(now, &mut actions);
                 }
             }
+            Event::Wishes(wishes) => {
+                if self.wishes != wishes {
+                    self.wishes = wishes;
+                    self.begin(now, &mut actions);
+                }
+            }
+            Event::Rest(rests) => {
+                if std::mem::replace(&mut self.rests, rests) != rests {
+                    actions.extend(rests.then(|| Action::Say("the uplink is configured by hand: resting".to_owned())));
+                    self.begin(now, &mut actions);
+                }
+            }
+            Event::Claimed(by, address) => self.claimed(now, by, address, &mut actions),
             Event::Received(answer) => self.received(now, answer, &mut actions),
             Event::Timeout => {
                 if self.deadline.is_some_and(|deadline| deadline <= now) {
@@ -161,7 +199,7 @@ impl Engine {
 
     /// The address to ask with: the one the interface is to take, even before netconfigd has set it.
     fn mac(&self) -> Option<Mac> {
-        self.link.and(self.spoof.or(self.link))
+        self.link.filter(|_| !self.rests).and(self.spoof.or(self.link))
     }
 
     /// The address in hand, if its lease has not run out.
@@ -173,8 +211,9 @@ impl Engine {
     /// The link has come, gone or changed: the old address is asked for at once, else any.
     fn begin(&mut self, now: Instant, actions: &mut Vec<Action>) {
         self.offer = None;
+        self.checked = None;
         if self.mac().is_none() {
-            actions.push(Action::Say("no carrier".to_owned()));
+            actions.extend((!self.rests).then(|| Action::Say("no carrier".to_owned())));
             self.state = State::Init;
             self.deadline = None;
         } else if let Some(address) = self.current(now) {

@@ -32,7 +32,9 @@ impl Engine {
             State::InitReboot => request.requested = address,
             State::Selecting => {
                 request.kind = Kind::Discover;
-                request.requested = address;
+                // Not the modem's again: somebody else's is wanted.
+                let modem = self.held.as_ref().is_some_and(|held| held.lease.smells_of_a_modem());
+                request.requested = address.filter(|_| !modem);
             }
             State::Requesting => {
                 request.requested = self.offer.as_ref().map(|offer| offer.address);
@@ -43,7 +45,7 @@ impl Engine {
                 server = held.and_then(|(_, server)| server).filter(|_| self.state == State::Renewing);
             }
         }
-        let message = request.emit(&Identity { mac, hostname: &self.hostname });
+        let message = request.emit(&Identity { mac, wishes: &self.wishes });
         let source = request.ciaddr;
         actions.push(match server {
             Some(server) => Action::Unicast { server, source, message },
@@ -73,6 +75,9 @@ impl Engine {
             Some((since + held.lease.t2(), since + held.lease.duration()))
         });
         match (self.state, ends) {
+            (State::Bound, _) if self.held.as_ref().is_some_and(|held| held.lease.smells_of_a_modem()) => {
+                self.discover(now, "the address looks like a modem's own: looking for the provider", actions);
+            }
             (State::Bound, _) => {
                 actions.push(Action::Say("renewing".to_owned()));
                 self.enter(State::Renewing, now, actions);
