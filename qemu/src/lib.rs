@@ -11,6 +11,7 @@ pub mod disk;
 pub mod lan;
 pub mod namespace;
 pub mod packets;
+pub mod provider6;
 pub mod router;
 pub mod stream;
 

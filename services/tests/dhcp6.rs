@@ -3,8 +3,8 @@
 
 mod common;
 
-use common::servers6::{Offer, dhcpd, kea};
 use common::{Child, Namespace, Root, Services};
+use qemu::provider6::{Offer, dhcpd, kea};
 
 const LEASE: &str = "/perm/dhcp6/lease.json";
 const KEA: &str = "2001:db8:a000::";
@@ -52,7 +52,7 @@ impl Scene {
 #[test]
 fn kea_gives_renews_and_another_server_takes_over() {
     let scene = Scene::new();
-    let mut first = kea(&scene.isp, &scene.root, &Offer { pool: KEA, times: RENEWED }, 1);
+    let mut first = kea(&scene.isp, "isp0", &scene.root.path("/tmp"), &Offer { pool: KEA, times: RENEWED }, 1);
     let mut dhcp6 = scene.dhcp6();
     let prefix = scene.holds(&mut dhcp6, KEA);
     first.wait_for("SOLICIT");
@@ -65,7 +65,7 @@ fn kea_gives_renews_and_another_server_takes_over() {
 
     // The server is replaced by one of another make, with other prefixes, while the line is down.
     drop(first);
-    let mut second = dhcpd(&scene.isp, &scene.root, &Offer { pool: ISC, times: RENEWED });
+    let mut second = dhcpd(&scene.isp, "isp0", &scene.root.path("/tmp"), &Offer { pool: ISC, times: RENEWED });
     scene.isp.ip("link set isp0 down");
     scene.isp.ip("link set isp0 up");
     dhcp6.wait_for(&format!("asking for {prefix} again"));
@@ -77,7 +77,7 @@ fn kea_gives_renews_and_another_server_takes_over() {
 #[test]
 fn isc_gives_and_renews_and_a_restart_keeps_the_prefix() {
     let scene = Scene::new();
-    let mut server = dhcpd(&scene.isp, &scene.root, &Offer { pool: ISC, times: RENEWED });
+    let mut server = dhcpd(&scene.isp, "isp0", &scene.root.path("/tmp"), &Offer { pool: ISC, times: RENEWED });
     let mut dhcp6 = scene.dhcp6();
     let prefix = scene.holds(&mut dhcp6, ISC);
     dhcp6.wait_for("renewing");
@@ -106,7 +106,7 @@ fn isc_gives_and_renews_and_a_restart_keeps_the_prefix() {
 #[test]
 fn a_server_that_is_gone_loses_nothing_before_the_end_of_its_leases() {
     let scene = Scene::new();
-    let server = kea(&scene.isp, &scene.root, &Offer { pool: KEA, times: [1, 2, 6, 8] }, 1);
+    let server = kea(&scene.isp, "isp0", &scene.root.path("/tmp"), &Offer { pool: KEA, times: [1, 2, 6, 8] }, 1);
     let mut dhcp6 = scene.dhcp6();
     let prefix = scene.holds(&mut dhcp6, KEA);
     drop(server);
@@ -122,7 +122,8 @@ fn a_server_that_is_gone_loses_nothing_before_the_end_of_its_leases() {
     );
     dhcp6.wait_for("looking for a server");
     // It is back, with other prefixes.
-    let _server = kea(&scene.isp, &scene.root, &Offer { pool: "2001:db8:c000::", times: RENEWED }, 2);
+    let _server =
+        kea(&scene.isp, "isp0", &scene.root.path("/tmp"), &Offer { pool: "2001:db8:c000::", times: RENEWED }, 2);
     scene.holds(&mut dhcp6, "2001:db8:c000::");
     assert!(!scene.root.read(LEASE).contains(&prefix), "the old one is history");
 }
@@ -134,7 +135,7 @@ fn a_fixed_uplink_is_not_asked_about() {
     scene.root.write("/perm/interfaces.json", text);
     let mut dhcp6 = scene.router.service("dhcp6", &scene.root, &[]);
     dhcp6.wait_for("resting");
-    let _server = kea(&scene.isp, &scene.root, &Offer { pool: KEA, times: RENEWED }, 1);
+    let _server = kea(&scene.isp, "isp0", &scene.root.path("/tmp"), &Offer { pool: KEA, times: RENEWED }, 1);
     scene.root.write("/perm/interfaces.json", text.replace("\"gateway6\":\"fe80::1\"", "\"mtu\":1500"));
     dhcp6.signal("USR1");
     scene.holds(&mut dhcp6, KEA);

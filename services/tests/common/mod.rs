@@ -13,7 +13,7 @@
 pub use qemu::child::{Child, PATIENCE};
 pub use qemu::namespace::Namespace;
 
-pub mod servers6;
+pub mod family;
 
 use qemu::Folder;
 use std::path::PathBuf;

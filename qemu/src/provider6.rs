@@ -1,5 +1,7 @@
-//! DHCPv6 servers that delegate prefixes: Debian's Kea and ISC dhcpd, on `isp0` of a provider's namespace.
-use super::{Child, Namespace, Root};
+//! A provider's IPv6: router advertisements by Debian's radvd, and prefixes by its Kea or ISC dhcpd.
+use crate::child::Child;
+use crate::namespace::Namespace;
+use std::path::Path;
 
 /// What a server gives.
 pub struct Offer<'a> {
@@ -9,23 +11,23 @@ pub struct Offer<'a> {
     pub times: [u32; 4],
 }
 
-/// The provider's own network on `isp0`; addresses come from it.
+/// The provider's own network towards the router; addresses come from it.
 pub const NETWORK: &str = "2001:db8:1::/64";
 
-/// Starts Kea. Its DUID ends in `identity`.
-pub fn kea(isp: &Namespace, root: &Root, offer: &Offer, identity: u8) -> Child {
-    let folder = root.path(&format!("/tmp/kea{identity}"));
+/// Starts Kea on an interface, with its files in `folder`. Its DUID ends in `identity`.
+pub fn kea(isp: &Namespace, interface: &str, folder: &Path, offer: &Offer, identity: u8) -> Child {
+    let folder = folder.join(format!("kea{identity}"));
     std::fs::create_dir_all(&folder).unwrap();
     let folder = folder.to_str().unwrap();
     let [t1, t2, preferred, valid] = offer.times;
     let pool = offer.pool;
     let text = format!(
-        r#"{{"Dhcp6":{{"data-directory":"{folder}","interfaces-config":{{"interfaces":["isp0"]}},
+        r#"{{"Dhcp6":{{"data-directory":"{folder}","interfaces-config":{{"interfaces":["{interface}"]}},
         "server-id":{{"type":"LL","htype":1,"identifier":"0200000000{identity:02x}","persist":false}},
         "lease-database":{{"type":"memfile","persist":false}},
         "renew-timer":{t1},"rebind-timer":{t2},"preferred-lifetime":{preferred},"valid-lifetime":{valid},
         "option-data":[{{"name":"dns-servers","data":"2001:db8:1::53"}},{{"name":"domain-search","data":"isp.example"}}],
-        "subnet6":[{{"id":1,"subnet":"{NETWORK}","interface":"isp0","rapid-commit":true,
+        "subnet6":[{{"id":1,"subnet":"{NETWORK}","interface":"{interface}","rapid-commit":true,
           "pools":[{{"pool":"2001:db8:1::100-2001:db8:1::1ff"}}],
           "pd-pools":[{{"prefix":"{pool}","prefix-len":40,"delegated-len":56}}]}}],
         "loggers":[{{"name":"kea-dhcp6","output_options":[{{"output":"stdout"}}],"severity":"DEBUG","debuglevel":55}}]}}}}"#
@@ -38,9 +40,8 @@ pub fn kea(isp: &Namespace, root: &Root, offer: &Offer, identity: u8) -> Child {
     kea
 }
 
-/// Starts ISC dhcpd; its DUID is made anew each time.
-pub fn dhcpd(isp: &Namespace, root: &Root, offer: &Offer) -> Child {
-    let folder = root.path("/tmp");
+/// Starts ISC dhcpd on an interface, with its files in `folder`; its DUID is made anew each time.
+pub fn dhcpd(isp: &Namespace, interface: &str, folder: &Path, offer: &Offer) -> Child {
     let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
     let [t1, t2, preferred, valid] = offer.times;
     let first = offer.pool;
@@ -54,7 +55,18 @@ pub fn dhcpd(isp: &Namespace, root: &Root, offer: &Offer) -> Child {
     let (conf, leases, pid) = (path("dhcpd6.conf"), path("dhcpd6.leases"), path("dhcpd6.pid"));
     std::fs::write(&conf, text).unwrap();
     std::fs::write(&leases, "").unwrap();
-    let mut dhcpd = isp.spawn("dhcpd", &["-6", "-f", "-d", "-cf", &conf, "-lf", &leases, "-pf", &pid, "isp0"]);
+    let mut dhcpd = isp.spawn("dhcpd", &["-6", "-f", "-d", "-cf", &conf, "-lf", &leases, "-pf", &pid, interface]);
     dhcpd.wait_for("Server starting service");
     dhcpd
+}
+
+/// Starts radvd on an interface: the provider is a default router, addresses are by DHCPv6.
+pub fn radvd(isp: &Namespace, interface: &str, folder: &Path) -> Child {
+    let (conf, pid) = (folder.join("isp-radvd.conf"), folder.join("isp-radvd.pid"));
+    let text = format!(
+        "interface {interface} {{ AdvSendAdvert on; AdvManagedFlag on; AdvOtherConfigFlag on; MinRtrAdvInterval 3; MaxRtrAdvInterval 4; }};"
+    );
+    std::fs::write(&conf, text).unwrap();
+    let (conf, pid) = (conf.to_str().unwrap(), pid.to_str().unwrap());
+    isp.spawn("radvd", &["-n", "-m", "stderr", "-C", conf, "-p", pid])
 }
