@@ -5,7 +5,7 @@
 mod common;
 
 use common::family::Family;
-use common::{Child, Namespace, Root, Services};
+use common::{Child, Namespace, Root};
 use qemu::provider6::{Offer, dhcpd, kea, radvd};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -30,6 +30,9 @@ impl Machine {
         if self.icount {
             line.option("-icount", "shift=0,sleep=on");
         }
+        if let Some(clock) = &self.clock {
+            line.option("-rtc", &format!("base={clock}"));
+        }
         if self.no_reboot {
             line.option("-no-reboot", "");
         }

@@ -21,6 +21,7 @@ pub struct Machine {
     kernel: PathBuf,
     initrd: PathBuf,
     append: Vec<String>,
+    clock: Option<String>,
     board: Board,
     bus: Option<Bus>,
     memory_mib: u32,
@@ -42,6 +43,7 @@ impl Machine {
             kernel: kernel.into(),
             initrd: initrd.into(),
             append: vec!["console=ttyS0".into()],
+            clock: None,
             board: Board::Virtio,
             bus: None,
             memory_mib: 256,
@@ -143,6 +145,13 @@ impl Machine {
     #[must_use]
     pub fn icount(mut self, icount: bool) -> Self {
         self.icount = icount;
+        self
+    }
+
+    /// Sets the clock on the board at start, such as `1999-01-01T00:00:00`; unsaid, it is the host's.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Into<String>) -> Self {
+        self.clock = Some(clock.into());
         self
     }
 
