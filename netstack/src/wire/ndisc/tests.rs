@@ -77,6 +77,60 @@ fn a_solicitation_is_taken_as_the_rfc_has_it() {
     }
 }
 
+/// A real message; `corpus/ndisc` holds whole ICMPv6 messages as Debian's programs sent them.
+fn real(name: &str) -> Vec<u8> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus/ndisc");
+    std::fs::read(folder.join(name).with_extension("bin")).unwrap()
+}
+
+#[test]
+fn real_routers_are_read() {
+    let [radvd, farewell, dnsmasq] = ["radvd-advertisement", "radvd-farewell", "dnsmasq-advertisement"].map(|name| {
+        let bytes = real(name);
+        for end in 0..bytes.len() {
+            let _ = Advertisement::parse(&bytes[..end], ROUTER, 255);
+            for bit in 0..8 {
+                let mut damaged = bytes.clone();
+                damaged[end] ^= 1 << bit;
+                let _ = Advertisement::parse(&damaged, ROUTER, 255);
+            }
+        }
+        Advertisement::parse(&bytes, ROUTER, 255).unwrap_or_else(|| panic!("{name}"))
+    });
+    let servers = vec!["2001:db8:1::53".parse().unwrap(), "2001:db8:1::54".parse().unwrap()];
+    // radvd's third flag of a prefix says that the field holds the router's address: host bits that count for nothing.
+    let first =
+        Prefix { prefix: net("2001:db8:1::/64"), on_link: true, autonomous: true, valid: 86_400, preferred: 14_400 };
+    let second = Prefix { prefix: net("fd00:1::/64"), valid: 7_200, preferred: 0, ..first };
+    assert!(radvd.managed && radvd.other_config && radvd.router_lifetime == 12, "{radvd:?}");
+    assert_eq!(
+        radvd.items,
+        [
+            Item::Prefix(first),
+            Item::Prefix(second),
+            Item::Route(net("2001:db8:ff::/48"), 600),
+            Item::Route(net("::/0"), 60),
+            Item::Rdnss(servers.clone(), 60),
+            Item::Dnssl(vec!["example.org".into(), "lan".into()], 60),
+            Item::Mtu(1_492),
+            Item::SourceLink([0x72, 0xa8, 1, 0x5c, 0x8d, 0x0e]),
+        ]
+    );
+    assert_eq!(farewell.router_lifetime, 0);
+    assert!(farewell.items.contains(&Item::Rdnss(servers, 0)), "{farewell:?}");
+    assert_eq!((dnsmasq.router_lifetime, dnsmasq.hop_limit, dnsmasq.managed), (600, 64, false));
+    assert!(dnsmasq.items.contains(&Item::Prefix(Prefix { valid: 300, preferred: 300, ..first })), "{dnsmasq:?}");
+    assert!(dnsmasq.items.contains(&Item::Mtu(1_480)), "{dnsmasq:?}");
+}
+
+#[test]
+fn real_hosts_are_heard() {
+    let host: Ipv6Addr = "fe80::7".parse().unwrap();
+    for name in ["linux-solicitation", "rdisc6-solicitation"] {
+        assert_eq!(Solicitation::parse(&real(name), host, 255), Some(Solicitation { source: host }), "{name}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_met_without_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
