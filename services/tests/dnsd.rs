@@ -184,6 +184,29 @@ fn answers_from_the_instant_of_ready_and_follows_addresses_and_files() {
 }
 
 #[test]
+fn over_ipv6_from_the_lease_and_a_persons_word_wins() {
+    let bed = Bed::new();
+    bed.addresses();
+    bed.lan.ip("addr add fe80::7/64 dev eth0 nodad");
+    bed.internet.ip("addr add 2001:db8:1::53/64 dev isp nodad");
+    bed.router.ip("addr add 2001:db8:1::9/64 dev uplink0 nodad");
+    bed.router.ip("addr add fe80::42/64 dev lan0 nodad");
+    let _leased = bed.resolver("2001:db8:1::53", &["--address=/example.com/2001:db8::80", "--local-ttl=1"]);
+    let _named = bed.resolver("10.1.0.2", &["--address=/example.org/2001:db8::81"]);
+    let lease = r#"{"valid_until":"2199-01-01T00:00:00Z","prefixes":null,"dns":["2001:db8:1::53"]}"#;
+    bed.root.write("/perm/dhcp6/lease.json", lease);
+    let dnsd = bed.dnsd();
+    // As radvd tells the LAN: at the router's link-local address.
+    let ask = |name: &str| bed.lan.output("dig", &["@fe80::42%eth0", "+short", "+tries=1", name, "AAAA"]);
+    assert_eq!(ask("www.example.com").trim(), "2001:db8::80");
+    let interfaces =
+        r#"{"interfaces":[{"name":"uplink0","dns":["10.1.0.2"]},{"name":"lan0","addr":"192.168.42.1/24"}]}"#;
+    bed.root.write("/perm/interfaces.json", interfaces);
+    dnsd.signal("USR1");
+    assert_eq!(ask("www.example.org").trim(), "2001:db8::81");
+}
+
+#[test]
 fn one_of_two_resolvers_dead_and_then_both() {
     let bed = Bed::new();
     bed.addresses();

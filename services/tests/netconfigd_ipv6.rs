@@ -156,3 +156,22 @@ fn fixed_addresses_and_prefixes_work_from_the_file_alone() {
     let _stream = house.lan.run(|| TcpStream::connect("203.0.113.1:80")).unwrap();
     assert_eq!(listener.accept().unwrap().1.ip().to_string(), "203.0.113.9");
 }
+
+#[test]
+fn without_an_address_of_the_uplink_the_router_speaks_from_its_lan() {
+    let house = House::new();
+    house.root.write_lease6("2001:db8:a::/56", 3_600);
+    let lease = house.root.read("/perm/dhcp6/lease.json");
+    let (start, _) = lease.split_once("\"addresses\"").unwrap();
+    house.root.write("/perm/dhcp6/lease.json", format!("{start}\"addresses\":[]}}"));
+    let text = r#"{"interfaces":[{"name":"lan0","addr":"192.168.42.1/24"},
+        {"name":"uplink0","extra_addrs":["fe80::9/64"],"extra_routes":[{"destination":"::/0","gateway":"fe80::1"}]}]}"#;
+    house.root.write("/perm/interfaces.json", text);
+    house.isp.ip("route replace 2001:db8:a::/47 via fe80::9 dev eth0");
+    let _netconfigd = house.start();
+    greeter(&house.isp);
+    assert!(house.router.ip("-6 -o addr show dev uplink0 scope global").is_empty());
+    let mut heard = String::new();
+    house.router.run(|| TcpStream::connect(PROVIDER)).unwrap().read_to_string(&mut heard).unwrap();
+    assert_eq!(heard, "2001:db8:a::1");
+}

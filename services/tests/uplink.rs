@@ -222,3 +222,30 @@ fn ipv4_stays_past_the_end_of_its_lease() {
     scene.family.of("dhcp4").wait_for("has run out: its configuration stays");
     assert_eq!(scene.seen_as(SERVER4).unwrap(), address);
 }
+
+#[test]
+fn from_carrier_to_the_first_packet_little_is_computed() {
+    let mut scene = Scene::new();
+    scene.isp.ip("link set isp0 down");
+    scene.family.of("dhcp4").wait_for("no carrier");
+    let leases = format!("--dhcp-leasefile={}", scene.root.path("/tmp/dnsmasq.leases").display());
+    let words = ["--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--log-facility=-", "--user=root"];
+    let also =
+        ["--group=", "--pid-file=", "--no-ping", "--interface=isp0", "--dhcp-range=203.0.113.50,203.0.113.60,2m"];
+    let words: Vec<&str> = words.into_iter().chain(also).chain([leases.as_str()]).collect();
+    let mut dnsmasq = scene.isp.spawn("dnsmasq", &words);
+    dnsmasq.wait_for("DHCP, IP range");
+    let used = |scene: &mut Scene| SERVICES.map(|name| scene.family.of(name).cpu_micros());
+    let before = used(&mut scene);
+    scene.isp.ip("link set isp0 up");
+    scene.family.of("netconfigd").wait_for("route to 0.0.0.0/0");
+    assert!(scene.seen_as(SERVER4).unwrap().starts_with("203.0.113."));
+    let discovers = dnsmasq.lines().iter().filter(|line| line.contains("DHCPDISCOVER")).count();
+    assert_eq!(discovers, 1, "no timer was waited for");
+    let after = used(&mut scene);
+    let spent: Vec<_> = (0..SERVICES.len()).map(|at| (SERVICES[at], after[at] - before[at])).collect();
+    println!("carrier to the first packet, in us of processor time: {spent:?}");
+    let ipv4: u64 =
+        spent.iter().filter(|(name, _)| ["netconfigd", "dhcp4"].contains(name)).map(|(_, micros)| micros).sum();
+    assert!(ipv4 <= 10_000, "{spent:?}");
+}

@@ -1,10 +1,11 @@
-//! What dnsd reads: interfaces.json, the uplink's lease, the leases that dhcp4d has given, and the router's own name.
+//! What dnsd reads: interfaces.json, the uplink's leases, the leases that dhcp4d has given, and the router's own name.
 //! A file that is refused leaves in force what was read from it before.
 use super::engine::Settings;
 use super::engine::local::Host;
 use crate::house::House;
 use crate::perm::leases::Lease;
-use crate::perm::{WallTime, interfaces, lease4, leases};
+use crate::perm::stamp::Clock;
+use crate::perm::{WallTime, interfaces, lease4, lease6, leases};
 use netstack::time::Instant;
 use std::cmp::Reverse;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -30,7 +31,10 @@ pub struct Config {
     /// lan0's address.
     pub lan: Option<Ipv4Addr>,
     hostname: String,
+    /// Resolvers that a person has named for the uplink; they win over those of the leases.
+    fixed: Vec<IpAddr>,
     dns: Vec<Ipv4Addr>,
+    dns6: Vec<Ipv6Addr>,
     leases: Vec<Lease>,
     complaints: Vec<String>,
 }
@@ -48,8 +52,13 @@ impl Config {
         }
         self.lan = loaded.interfaces.ipv4_of("lan0").map(|(address, _)| address);
         self.hostname = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
+        self.fixed = loaded.interfaces.uplink().map(|uplink| uplink.dns.clone()).unwrap_or_default();
         match lease4::read(&house.path(rights::LEASE4)) {
             Ok(lease) => self.dns = lease.map(|lease| lease.dns).unwrap_or_default(),
+            Err(refusal) => complaints.push(refusal.to_string()),
+        }
+        match lease6::read(&house.path(rights::LEASE6), &Clock::read()) {
+            Ok(lease) => self.dns6 = lease.map(|lease| lease.dns).unwrap_or_default(),
             Err(refusal) => complaints.push(refusal.to_string()),
         }
         match leases::read(&house.path(rights::LEASES)) {
@@ -65,7 +74,11 @@ impl Config {
     /// What the engine is to know; `ours` are the addresses that dnsd itself answers on.
     pub fn settings(&self, now: Instant, wall: WallTime, ours: &[IpAddr]) -> Settings {
         let asked = |address: &IpAddr| !ours.contains(address) && !useless(*address);
-        let mut upstreams: Vec<IpAddr> = self.dns.iter().map(|address| IpAddr::V4(*address)).filter(asked).collect();
+        let leased = self.dns.iter().map(|ip| IpAddr::V4(*ip)).chain(self.dns6.iter().map(|ip| IpAddr::V6(*ip)));
+        let mut upstreams: Vec<IpAddr> = self.fixed.iter().copied().filter(asked).collect();
+        if upstreams.is_empty() {
+            upstreams.extend(leased.filter(asked));
+        }
         if upstreams.is_empty() {
             upstreams.extend(PUBLIC);
         }
@@ -113,8 +126,10 @@ fn is_label(name: &str) -> bool {
 }
 
 fn useless(address: IpAddr) -> bool {
+    // A link-local address says nothing without its link.
+    let of_a_link = matches!(address, IpAddr::V6(ip) if ip.is_unicast_link_local());
     let broadcast = address == IpAddr::V4(Ipv4Addr::BROADCAST);
-    address.is_unspecified() || address.is_multicast() || broadcast
+    address.is_unspecified() || address.is_multicast() || broadcast || of_a_link
 }
 
 #[cfg(test)]
@@ -189,14 +204,17 @@ mod tests {
     }
 
     #[test]
-    fn upstreams_are_the_leases_and_never_ourselves() {
+    fn upstreams_are_a_persons_else_the_leases_else_public_and_never_ourselves() {
         let ip = |text: &str| text.parse::<Ipv4Addr>().unwrap();
+        let ours = [IpAddr::V4(ip("192.168.42.1")), "2001:db8::1".parse().unwrap()];
+        let ask = |config: Config| config.settings(Instant::from_secs(1), WallTime::from_unix(1), &ours).upstreams;
         let dns = vec![ip("192.168.42.1"), ip("0.0.0.0"), ip("10.0.0.7"), ip("224.0.0.1")];
-        let ours = [IpAddr::V4(ip("192.168.42.1"))];
-        let ask = |dns: Vec<Ipv4Addr>| {
-            Config { dns, ..Config::default() }.settings(Instant::from_secs(1), WallTime::from_unix(1), &ours).upstreams
-        };
-        assert_eq!(ask(dns), ["10.0.0.7:53".parse().unwrap()]);
-        assert_eq!(ask(Vec::new()).len(), 4);
+        let dns6 = vec!["2001:db8::1".parse().unwrap(), "2001:db8::53".parse().unwrap(), "fe80::1".parse().unwrap()];
+        let leased = || Config { dns: dns.clone(), dns6: dns6.clone(), ..Config::default() };
+        assert_eq!(ask(leased()), ["10.0.0.7:53".parse().unwrap(), "[2001:db8::53]:53".parse().unwrap()]);
+        let fixed = vec!["9.9.9.9".parse().unwrap()];
+        assert_eq!(ask(Config { fixed, ..leased() }), ["9.9.9.9:53".parse().unwrap()]);
+        assert_eq!(ask(Config { fixed: vec![ours[0]], ..leased() }).len(), 2, "a person's that cannot be asked");
+        assert_eq!(ask(Config::default()).len(), 4);
     }
 }

@@ -11,17 +11,17 @@
 //! - that there is nothing in `lan.` besides, nor in the zones that must not leave the house: special-use names and
 //!   the reverse zones of private addresses (RFC 6303, 6761, 6762, 7686, 7793, 8375, 9462, 9476).
 //!
-//! Everything else it asks the DNS servers of the uplink's lease, or, when no lease names any, four public ones. Each
-//! attempt has its own socket, source port and id; a reply counts only from the address that was asked, with the same
-//! id and question (RFC 5452). Identical questions in flight are asked once. Answers are kept in wire form with their
-//! TTLs (RFC 2181), absences by their SOA (RFC 2308), failures for a second (RFC 9520); what has run out is given
-//! when nobody can be asked (RFC 8767). A client hears SERVFAIL after four seconds at most. Answers fit the client:
-//! EDNS (RFC 6891) with 1,232 bytes at most, truncation, TCP (RFC 7766).
+//! Everything else it asks the DNS servers that interfaces.json names for the uplink, else those of its leases, else
+//! four public ones. Each attempt has its own socket, source port and id; a reply counts only from the address that was
+//! asked, with the same id and question (RFC 5452). Identical questions in flight are asked once. Answers are kept in
+//! wire form with their TTLs (RFC 2181), absences by their SOA (RFC 2308), failures for a second (RFC 9520); what has
+//! run out is given when nobody can be asked (RFC 8767). A client hears SERVFAIL after four seconds at most. Answers
+//! fit the client: EDNS (RFC 6891) with 1,232 bytes at most, truncation, TCP (RFC 7766).
 //!
 //! | Reads | When |
 //! |---|---|
 //! | `/perm/interfaces.json`, else its last good copy | start, `SIGUSR1` |
-//! | `/perm/dhcp4/wire/lease.json`: upstreams | start, `SIGUSR1` |
+//! | `/perm/dhcp4/wire/lease.json`, `/perm/dhcp6/lease.json`: upstreams | start, `SIGUSR1` |
 //! | `/perm/dhcp4d/leases.json`: names | start, `SIGUSR1` |
 //!
 //! It writes nothing. `config` reads, `engine` decides, `listen`, `streams` and `outside` hold the sockets, `server`

@@ -3,7 +3,11 @@
 use super::addresses;
 use super::names::Role;
 use super::{Action, FROM_FILE, FROM_LEASE, Found, Route, UPLINK, Wanted};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
+use std::net::Ipv6Addr;
+
+/// fc00::/7.
+const UNIQUE_LOCAL: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7);
 
 fn of(wanted: &Wanted, role: &Role) -> Vec<Route> {
     let Some(entry) = wanted.interfaces.interfaces.get(role.entry) else { return Vec::new() };
@@ -45,9 +49,14 @@ fn of(wanted: &Wanted, role: &Role) -> Vec<Route> {
     all
 }
 
-/// One for each delegated prefix that is larger than a LAN.
+/// One for each delegated prefix that is larger than a LAN; and where the LANs have a prefix of our own, one for all such
+/// prefixes, which lead nowhere beyond a site (RFC 4193, section 4.3), unless the provider itself delegates one.
 fn unreachable(wanted: &Wanted, lo: u32) -> Vec<Route> {
-    let larger = wanted.delegations().filter(|(prefix, _)| prefix.prefix_len() < 64);
+    let is_local = |net: &Ipv6Net| net.network().is_unique_local();
+    let site = wanted.ipv6.iter().flat_map(|ipv6| &ipv6.local).any(is_local)
+        && !wanted.delegations().any(|(prefix, _)| is_local(prefix));
+    let larger = wanted.delegations().map(|(prefix, _)| *prefix).filter(|prefix| prefix.prefix_len() < 64);
+    let all = larger.chain(site.then_some(UNIQUE_LOCAL));
     let route = |prefix| Route {
         destination: IpNet::V6(prefix),
         gateway: None,
@@ -56,7 +65,7 @@ fn unreachable(wanted: &Wanted, lo: u32) -> Vec<Route> {
         protocol: FROM_LEASE,
         unreachable: true,
     };
-    larger.map(|(prefix, _)| route(*prefix)).collect()
+    all.map(route).collect()
 }
 
 /// Adds what is missing, then takes away what an earlier lease or file left on the links that play an entry.

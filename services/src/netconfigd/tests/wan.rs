@@ -13,6 +13,8 @@ fn with(delegations: &[(&str, bool)]) -> Wanted {
     Wanted { ipv6: Some(ipv6), ..defaults() }
 }
 
+const SITE: &str = "unreachable fc00::/7 dev 1";
+
 fn routes(found: &Found) -> Vec<String> {
     let words = |route: &Route| {
         let kind = if route.unreachable { "unreachable " } else { "" };
@@ -27,9 +29,16 @@ fn a_delegation_gives_addresses_a_route_and_a_way_out() {
     let mut found = two_nics();
     settle(&with(&[("2001:db8:a::/56", true)]), &mut found);
     assert_eq!(nets(&found, 3), ["192.168.42.1/24", "2001:db8:a::1/64", "fd12:3456:789a::1/64"]);
-    assert_eq!(routes(&found), ["unreachable 2001:db8:a::/56 dev 1"]);
+    assert_eq!(routes(&found), ["unreachable 2001:db8:a::/56 dev 1", SITE]);
     let inside = &found.firewall.as_ref().unwrap().inside;
     assert_eq!(*inside, ["2001:db8:a::/56".parse().unwrap()], "our own prefix never leaves");
+}
+
+#[test]
+fn a_provider_may_delegate_what_is_unique_to_its_site() {
+    let mut found = two_nics();
+    settle(&with(&[("fd77::/56", true)]), &mut found);
+    assert_eq!(routes(&found), ["unreachable fd77::/56 dev 1"]);
 }
 
 #[test]
@@ -38,7 +47,7 @@ fn another_prefix_replaces_the_old_one_in_one_pass() {
     settle(&with(&[("2001:db8:a::/56", true)]), &mut found);
     let pass = settle(&with(&[("2001:db8:b::/60", true)]), &mut found);
     assert_eq!(nets(&found, 3), ["192.168.42.1/24", "fd12:3456:789a::1/64", "2001:db8:b::1/64"]);
-    assert_eq!(routes(&found), ["unreachable 2001:db8:b::/60 dev 1"]);
+    assert_eq!(routes(&found), [SITE, "unreachable 2001:db8:b::/60 dev 1"]);
     let kinds = pass.actions.iter().map(|action| match action {
         Action::Firewall(_) => 'f',
         Action::AddAddress(_) => 'a',
@@ -71,10 +80,10 @@ fn hosts_that_may_still_hold_a_prefix_can_be_told() {
     let announced = ["2001:db8:a::/64", "2001:db8:b::/64"].map(|net| ("lan0".to_owned(), net.parse().unwrap()));
     wanted.ipv6.as_mut().unwrap().announced = announced.to_vec();
     settle(&wanted, &mut found);
-    assert_eq!(routes(&found), ["2001:db8:a::/64 dev 3", "unreachable 2001:db8:b::/56 dev 1"]);
+    assert_eq!(routes(&found), [SITE, "2001:db8:a::/64 dev 3", "unreachable 2001:db8:b::/56 dev 1"]);
     wanted.ipv6.as_mut().unwrap().announced.clear();
     settle(&wanted, &mut found);
-    assert_eq!(routes(&found), ["unreachable 2001:db8:b::/56 dev 1"]);
+    assert_eq!(routes(&found), [SITE, "unreachable 2001:db8:b::/56 dev 1"]);
 }
 
 #[test]
@@ -97,7 +106,7 @@ fn addresses_of_others_stay() {
     settle(&with(&[("2001:db8:a::/56", true)]), &mut found);
     settle(&with(&[]), &mut found);
     assert_eq!(nets(&found, 3), ["2001:db8:ffff::9/64", "192.168.42.1/24", "fd12:3456:789a::1/64"]);
-    assert!(found.routes.is_empty());
+    assert_eq!(routes(&found), [SITE]);
 }
 
 #[test]
@@ -110,7 +119,7 @@ fn a_64_goes_to_lan0_alone_and_needs_no_unreachable_route() {
     settle(&small, &mut found);
     assert_eq!(nets(&found, 3), ["2001:db8:a::1/64", "fd12:3456:789a::1/64"]);
     assert_eq!(nets(&found, 4).len(), 1, "of our own prefix");
-    assert!(found.routes.is_empty());
+    assert_eq!(routes(&found), [SITE]);
     let large = Wanted { interfaces: file(text).interfaces, ..with(&[("2001:db8:a::/56", true)]) };
     let mut found = nics();
     settle(&large, &mut found);
