@@ -180,3 +180,16 @@ fn no_test_is_left_out_and_none_sleeps() {
         assert!(!text.lines().any(|line| line.trim_start().starts_with("#[ignore")), "{name} leaves a test out");
     }
 }
+
+#[test]
+fn the_tests_that_the_conformance_table_names_exist() {
+    let table = std::fs::read_to_string(root().join("docs/CONFORMANCE.md")).unwrap();
+    let code: String = sources().into_iter().map(|(_, text)| text).collect();
+    // Names of tests are sentences; other words in backticks are not.
+    let named = table.split('`').skip(1).step_by(2).filter(|word| word.matches('_').count() > 1 && !word.contains('/'));
+    let named: BTreeSet<&str> = named.collect();
+    assert!(named.len() > 40, "{} names", named.len());
+    for name in named {
+        assert!(code.contains(&format!("fn {name}(")), "{name} is no test");
+    }
+}

@@ -25,7 +25,7 @@ fn network() -> Network {
         faces: vec![
             face("lo", true, &["127.0.0.1/8"]),
             face("uplink0", true, &["10.0.2.15/24"]),
-            face("lan0", true, &["fe80::1/64", "192.168.42.1/24"]),
+            face("lan0", true, &["fe80::1/64", "fd12::1/64", "192.168.42.1/24", "2001:db8:a::1/64"]),
         ],
         gateway: Some("10.0.2.2".into()),
         routes: vec!["default via 10.0.2.2 dev uplink0".into()],
@@ -106,7 +106,7 @@ fn transcript_of_status() {
 status
 weir 0.1.0 (slot a), up 2 h 03 min, ready after 0.41 s
 WAN    uplink0         10.0.2.15/24 via 10.0.2.2
-LAN    lan0            192.168.42.1/24
+LAN    lan0            192.168.42.1/24, 2001:db8:a::1/64
 /perm  ext4
 
 service     state         pid          uptime  restarts      memory

@@ -85,7 +85,11 @@ fn wan_and_lan(network: &Network) -> String {
         text.push_str("WAN    there is no uplink0\n");
     }
     for face in network.faces.iter().filter(|face| face.is_lan()) {
-        let _ = writeln!(text, "LAN    {:<16}{}{}", cell(&face.name, 15), first_address(face), cable(face));
+        // One that the internet knows: the delegation has come as far as this LAN.
+        let global = face.addresses.iter().find(|address| address.starts_with(['2', '3']) && address.contains(':'));
+        let global = global.filter(|address| *address != first_address(face));
+        let global = global.map_or(String::new(), |address| format!(", {address}"));
+        let _ = writeln!(text, "LAN    {:<16}{}{global}{}", cell(&face.name, 15), first_address(face), cable(face));
     }
     text
 }
