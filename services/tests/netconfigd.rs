@@ -16,9 +16,6 @@ fn lease(address: &str, router: &str) -> String {
     )
 }
 
-/// What `nft` lists: read it before you change it.
-const RULESET: &str = include_str!("netconfigd.nft");
-
 /// An ISP and a LAN host joined to a router whose two NICs have the kernel's names.
 struct House {
     isp: Namespace,
@@ -66,7 +63,7 @@ impl House {
     }
 
     fn ruleset(&self) -> String {
-        self.router.output("nft", &["-a", "list", "ruleset"])
+        self.router.output("nft", &["-a", "-s", "list", "ruleset"])
     }
 }
 
@@ -134,7 +131,7 @@ fn the_lan_reaches_the_internet_and_the_internet_reaches_nothing() {
     netconfigd.wait_for("ready");
     accepted.write_all(b"still here").unwrap();
     stream.read_exact(&mut [0; 10]).unwrap();
-    assert_eq!(house.router.output("nft", &["list", "table", "inet", "weir"]), RULESET);
+    common::ruleset::is(&house.router, "plain");
     assert_eq!(
         (house.ipv4_of("uplink0"), house.ipv4_of("lan0")),
         (vec!["203.0.113.9/24".into()], vec!["192.168.42.1/24".into()])
@@ -162,7 +159,14 @@ fn the_lan_reaches_the_internet_and_the_internet_reaches_nothing() {
     house.lan.run(|| TcpStream::connect_timeout(&"192.168.42.1:8080".parse().unwrap(), common::PATIENCE)).unwrap();
     assert!(!nothing_came(&on_router), "the LAN cannot reach the router");
 
+    // Somebody takes our table away: it comes back.
+    netconfigd.wait_for("ruleset replaced");
+    house.router.output("nft", &["flush", "ruleset"]);
+    netconfigd.wait_for("ruleset replaced");
+    common::ruleset::is(&house.router, "plain");
+
     // The control: without our table the same probes arrive.
+    netconfigd.kill();
     house.router.output("nft", &["delete", "table", "inet", "weir"]);
     probe(&house, "203.0.113.9:8080", "203.0.113.9");
     probe(&house, "192.168.42.7:8080", "203.0.113.9");
@@ -210,6 +214,7 @@ fn ipv6_is_routed_and_guarded_and_both_families_are_clamped() {
     }
     assert!(nothing_came(&on_router) && nothing_came(&on_lan), "IPv6 is open");
     house.lan.run(|| TcpStream::connect_timeout(&"[2001:db8:42::1]:8080".parse().unwrap(), common::PATIENCE)).unwrap();
+    netconfigd.kill();
     house.router.output("nft", &["delete", "table", "inet", "weir"]);
     probe(&house, "[2001:db8:42::7]:8080", "2001:db8:1::9");
     assert!(!nothing_came(&on_lan), "the probes prove nothing");

@@ -1,4 +1,4 @@
-//! News of interfaces, addresses and routes. It says that something changed, never what: who wants to know dumps.
+//! News of interfaces, addresses, routes, and of rulesets that others take away. It says that something changed, never what: who wants to know dumps.
 use super::builder::messages;
 use crate::sys;
 use nix::errno::Errno;
@@ -15,18 +15,24 @@ pub struct Changes {
     pub addresses: bool,
     /// A route came or went (only from [`Monitor::with_routes`]).
     pub routes: bool,
+    /// A table or chain of nftables went (only from [`Monitor::of_rulesets`]).
+    pub rulesets: bool,
 }
 
 impl Changes {
     /// Whether anything changed.
     pub fn any(self) -> bool {
-        self.links || self.addresses || self.routes
+        self.links || self.addresses || self.routes || self.rulesets
     }
 }
 
 /// Interfaces, addresses, and what a router advertisement says of an interface.
 const ALWAYS: [libc::c_uint; 4] =
     [libc::RTNLGRP_LINK, libc::RTNLGRP_IPV4_IFADDR, libc::RTNLGRP_IPV6_IFADDR, libc::RTNLGRP_IPV6_IFINFO];
+
+/// `NFT_MSG_DELTABLE` and `NFT_MSG_DELCHAIN` of subsystem 10.
+const DEL_TABLE: u16 = 10 << 8 | 2;
+const DEL_CHAIN: u16 = 10 << 8 | 5;
 
 /// A socket that becomes readable when something changes.
 #[derive(Debug)]
@@ -52,11 +58,24 @@ impl Monitor {
         Monitor::listen(&[libc::RTNLGRP_IPV4_ROUTE, libc::RTNLGRP_IPV6_ROUTE])
     }
 
+    /// Listens for tables and chains of nftables that go.
+    ///
+    /// # Errors
+    /// When the kernel gives no descriptor.
+    pub fn of_rulesets() -> io::Result<Monitor> {
+        const NFNLGRP_NFTABLES: libc::c_uint = 7;
+        Monitor::groups(SockProtocol::NetlinkNetFilter, &[NFNLGRP_NFTABLES])
+    }
+
     fn listen(further: &[libc::c_uint]) -> io::Result<Monitor> {
+        Monitor::groups(SockProtocol::NetlinkRoute, &[&ALWAYS[..], further].concat())
+    }
+
+    fn groups(protocol: SockProtocol, groups: &[libc::c_uint]) -> io::Result<Monitor> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let fd = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)?;
+        let fd = socket(AddressFamily::Netlink, SockType::Raw, flags, protocol)?;
         bind(fd.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
-        for group in ALWAYS.iter().chain(further) {
+        for group in groups {
             sys::set_integer(&fd, libc::SOL_NETLINK, libc::NETLINK_ADD_MEMBERSHIP, *group as i32)?;
         }
         Ok(Monitor { fd, buffer: vec![0; 32 << 10] })
@@ -73,11 +92,12 @@ impl Monitor {
                             libc::RTM_NEWLINK | libc::RTM_DELLINK => changes.links = true,
                             libc::RTM_NEWADDR | libc::RTM_DELADDR => changes.addresses = true,
                             libc::RTM_NEWROUTE | libc::RTM_DELROUTE => changes.routes = true,
+                            DEL_TABLE | DEL_CHAIN => changes.rulesets = true,
                             _ => (),
                         }
                     }
                 }
-                Err(Errno::ENOBUFS) => changes = Changes { links: true, addresses: true, routes: true },
+                Err(Errno::ENOBUFS) => changes = Changes { links: true, addresses: true, routes: true, rulesets: true },
                 Err(Errno::EINTR) => (),
                 Err(_) => return changes,
             }

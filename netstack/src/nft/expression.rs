@@ -9,6 +9,23 @@ pub enum Expression {
     Meta(u32),
     /// Loads bytes of the packet: base (1 network, 2 transport header), offset, length.
     Payload(u32, u32, u32),
+    /// Loads so that it stands behind what was loaded already: the expression, and the number of four-byte words
+    /// before it.
+    Behind(Box<Expression>, u32),
+    /// Loads what the routing table says: `NFTA_FIB_F_*` and `NFT_FIB_RESULT_*`.
+    Fib(u32, u32),
+    /// Loads a value into the words from this number on.
+    Immediate(Vec<u8>, u32),
+    /// Goes on when what was loaded is in the set; from a map, loads what it leads to.
+    Lookup(String, bool),
+    /// Puts what was loaded into a set and goes on when that key has more than so many connections.
+    OverConnections(String, u32),
+    /// Gives the packet another destination: the loaded address, and the loaded port behind it when there is one.
+    Dnat(bool),
+    /// Counts in a counter of the table.
+    CountIn(String),
+    /// Writes a line about the packet into the kernel's log, with these words before it.
+    Log(String),
     /// Loads something of its connection: `NFT_CT_*`.
     Ct(u32),
     /// Keeps the bits of the mask.
@@ -17,6 +34,8 @@ pub enum Expression {
     Equal(Vec<u8>),
     /// Goes on when not equal.
     NotEqual(Vec<u8>),
+    /// Goes on when, in network order, not smaller than the first and not larger than the second.
+    Between(Vec<u8>, Vec<u8>),
     /// Loads the largest TCP segment that the route takes, turns it to network order and writes it into the packet's
     /// MSS option.
     ClampMss,
@@ -41,6 +60,13 @@ const DATA_VERDICT: u16 = 2;
 const REGISTER: u32 = 1;
 const REGISTER_VERDICT: u32 = 0;
 const NOT_EQUAL: u32 = 1;
+const NOT_LARGER: u32 = 3;
+const NOT_SMALLER: u32 = 5;
+/// Number of the first register of four bytes; it is the beginning of [`REGISTER`].
+const WORDS: u32 = 8;
+const NFPROTO_IPV4: u32 = 2;
+const LOG_INFO: u32 = 6;
+const COUNTER: u32 = 1;
 
 fn element(builder: &mut Builder, name: &str, data: impl FnOnce(&mut Builder)) {
     builder.nest(LIST_ELEMENT, |element| {
@@ -61,15 +87,61 @@ fn compare(builder: &mut Builder, operation: u32, bytes: &[u8]) {
     });
 }
 
+/// The register that begins so many four-byte words behind the first one.
+fn register(words: u32) -> u32 {
+    if words == 0 { REGISTER } else { WORDS + words }
+}
+
 impl Expression {
     pub(super) fn write(&self, builder: &mut Builder) {
+        self.write_into(builder, REGISTER);
+    }
+
+    fn write_into(&self, builder: &mut Builder, into: u32) {
         match self {
             Expression::Meta(key) => element(builder, "meta", |data| {
-                data.be32(2, *key).be32(1, REGISTER);
+                data.be32(2, *key).be32(1, into);
             }),
             Expression::Payload(base, offset, length) => element(builder, "payload", |data| {
-                data.be32(1, REGISTER).be32(2, *base).be32(3, *offset).be32(4, *length);
+                data.be32(1, into).be32(2, *base).be32(3, *offset).be32(4, *length);
             }),
+            Expression::Behind(inner, words) => inner.write_into(builder, register(*words)),
+            Expression::Fib(flags, result) => element(builder, "fib", |data| {
+                data.be32(3, *flags).be32(2, *result).be32(1, into);
+            }),
+            Expression::Immediate(bytes, words) => element(builder, "immediate", |data| {
+                data.be32(1, register(*words));
+                value(data, 2, bytes);
+            }),
+            Expression::Lookup(set, map) => element(builder, "lookup", |data| {
+                data.text(1, set).be32(2, REGISTER);
+                if *map {
+                    data.be32(3, REGISTER);
+                }
+            }),
+            Expression::OverConnections(set, most) => element(builder, "dynset", |data| {
+                data.be32(4, REGISTER).be32(3, 0).text(1, set).nest(7, |counted| {
+                    counted.text(NAME, "connlimit").nest(DATA, |limit| {
+                        limit.be32(1, *most).be32(2, 1);
+                    });
+                });
+            }),
+            Expression::Dnat(port) => element(builder, "nat", |data| {
+                data.be32(1, 1).be32(2, NFPROTO_IPV4).be32(3, REGISTER);
+                if *port {
+                    data.be32(5, register(1));
+                }
+            }),
+            Expression::CountIn(name) => element(builder, "objref", |data| {
+                data.be32(1, COUNTER).text(2, name);
+            }),
+            Expression::Log(words) => element(builder, "log", |data| {
+                data.text(2, words).be32(5, LOG_INFO);
+            }),
+            Expression::Between(first, last) => {
+                compare(builder, NOT_SMALLER, first);
+                compare(builder, NOT_LARGER, last);
+            }
             Expression::Ct(key) => element(builder, "ct", |data| {
                 data.be32(2, *key).be32(1, REGISTER);
             }),

@@ -1,17 +1,26 @@
-//! nftables without the `nft` program: a table as a value, replaced whole in one transaction.
+//! nftables without the `nft` program: a table as a value, put into the kernel in one transaction.
 //!
-//! Only the named table is touched; other programs' tables stay as they are. Each commit costs some milliseconds in
-//! the kernel, so callers keep the value that they applied last and commit only when it differs.
+//! Only the named table is touched; other programs' tables stay as they are. Chains that stand already stay, so that no
+//! packet ever finds a hook without its chain: their rules are taken out and put in anew. Named counters go on
+//! counting, and sets that rules fill keep what they hold. Each commit costs some milliseconds in the kernel, so
+//! callers keep the value that they applied last and commit only when it differs.
 mod expression;
+mod found;
 mod rule;
+mod set;
 
 pub use expression::Expression;
-pub use rule::{Rule, state};
+pub use found::Count;
+pub use rule::{Part, Rule, state};
+pub use set::{Element, Field, Set, Value};
 
 use crate::netlink::builder::Builder;
 use crate::netlink::{Error, Socket};
+use found::{COUNTER, Found};
 use nix::errno::Errno;
 use nix::sys::socket::SockProtocol;
+use std::collections::BTreeMap;
+use std::io;
 
 /// Where in the packet's way a chain stands (`enum nf_inet_hooks`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +88,8 @@ impl Chain {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
     name: String,
+    counters: Vec<String>,
+    sets: Vec<Set>,
     chains: Vec<Chain>,
 }
 
@@ -86,9 +97,12 @@ const SUBSYSTEM: u16 = 10;
 const BATCH_BEGIN: u16 = 16;
 const BATCH_END: u16 = 17;
 const NEW_TABLE: u16 = SUBSYSTEM << 8;
-const DEL_TABLE: u16 = SUBSYSTEM << 8 | 2;
 const NEW_CHAIN: u16 = SUBSYSTEM << 8 | 3;
+const DEL_CHAIN: u16 = SUBSYSTEM << 8 | 5;
 const NEW_RULE: u16 = SUBSYSTEM << 8 | 6;
+const DEL_RULE: u16 = SUBSYSTEM << 8 | 8;
+const NEW_OBJECT: u16 = SUBSYSTEM << 8 | 18;
+const DEL_OBJECT: u16 = SUBSYSTEM << 8 | 20;
 const CREATE: u16 = libc::NLM_F_CREATE as u16;
 const APPEND: u16 = CREATE | libc::NLM_F_APPEND as u16;
 const ACK: u16 = libc::NLM_F_ACK as u16;
@@ -107,10 +121,40 @@ const RULE_TABLE: u16 = 1;
 const RULE_CHAIN: u16 = 2;
 const RULE_EXPRESSIONS: u16 = 4;
 
+/// Whether a table of family `inet` is in the kernel.
+///
+/// # Errors
+/// When the kernel gives no answer.
+pub fn exists(table: &str) -> io::Result<bool> {
+    found::exists(&mut Socket::open(SockProtocol::NetlinkNetFilter)?, table)
+}
+
+/// The named counters of a table; none when there is no such table.
+///
+/// # Errors
+/// When the kernel gives no answer.
+pub fn counters(table: &str) -> io::Result<BTreeMap<String, Count>> {
+    found::counters(&mut Socket::open(SockProtocol::NetlinkNetFilter)?, table)
+}
+
 impl Table {
     /// An empty table.
     pub fn new(name: &str) -> Table {
-        Table { name: name.to_owned(), chains: Vec::new() }
+        Table { name: name.to_owned(), counters: Vec::new(), sets: Vec::new(), chains: Vec::new() }
+    }
+
+    /// Adds a named counter.
+    #[must_use]
+    pub fn counter(mut self, name: &str) -> Table {
+        self.counters.push(name.to_owned());
+        self
+    }
+
+    /// Adds a set or map.
+    #[must_use]
+    pub fn set(mut self, set: Set) -> Table {
+        self.sets.push(set);
+        self
     }
 
     /// Adds a chain.
@@ -120,19 +164,21 @@ impl Table {
         self
     }
 
-    /// Puts this table in the place of the one with its name, or nothing at all: one transaction.
+    /// Makes the kernel's table of this name this one, or changes nothing at all: one transaction.
     ///
     /// # Errors
-    /// Names the chain and rule that the kernel refused; the former table is then still in force.
+    /// Names the chain and rule, the set or the counter that the kernel refused; what stood before is then still in
+    /// force.
     pub fn replace(&self) -> Result<(), Error> {
-        let whole = |error: std::io::Error| Error {
+        let whole = |error: io::Error| Error {
             what: format!("table inet {}", self.name),
             errno: error.raw_os_error().map_or(Errno::EIO, Errno::from_raw),
             words: error.to_string(),
         };
         let mut socket = Socket::open(SockProtocol::NetlinkNetFilter).map_err(whole)?;
+        let found = found::look(&mut socket, &self.name).map_err(whole)?;
         let mut builder = socket.builder();
-        let names = self.write(&mut builder);
+        let names = self.write(&mut builder, &found.unwrap_or_default());
         let (first, count) = (builder.first(), builder.count());
         socket.room_for(builder.done().len()).map_err(whole)?;
         socket.send(&mut builder).map_err(whole)?;
@@ -145,25 +191,33 @@ impl Table {
         })
     }
 
-    // Writes the transaction and returns what each message is about, for errors.
-    fn write(&self, builder: &mut Builder) -> Vec<String> {
-        let mut names = vec!["begin of the transaction".to_owned()];
+    // Writes the transaction and returns what each message is about, for errors. Rules go first, as they hold on to
+    // everything else; then what is not wanted any more or has another shape; then what is wanted.
+    fn write(&self, builder: &mut Builder, found: &Found) -> Vec<String> {
         let table = format!("table inet {}", self.name);
+        let mut names = vec!["begin of the transaction".to_owned(), table.clone(), format!("{table}, all rules")];
         batch(builder, BATCH_BEGIN);
-        // Adding makes sure that there is something to delete.
-        for (kind, flags) in [(NEW_TABLE, CREATE), (DEL_TABLE, 0), (NEW_TABLE, CREATE)] {
-            let last = self.chains.is_empty() && names.len() == 3;
-            message(builder, kind, if last { flags | ACK } else { flags }).text(TABLE_NAME, &self.name);
-            names.push(table.clone());
+        message(builder, NEW_TABLE, CREATE).text(TABLE_NAME, &self.name);
+        message(builder, DEL_RULE, 0).text(RULE_TABLE, &self.name);
+        self.clear(builder, found, &mut |what| names.push(format!("{table}, {what}")));
+        for name in &self.counters {
+            message(builder, NEW_OBJECT, CREATE).text(1, &self.name).text(2, name).be32(3, COUNTER);
+            builder.nest(4, |data| {
+                data.bytes(1, &[0; 8]).bytes(2, &[0; 8]);
+            });
+            names.push(format!("{table}, counter {name}"));
         }
-        let rules: usize = self.chains.iter().map(|chain| chain.rules.len()).sum();
-        let mut left = self.chains.len() + rules;
-        let mut flags = |flags| {
-            left -= 1;
-            if left == 0 { flags | ACK } else { flags }
-        };
+        for (at, set) in self.sets.iter().enumerate() {
+            let old = found.sets.get(&set.name) == Some(&set.shape());
+            if !old {
+                set.create(builder, &self.name, at as u32 + 1);
+                names.push(format!("{table}, set {}", set.name));
+            }
+            let filled = set.fill(builder, &self.name, old);
+            names.extend((0..filled).map(|_| format!("{table}, elements of {}", set.name)));
+        }
         for chain in &self.chains {
-            message(builder, NEW_CHAIN, flags(CREATE)).text(CHAIN_TABLE, &self.name).text(CHAIN_NAME, &chain.name);
+            message(builder, NEW_CHAIN, CREATE).text(CHAIN_TABLE, &self.name).text(CHAIN_NAME, &chain.name);
             if let Some((kind, hook, priority, policy)) = chain.base {
                 builder.nest(CHAIN_HOOK, |nested| {
                     nested.be32(HOOK_NUMBER, hook as u32).be32(HOOK_PRIORITY, priority as u32);
@@ -175,13 +229,39 @@ impl Table {
         }
         for chain in &self.chains {
             for (at, rule) in chain.rules.iter().enumerate() {
-                message(builder, NEW_RULE, flags(APPEND)).text(RULE_TABLE, &self.name).text(RULE_CHAIN, &chain.name);
+                message(builder, NEW_RULE, APPEND).text(RULE_TABLE, &self.name).text(RULE_CHAIN, &chain.name);
                 builder.nest(RULE_EXPRESSIONS, |nested| rule.write(nested));
                 names.push(format!("{table}, chain {}, rule {}", chain.name, at + 1));
             }
         }
+        // Says nothing new; its acknowledgement says that all before it was taken.
+        message(builder, NEW_TABLE, CREATE | ACK).text(TABLE_NAME, &self.name);
+        names.push(table);
         batch(builder, BATCH_END);
         names
+    }
+
+    fn clear(&self, builder: &mut Builder, found: &Found, name: &mut impl FnMut(String)) {
+        let chain_stays = |known: &str, base: &Option<(u32, u32)>| {
+            let wanted = self.chains.iter().find(|chain| chain.name == known);
+            wanted.is_some_and(|chain| chain.base.map(|(_, hook, at, _)| (hook as u32, at as u32)) == *base)
+        };
+        for (known, _) in found.chains.iter().filter(|(known, base)| !chain_stays(known, base)) {
+            message(builder, DEL_CHAIN, 0).text(CHAIN_TABLE, &self.name).text(CHAIN_NAME, known);
+            name(format!("chain {known}, to be removed"));
+        }
+        let set_stays = |known: &str, shape| self.sets.iter().any(|set| set.name == known && set.shape() == shape);
+        // Sets without a name of their own went with their rules.
+        for (known, _) in
+            found.sets.iter().filter(|(known, shape)| !known.starts_with("__") && !set_stays(known, **shape))
+        {
+            message(builder, set::DEL_SET, 0).text(1, &self.name).text(2, known);
+            name(format!("set {known}, to be removed"));
+        }
+        for known in found.counters.iter().filter(|known| !self.counters.contains(known)) {
+            message(builder, DEL_OBJECT, 0).text(1, &self.name).text(2, known).be32(3, COUNTER);
+            name(format!("counter {known}, to be removed"));
+        }
     }
 }
 

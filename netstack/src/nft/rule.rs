@@ -1,7 +1,8 @@
 //! A rule, read from left to right: conditions, then what to do.
 use super::expression::Expression;
 use crate::netlink::builder::Builder;
-use ipnet::Ipv6Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use std::net::Ipv4Addr;
 
 /// A list of expressions that is built like a sentence.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -25,13 +26,57 @@ const META_NFPROTO: u32 = 15;
 const META_L4PROTO: u32 = 16;
 const CT_STATE: u32 = 0;
 const NETWORK: u32 = 1;
-const IPV6_SOURCE: u32 = 8;
+/// Where the addresses stand: IPv4 source and destination, IPv6 source and destination.
+const ADDRESSES: [(u32, u32); 4] = [(12, 4), (16, 4), (8, 16), (24, 16)];
+const CT_STATUS: u32 = 2;
+/// `IPS_DST_NAT`: the destination was changed.
+const FORWARDED: u32 = 0x20;
+/// `RTN_LOCAL`: an address of the router's own.
+const LOCAL: u32 = 2;
+const FIB_SOURCE: u32 = 1;
+const FIB_DESTINATION: u32 = 2;
+const FIB_IIF: u32 = 8;
+/// The result is only whether there is one.
+const FIB_PRESENT: u32 = 32;
+const FIB_RESULT_OIF: u32 = 1;
+const FIB_RESULT_TYPE: u32 = 3;
 const TRANSPORT: u32 = 2;
 const NFPROTO_IPV4: u8 = 2;
 const NFPROTO_IPV6: u8 = 10;
 const IFNAMSIZ: usize = 16;
 const TCP_FLAGS: u32 = 13;
 const SYN: u8 = 2;
+
+/// A part of a packet, as keys of sets are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// IPv4 source address.
+    SourceIpv4,
+    /// IPv4 destination address.
+    DestinationIpv4,
+    /// IPv6 source address.
+    SourceIpv6,
+    /// IPv6 destination address.
+    DestinationIpv6,
+    /// Protocol over IP.
+    Protocol,
+    /// Destination port of TCP or UDP.
+    Port,
+}
+
+impl Part {
+    /// How it is loaded, and how many four-byte words it takes.
+    fn load(self) -> (Expression, u32) {
+        match self {
+            Part::Protocol => (Expression::Meta(META_L4PROTO), 1),
+            Part::Port => (Expression::Payload(TRANSPORT, 2, 2), 1),
+            address => {
+                let (offset, length) = ADDRESSES[address as usize];
+                (Expression::Payload(NETWORK, offset, length), length / 4)
+            }
+        }
+    }
+}
 
 impl Rule {
     /// A rule that every packet meets.
@@ -69,24 +114,106 @@ impl Rule {
         self.with([Expression::Meta(META_NFPROTO), Expression::Equal(vec![NFPROTO_IPV6])])
     }
 
-    /// Is IPv6 from this network.
+    /// Comes from this network.
     #[must_use]
-    pub fn ipv6_source(self, net: Ipv6Net) -> Rule {
-        let (octets, length) = (net.network().octets(), usize::from(net.prefix_len()));
-        let rule = self.ipv6();
-        // Whole bytes are compared as they lie, as nft does it.
-        match (length % 8, length / 8) {
-            (0, 0) => rule,
-            (0, bytes) => rule.with([
-                Expression::Payload(NETWORK, IPV6_SOURCE, bytes as u32),
-                Expression::Equal(octets[..bytes].to_vec()),
-            ]),
-            _ => rule.with([
-                Expression::Payload(NETWORK, IPV6_SOURCE, 16),
-                Expression::Mask(net.netmask().octets().to_vec()),
-                Expression::Equal(octets.to_vec()),
-            ]),
+    pub fn source(self, net: IpNet) -> Rule {
+        match net {
+            IpNet::V4(net) => self.ipv4().address4(Part::SourceIpv4, net),
+            IpNet::V6(net) => self.ipv6().address6(Part::SourceIpv6, net),
         }
+    }
+
+    /// Goes to this network.
+    #[must_use]
+    pub fn destination(self, net: IpNet) -> Rule {
+        match net {
+            IpNet::V4(net) => self.ipv4().address4(Part::DestinationIpv4, net),
+            IpNet::V6(net) => self.ipv6().address6(Part::DestinationIpv6, net),
+        }
+    }
+
+    fn address4(self, part: Part, net: Ipv4Net) -> Rule {
+        self.within(part, &net.network().octets(), &net.netmask().octets(), net.prefix_len())
+    }
+
+    fn address6(self, part: Part, net: Ipv6Net) -> Rule {
+        self.within(part, &net.network().octets(), &net.netmask().octets(), net.prefix_len())
+    }
+
+    // Whole bytes are compared as they lie, as nft does it.
+    fn within(self, part: Part, octets: &[u8], mask: &[u8], length: u8) -> Rule {
+        let (offset, whole) = ADDRESSES[part as usize];
+        let (bits, bytes) = (length % 8, usize::from(length / 8));
+        let load = |bytes| Expression::Payload(NETWORK, offset, bytes);
+        match (bits, bytes) {
+            (0, 0) => self,
+            (0, bytes) => self.with([load(bytes as u32), Expression::Equal(octets[..bytes].to_vec())]),
+            _ => {
+                let mask = Expression::Mask(mask.to_vec());
+                self.with([load(whole), mask, Expression::Equal(octets.to_vec())])
+            }
+        }
+    }
+
+    /// These parts of the packet together are in the set. The protocol and, for a port, that it is TCP or UDP, have to
+    /// be known.
+    #[must_use]
+    pub fn in_set(self, parts: &[Part], set: &str) -> Rule {
+        self.load(parts).with([Expression::Lookup(set.to_owned(), false)])
+    }
+
+    /// Goes to where the map leads these parts: an address, and a port behind it when the map has one.
+    #[must_use]
+    pub fn dnat_by(self, parts: &[Part], map: &str, port: bool) -> Rule {
+        self.load(parts).with([Expression::Lookup(map.to_owned(), true), Expression::Dnat(port)])
+    }
+
+    /// Goes to this address and port.
+    #[must_use]
+    pub fn dnat(self, address: Ipv4Addr, port: Option<u16>) -> Rule {
+        let rule = self.with([Expression::Immediate(address.octets().to_vec(), 0)]);
+        let port = port.map(|port| Expression::Immediate(port.to_be_bytes().to_vec(), 1));
+        let changed = Expression::Dnat(port.is_some());
+        rule.with(port).with([changed])
+    }
+
+    /// These parts together have more than so many connections, which the set keeps count of.
+    #[must_use]
+    pub fn over_connections(self, parts: &[Part], set: &str, most: u32) -> Rule {
+        self.load(parts).with([Expression::OverConnections(set.to_owned(), most)])
+    }
+
+    fn load(self, parts: &[Part]) -> Rule {
+        let mut words = 0;
+        let load = |part: &Part| {
+            let (expression, length) = part.load();
+            let at = words;
+            words += length;
+            if at == 0 { expression } else { Expression::Behind(Box::new(expression), at) }
+        };
+        let loads: Vec<Expression> = parts.iter().map(load).collect();
+        self.with(loads)
+    }
+
+    /// Goes to an address of the router's own.
+    #[must_use]
+    pub fn to_us(self) -> Rule {
+        let kind = Expression::Equal(LOCAL.to_ne_bytes().to_vec());
+        self.with([Expression::Fib(FIB_DESTINATION, FIB_RESULT_TYPE), kind])
+    }
+
+    /// Comes from an address to which nothing would be sent through the interface that it came in by (RFC 3704,
+    /// strict).
+    #[must_use]
+    pub fn no_way_back(self) -> Rule {
+        self.with([Expression::Fib(FIB_SOURCE | FIB_IIF | FIB_PRESENT, FIB_RESULT_OIF), Expression::Equal(vec![0; 4])])
+    }
+
+    /// Its connection has been given another destination.
+    #[must_use]
+    pub fn forwarded(self) -> Rule {
+        let mask = Expression::Mask(FORWARDED.to_ne_bytes().to_vec());
+        self.with([Expression::Ct(CT_STATUS), mask, Expression::NotEqual(vec![0; 4])])
     }
 
     /// Carries this protocol: `IPPROTO_*`.
@@ -118,6 +245,16 @@ impl Rule {
     #[must_use]
     pub fn tcp_to(self, port: u16) -> Rule {
         self.protocol(libc::IPPROTO_TCP).port(2, port)
+    }
+
+    /// Goes to one of these ports, TCP or UDP by [`Rule::protocol`].
+    #[must_use]
+    pub fn ports(self, first: u16, last: u16) -> Rule {
+        if first == last {
+            return self.port(2, first);
+        }
+        let bytes = |port: u16| port.to_be_bytes().to_vec();
+        self.with([Expression::Payload(TRANSPORT, 2, 2), Expression::Between(bytes(first), bytes(last))])
     }
 
     fn port(self, offset: u32, port: u16) -> Rule {
@@ -157,6 +294,18 @@ impl Rule {
     #[must_use]
     pub fn counter(self) -> Rule {
         self.with([Expression::Counter])
+    }
+
+    /// Counts in a counter of the table.
+    #[must_use]
+    pub fn count_in(self, counter: &str) -> Rule {
+        self.with([Expression::CountIn(counter.to_owned())])
+    }
+
+    /// Writes a line about it into the kernel's log, with these words before it.
+    #[must_use]
+    pub fn log(self, words: &str) -> Rule {
+        self.with([Expression::Log(words.to_owned())])
     }
 
     /// Lowers the segment size that a SYN announces to what the route takes.

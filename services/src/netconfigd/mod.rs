@@ -32,17 +32,20 @@ mod ruleset;
 mod tests;
 
 use crate::house::{Failure, House};
+use crate::perm::forwardings::{self, Forwardings};
 use crate::perm::interfaces::{self, Interfaces, Loaded, Source};
 use crate::perm::stamp::Clock;
-use crate::perm::{announced, delegation, file, lease4, lease6, ula};
-use engine::{Firewall, Ipv6, Wanted};
+use crate::perm::{Mac, announced, delegation, file, lease4, lease6, leases, ula};
+use engine::{Firewall, Ipv6, Leased, Wanted};
 use kernel::Kernel;
 use netstack::event::{Event, Interest, Loop, Signal, Token};
 use netstack::netlink::Monitor;
+use netstack::nft;
 use netstack::time::Instant;
 use std::time::Duration;
 
 const MONITOR: Token = Token(0);
+const RULESETS: Token = Token(1);
 /// First and longest wait before what was refused is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// Passes in a row with something to change, after which news are answered once a second.
@@ -64,8 +67,12 @@ struct Netconfigd {
     kernel: Kernel,
     /// The ruleset that is in the kernel by our doing.
     firewall: Option<Firewall>,
+    /// The uplink's lease when it could last be read.
+    lease: Option<lease4::Checked>,
     /// What the leases said of IPv6 when they could last be read.
     ipv6: Option<Ipv6>,
+    /// What may be reached from outside, when it could last be read.
+    forwardings: Forwardings,
     /// What was complained of last time; a complaint is logged when it is new.
     complaints: Vec<String>,
     retry: Option<(Instant, Duration)>,
@@ -82,12 +89,16 @@ pub fn run(house: House) -> Result<(), Failure> {
     // Before the first look: nothing that happens after it is missed.
     let mut monitor = Monitor::open().map_err(Failure::during("news of interfaces"))?;
     turn.add(&monitor, MONITOR, Interest::READ)?;
+    let mut rulesets = Monitor::of_rulesets().map_err(Failure::during("news of rulesets"))?;
+    turn.add(&rulesets, RULESETS, Interest::READ)?;
     let kernel = Kernel::open()?;
     let mut state = Netconfigd {
         house,
         kernel,
         firewall: None,
+        lease: None,
         ipv6: None,
+        forwardings: Forwardings::default(),
         complaints: Vec::new(),
         retry: None,
         unsettled: 0,
@@ -108,8 +119,9 @@ pub fn run(house: House) -> Result<(), Failure> {
                 Event::Signal(Signal::Changed) => cause = Some(Cause::Asked),
                 Event::Signal(Signal::Second) => {}
                 Event::Timeout => cause = cause.or(Some(Cause::Noticed)),
-                Event::Ready { .. } => {
-                    if monitor.drain().any() {
+                Event::Ready { token, .. } => {
+                    let news = if *token == RULESETS { &mut rulesets } else { &mut monitor };
+                    if news.drain().any() {
                         // Who undoes what we do, or a kernel that tells it otherwise, must not make us spin.
                         if state.unsettled < UNSETTLED {
                             cause = cause.or(Some(Cause::Noticed));
@@ -158,17 +170,49 @@ impl Netconfigd {
             Source::LastGood(refusal) => complaints.push(format!("{refusal}; the last good copy holds")),
             Source::Default(Some(refusal)) => complaints.push(format!("{refusal}; the defaults hold")),
         }
-        let lease = lease4::read(&self.house.path(rights::LEASE4)).unwrap_or_else(|refusal| {
-            complaints.push(format!("{refusal}; the uplink keeps what it has"));
-            None
-        });
+        match lease4::read(&self.house.path(rights::LEASE4)) {
+            Ok(lease) => self.lease = lease.or(self.lease.take()),
+            Err(refusal) => complaints.push(format!("{refusal}; the uplink keeps what it has")),
+        }
         for entry in loaded.interfaces.interfaces.iter().filter(|entry| !entry.fec.is_empty()) {
             complaints.push(format!("{}: fec {:?} is not applied", entry.name, entry.fec));
         }
         let ipv6 = self.ipv6(&loaded.interfaces, complaints);
-        let wanted = Wanted { interfaces: loaded.interfaces.clone(), lease, ipv6, memory_kib: self.memory_kib };
+        match forwardings::read(self.house.root()) {
+            Ok(forwardings) => self.forwardings = forwardings,
+            Err(refusal) => complaints.push(format!("{refusal}; the forwardings of before hold")),
+        }
+        complaints.extend(self.forwardings.refused.iter().map(|refusal| format!("{refusal}; the others hold")));
+        let wanted = Wanted {
+            interfaces: loaded.interfaces.clone(),
+            lease: self.lease.clone(),
+            ipv6,
+            forwardings: self.forwardings.clone(),
+            leased: self.leased(complaints),
+            memory_kib: self.memory_kib,
+        };
         complaints.extend(wanted.passed_over());
+        for (entry, field, words) in engine::resolve(&wanted).refused {
+            complaints.push(forwardings::refusal(self.house.root(), &entry, field, &words).to_string());
+        }
         (wanted, loaded)
+    }
+
+    /// Devices by their leases, when a forwarding names one; a static lease counts before others, then the latest.
+    fn leased(&self, complaints: &mut Vec<String>) -> Vec<Leased> {
+        if !self.forwardings.names_devices() {
+            return Vec::new();
+        }
+        let mut all = leases::read(&self.house.path(rights::LEASES)).unwrap_or_else(|refusal| {
+            complaints.push(format!("{refusal}; no forwarding finds its device"));
+            Vec::new()
+        });
+        all.sort_by_key(|lease| std::cmp::Reverse((lease.is_static(), lease.expiry)));
+        let leased = |lease: leases::Lease| {
+            let name = if lease.hostname_override.is_empty() { lease.hostname } else { lease.hostname_override };
+            Some(Leased { name, mac: lease.hardware_addr.parse::<Mac>().ok()?, address: lease.addr })
+        };
+        all.into_iter().filter_map(leased).collect()
     }
 
     fn ipv6(&mut self, interfaces: &Interfaces, complaints: &mut Vec<String>) -> Option<Ipv6> {
@@ -205,7 +249,8 @@ impl Netconfigd {
         let mut found = engine::Found::default();
         for _ in 0..LOOKS {
             found = self.kernel.look(&engine::sysctls_wanted(&wanted, true))?;
-            found.firewall = self.firewall.take();
+            // Whoever empties the kernel of rulesets takes ours, too.
+            found.firewall = self.firewall.take().filter(|_| nft::exists(ruleset::TABLE).unwrap_or(true));
             let plan = engine::plan(&wanted, &found);
             let outcome = self.kernel.apply(&plan, &mut found);
             self.firewall = found.firewall.clone();

@@ -259,5 +259,6 @@ fn a_named_interface_is_a_lan_unless_it_is_an_uplink() {
     let wanted = file(
         r#"{"interfaces":[{"name":"uplink0"},{"name":"uplink1"},{"name":"lan0"},{"name":"wg0"}],"bridges":[{"name":"guest"}]}"#,
     );
-    assert_eq!(super::engine::Firewall::of(&wanted).lans, ["guest", "wg0"]);
+    let lans = super::engine::Firewall::of(&wanted).lans;
+    assert_eq!(lans.iter().map(|lan| lan.name.as_str()).collect::<Vec<_>>(), ["guest", "lan0", "wg0"]);
 }

@@ -50,6 +50,9 @@ pub struct Interface {
     /// Not router7's: the interface whose cable carries this one's frames, tagged with `vlan_id`.
     #[serde(deserialize_with = "or_zero")]
     pub parent: String,
+    /// Not router7's: a LAN whose hosts reach the internet and nothing else.
+    #[serde(deserialize_with = "or_zero")]
+    pub guest: bool,
     /// Not router7's: VLAN number, 1 to 4094; 0 = not a VLAN.
     #[serde(deserialize_with = "vlan_id")]
     pub vlan_id: u16,
@@ -197,6 +200,9 @@ impl Interfaces {
         ];
         if let Some((field, _)) = of_uplink.iter().find(|(_, said)| *said && entry.name != UPLINK) {
             return Err((field, format!("only {UPLINK} has one, not {:?}", entry.name)));
+        }
+        if entry.guest && !self.lans().contains(&entry.name.as_str()) {
+            return Err(("guest", format!("{:?} is no LAN", entry.name)));
         }
         let mut nets = entry.addr.iter().chain(&entry.extra_addrs);
         if entry.gateway.is_some() && !nets.any(|net| matches!(net, IpNet::V4(_))) {

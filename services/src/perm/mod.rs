@@ -4,6 +4,7 @@
 pub mod announced;
 pub mod delegation;
 pub mod file;
+pub mod forwardings;
 pub mod interfaces;
 pub mod json;
 pub mod lease4;

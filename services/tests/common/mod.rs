@@ -14,6 +14,7 @@ pub use qemu::child::{Child, PATIENCE};
 pub use qemu::namespace::Namespace;
 
 pub mod family;
+pub mod ruleset;
 
 use qemu::Folder;
 use std::path::PathBuf;

@@ -1,34 +1,99 @@
 //! What the ruleset depends on. Interfaces are matched by name, so it holds for one that comes later.
-use super::{UPLINK, Wanted};
-use ipnet::{IpNet, Ipv6Net};
+use super::forwards::{Forwarded, Opened, resolve};
+use super::{UPLINK, Wanted, sysctls};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use std::net::Ipv4Addr;
 
 /// The policy: everything but the uplink's side in short.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Firewall {
-    /// Names of LANs, sorted, beside every `lan*`.
-    pub lans: Vec<String>,
+    /// LANs, by name, beside every `lan*`.
+    pub lans: Vec<Lan>,
     /// IPv6 networks on our side, sorted: only from these a packet may leave by the uplink (RFC 2827, BCP 38).
     pub inside: Vec<Ipv6Net>,
+    /// Whether the provider itself uses private addresses, so that such sources may come from there.
+    pub private_uplink: bool,
+    /// Connections that one device may hold.
+    pub share: u32,
+    /// What of IPv4 may be reached from outside.
+    pub forwards: Vec<Forwarded>,
+    /// What of IPv6 may be reached from outside.
+    pub pinholes: Vec<Opened>,
 }
+
+/// A LAN, as the firewall sees it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Lan {
+    /// Its name.
+    pub name: String,
+    /// Whether its hosts reach the internet and nothing else.
+    pub guest: bool,
+    /// Its IPv4 networks.
+    pub nets: Vec<Ipv4Net>,
+}
+
+/// A device may hold one of so many parts of the connection table.
+const SHARES: u64 = 4;
 
 impl Firewall {
     /// Every interface that a person has named is a LAN, but for `lo`, `uplink*` and what only carries a VLAN.
     pub fn of(wanted: &Wanted) -> Firewall {
-        let interfaces = &wanted.interfaces;
-        let named = interfaces.interfaces.iter().filter(|entry| !interfaces.is_carrier(entry));
-        let names = named.map(|entry| &entry.name);
-        let names = names.chain(interfaces.bridges.iter().map(|bridge| &bridge.name));
-        let is_lan = |name: &&String| *name != "lo" && !name.starts_with("uplink") && !name.starts_with("lan");
-        let mut lans: Vec<String> = names.filter(is_lan).cloned().collect();
-        lans.sort();
-        lans.dedup();
-        Firewall { lans, inside: inside(wanted) }
+        let resolved = resolve(wanted);
+        Firewall {
+            lans: lans(wanted),
+            inside: inside(wanted),
+            private_uplink: private_uplink(wanted),
+            share: u32::try_from(sysctls::connections(wanted.memory_kib) / SHARES).unwrap_or(u32::MAX),
+            forwards: resolved.forwards,
+            pinholes: resolved.pinholes,
+        }
     }
 
     /// The interface towards the internet.
     pub fn uplink(&self) -> &'static str {
         UPLINK
     }
+}
+
+fn lans(wanted: &Wanted) -> Vec<Lan> {
+    let interfaces = &wanted.interfaces;
+    let named = interfaces.interfaces.iter().filter(|entry| !interfaces.is_carrier(entry));
+    let names = named.map(|entry| &entry.name);
+    let names = names.chain(interfaces.bridges.iter().map(|bridge| &bridge.name));
+    let is_lan = |name: &&String| *name != "lo" && !name.starts_with("uplink");
+    let mut names: Vec<&String> = names.filter(is_lan).collect();
+    names.sort();
+    names.dedup();
+    let lan = |name: &String| {
+        let entry = interfaces.named(name);
+        let nets = entry.into_iter().flat_map(|entry| entry.addr.iter().chain(&entry.extra_addrs));
+        let nets = nets.filter_map(|net| match net {
+            IpNet::V4(net) => Some(net.trunc()),
+            IpNet::V6(_) => None,
+        });
+        Lan { name: name.clone(), guest: entry.is_some_and(|entry| entry.guest), nets: nets.collect() }
+    };
+    names.into_iter().map(lan).collect()
+}
+
+/// Private or shared (RFC 1918, RFC 6598): a provider that hands out such an address speaks from such addresses. While
+/// nothing is known of it, it may.
+fn private_uplink(wanted: &Wanted) -> bool {
+    if !wanted.knows_ipv4() {
+        return true;
+    }
+    let shared = Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 10);
+    let private = |address: &Ipv4Addr| address.is_private() || shared.contains(address);
+    let lease = wanted.lease_in_force();
+    let leased = lease.iter().flat_map(|lease| [Some(lease.address.0), lease.router]).flatten();
+    let fixed = wanted.interfaces.uplink().into_iter().flat_map(|uplink| {
+        let nets = uplink.addr.iter().chain(&uplink.extra_addrs).filter_map(|net| match net {
+            IpNet::V4(net) => Some(net.addr()),
+            IpNet::V6(_) => None,
+        });
+        nets.chain(uplink.gateway)
+    });
+    leased.chain(fixed).any(|address| private(&address))
 }
 
 /// Delegated prefixes whose lifetime runs, and what a person has put on or behind a LAN. Local addresses never leave.

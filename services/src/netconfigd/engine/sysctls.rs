@@ -48,7 +48,7 @@ impl Sysctl {
 
 /// Connections that the kernel remembers: a sixteenth of the memory at some 400 bytes each; never the kernel's own
 /// 2,048 of a small machine.
-fn connections(memory_kib: u64) -> u64 {
+pub fn connections(memory_kib: u64) -> u64 {
     (memory_kib / 6).next_power_of_two().clamp(8_192, 262_144)
 }
 

@@ -1,5 +1,25 @@
 //! Actions in words, for the log.
-use super::{Action, Found};
+use super::{Action, Firewall, Found};
+
+/// What is worth saying of a ruleset.
+fn ruleset(firewall: &Firewall) -> String {
+    let mut words = "ruleset replaced".to_owned();
+    let lans = |guest| {
+        let names = firewall.lans.iter().filter(|lan| lan.guest == guest).map(|lan| lan.name.as_str());
+        names.filter(|name| guest || !name.starts_with("lan")).collect::<Vec<_>>().join(", ")
+    };
+    for (what, names) in [("LANs beside lan*", lans(false)), ("guests", lans(true))] {
+        if !names.is_empty() {
+            words.push_str(&format!("; {what}: {names}"));
+        }
+    }
+    for (what, count) in [("port forwardings", firewall.forwards.len()), ("pinholes", firewall.pinholes.len())] {
+        if count > 0 {
+            words.push_str(&format!("; {what}: {count}"));
+        }
+    }
+    words
+}
 
 impl Action {
     /// What it does, as one would say it once it is done; links by their names in `found`.
@@ -10,8 +30,7 @@ impl Action {
         };
         match self {
             Action::Set(sysctl) => format!("{} set to {}", sysctl.path, sysctl.value),
-            Action::Firewall(firewall) if firewall.lans.is_empty() => "ruleset replaced".into(),
-            Action::Firewall(firewall) => format!("ruleset replaced; LANs beside lan*: {}", firewall.lans.join(", ")),
+            Action::Firewall(firewall) => ruleset(firewall),
             Action::AddBridge { name, .. } => format!("{name}: bridge made"),
             Action::AddVlan { name: new, over, number } => format!("{new}: VLAN {number} over {} made", name(*over)),
             Action::DeleteLink { index } => format!("{}: removed", name(*index)),

@@ -1,0 +1,282 @@
+//! Named sets and maps: one lookup, however many elements.
+use super::{CREATE, message};
+use crate::netlink::builder::Builder;
+use ipnet::Ipv4Net;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// What a part of a key, or of a map's data, is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    /// An IPv4 address.
+    Ipv4,
+    /// An IPv6 address.
+    Ipv6,
+    /// A protocol over IP: `IPPROTO_*`.
+    Protocol,
+    /// A port, in network order.
+    Port,
+}
+
+impl Field {
+    // nft's own number of the type, by which it prints elements, and the length in bytes.
+    fn code(self) -> (u32, u32) {
+        match self {
+            Field::Ipv4 => (7, 4),
+            Field::Ipv6 => (8, 16),
+            Field::Protocol => (12, 1),
+            Field::Port => (13, 2),
+        }
+    }
+}
+
+/// A value of one or several fields; each begins at a multiple of four bytes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Value(Vec<u8>);
+
+impl Value {
+    /// No field yet.
+    pub fn new() -> Value {
+        Value::default()
+    }
+
+    fn with(mut self, bytes: &[u8]) -> Value {
+        self.0.extend_from_slice(bytes);
+        self.0.resize(self.0.len().next_multiple_of(4), 0);
+        self
+    }
+
+    /// Adds an IPv4 address.
+    #[must_use]
+    pub fn ipv4(self, address: Ipv4Addr) -> Value {
+        self.with(&address.octets())
+    }
+
+    /// Adds an IPv6 address.
+    #[must_use]
+    pub fn ipv6(self, address: Ipv6Addr) -> Value {
+        self.with(&address.octets())
+    }
+
+    /// Adds a protocol.
+    #[must_use]
+    pub fn protocol(self, number: u8) -> Value {
+        self.with(&[number])
+    }
+
+    /// Adds a port.
+    #[must_use]
+    pub fn port(self, port: u16) -> Value {
+        self.with(&port.to_be_bytes())
+    }
+}
+
+/// An element: a key or a range of keys, and in a map what they lead to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Element {
+    /// The key, or the first of a range.
+    pub key: Value,
+    /// The last key of a range, in every field; the key itself where there is one only.
+    pub last: Value,
+    /// In a map, what it leads to.
+    pub data: Option<Value>,
+}
+
+/// A set, or a map when it has data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Set {
+    pub(super) name: String,
+    key: Vec<Field>,
+    data: Vec<Field>,
+    /// Elements are ranges; else the rules fill it, with at most so many.
+    kind: Filled,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Filled {
+    Ranges(Vec<Element>),
+    ByRules(u32),
+}
+
+const FLAG_INTERVAL: u32 = 0x04;
+const FLAG_MAP: u32 = 0x08;
+const FLAG_EVALUATED: u32 = 0x20;
+const FLAG_CONCATENATED: u32 = 0x80;
+const ELEMENT_END: u32 = 1;
+/// Elements of one message: an attribute holds 64 KiB.
+const MOST: usize = 400;
+pub(super) const NEW_SET: u16 = super::SUBSYSTEM << 8 | 9;
+pub(super) const DEL_SET: u16 = super::SUBSYSTEM << 8 | 11;
+const NEW_ELEMENT: u16 = super::SUBSYSTEM << 8 | 12;
+const DEL_ELEMENT: u16 = super::SUBSYSTEM << 8 | 14;
+pub(super) const SET_TABLE: u16 = 1;
+pub(super) const SET_NAME: u16 = 2;
+pub(super) const SET_FLAGS: u16 = 3;
+pub(super) const SET_KEY_TYPE: u16 = 4;
+pub(super) const SET_DATA_TYPE: u16 = 6;
+
+impl Set {
+    /// A set of ranges.
+    pub fn ranges(name: &str, key: &[Field], elements: Vec<Element>) -> Set {
+        Set::map(name, key, &[], elements)
+    }
+
+    /// A map from ranges.
+    pub fn map(name: &str, key: &[Field], data: &[Field], mut elements: Vec<Element>) -> Set {
+        elements.sort();
+        Set { name: name.to_owned(), key: key.to_vec(), data: data.to_vec(), kind: Filled::Ranges(elements) }
+    }
+
+    /// A set that rules fill and that stays when they are replaced.
+    pub fn by_rules(name: &str, key: &[Field], most: u32) -> Set {
+        Set { name: name.to_owned(), key: key.to_vec(), data: Vec::new(), kind: Filled::ByRules(most) }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Flags, type of the key and of the data: what cannot be changed without making it anew.
+    pub(super) fn shape(&self) -> (u32, u32, u32) {
+        let concatenated = if self.key.len() > 1 { FLAG_CONCATENATED } else { 0 };
+        let filled = match self.kind {
+            Filled::Ranges(_) => FLAG_INTERVAL | concatenated,
+            Filled::ByRules(_) => FLAG_EVALUATED,
+        };
+        let map = if self.data.is_empty() { 0 } else { FLAG_MAP };
+        (filled | map, kind_of(&self.key), kind_of(&self.data))
+    }
+
+    pub(super) fn create(&self, builder: &mut Builder, table: &str, number: u32) {
+        let (flags, key, data) = self.shape();
+        message(builder, NEW_SET, CREATE).text(SET_TABLE, table).text(SET_NAME, &self.name);
+        builder.be32(SET_FLAGS, flags).be32(SET_KEY_TYPE, key).be32(5, length_of(&self.key));
+        if !self.data.is_empty() {
+            builder.be32(SET_DATA_TYPE, data).be32(7, length_of(&self.data));
+        }
+        builder.be32(10, number);
+        builder.nest(9, |size| match self.kind {
+            Filled::ByRules(most) => {
+                size.be32(1, most);
+            }
+            Filled::Ranges(_) if self.key.len() > 1 => {
+                size.nest(2, |fields| {
+                    for field in &self.key {
+                        fields.nest(1, |one| {
+                            one.be32(1, field.code().1);
+                        });
+                    }
+                });
+            }
+            Filled::Ranges(_) => (),
+        });
+    }
+
+    /// Puts in what it is to hold, in place of what it holds when it is an old one. Returns the number of messages.
+    pub(super) fn fill(&self, builder: &mut Builder, table: &str, old: bool) -> usize {
+        let Filled::Ranges(elements) = &self.kind else { return 0 };
+        let before = builder.count();
+        if old {
+            message(builder, DEL_ELEMENT, 0).text(1, table).text(2, &self.name);
+        }
+        let all = if self.key.len() > 1 { self.pairs(elements) } else { self.bounds(elements) };
+        for some in all.chunks(MOST) {
+            message(builder, NEW_ELEMENT, CREATE).text(1, table).text(2, &self.name).nest(3, |list| {
+                for (key, last, data, end) in some {
+                    list.nest(1, |element| {
+                        value(element, 1, key);
+                        if let Some(last) = last {
+                            value(element, 10, last);
+                        }
+                        if let Some(data) = data {
+                            value(element, 2, data);
+                        }
+                        if *end {
+                            element.be32(3, ELEMENT_END);
+                        }
+                    });
+                }
+            });
+        }
+        (builder.count() - before) as usize
+    }
+
+    // Keys of several fields: first and last in one element.
+    fn pairs<'a>(&self, elements: &'a [Element]) -> Vec<Bound<'a>> {
+        let data = |element: &'a Element| element.data.as_ref().map(|data| data.0.as_slice());
+        elements.iter().map(|one| (one.key.0.clone(), Some(one.last.0.as_slice()), data(one), false)).collect()
+    }
+
+    // A key of one field: an element where a range begins, another behind its end, as nft writes them.
+    fn bounds<'a>(&self, elements: &'a [Element]) -> Vec<Bound<'a>> {
+        let mut all: Vec<Bound<'a>> = Vec::new();
+        let length = length_of(&self.key) as usize;
+        for element in elements {
+            let (first, last) = (&element.key.0[..length], &element.last.0[..length]);
+            if all.is_empty() && first.iter().any(|byte| *byte != 0) {
+                all.push((vec![0; length], None, None, true));
+            }
+            all.push((first.to_vec(), None, element.data.as_ref().map(|data| data.0.as_slice()), false));
+            if let Some(behind) = after(last) {
+                all.push((behind, None, None, true));
+            }
+        }
+        all
+    }
+}
+
+/// Key, last key, data, and whether it marks the end of a range.
+type Bound<'a> = (Vec<u8>, Option<&'a [u8]>, Option<&'a [u8]>, bool);
+
+/// The next value; `None` after the largest.
+fn after(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut next = bytes.to_vec();
+    for byte in next.iter_mut().rev() {
+        *byte = byte.wrapping_add(1);
+        if *byte != 0 {
+            return Some(next);
+        }
+    }
+    None
+}
+
+fn value(builder: &mut Builder, kind: u16, bytes: &[u8]) {
+    builder.nest(kind, |data| {
+        data.bytes(1, bytes);
+    });
+}
+
+fn kind_of(fields: &[Field]) -> u32 {
+    fields.iter().fold(0, |kind, field| kind << 6 | field.code().0)
+}
+
+fn length_of(fields: &[Field]) -> u32 {
+    match fields {
+        [one] => one.code().1,
+        _ => fields.iter().map(|field| field.code().1.next_multiple_of(4)).sum(),
+    }
+}
+
+impl Element {
+    /// One key.
+    pub fn one(key: Value) -> Element {
+        Element { last: key.clone(), key, data: None }
+    }
+
+    /// Every key from `first` to `last`, in each field.
+    pub fn range(first: Value, last: Value) -> Element {
+        Element { key: first, last, data: None }
+    }
+
+    /// An IPv4 network.
+    pub fn net(net: Ipv4Net) -> Element {
+        Element::range(Value::new().ipv4(net.network()), Value::new().ipv4(net.broadcast()))
+    }
+
+    /// In a map: what it leads to.
+    #[must_use]
+    pub fn to(mut self, data: Value) -> Element {
+        self.data = Some(data);
+        self
+    }
+}

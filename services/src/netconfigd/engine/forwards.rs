@@ -1,0 +1,156 @@
+//! Port forwardings and pinholes, with devices and prefixes as they are now.
+use super::Wanted;
+use crate::perm::Mac;
+use crate::perm::delegation::subnets;
+use crate::perm::forwardings::{Device, Forward, Host, Pinhole};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// A port forwarding in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forwarded {
+    /// `IPPROTO_TCP` or `IPPROTO_UDP`.
+    pub protocol: u8,
+    /// First and last port from outside.
+    pub ports: (u16, u16),
+    /// Where it leads.
+    pub to: Ipv4Addr,
+    /// First and last port there: as many as outside, or one for all.
+    pub to_ports: (u16, u16),
+    /// From where it may be used.
+    pub source: Option<Ipv4Net>,
+}
+
+/// A pinhole in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// `IPPROTO_TCP` or `IPPROTO_UDP`.
+    pub protocol: u8,
+    /// First and last port.
+    pub ports: (u16, u16),
+    /// Whose.
+    pub to: Ipv6Addr,
+    /// From where it may be used.
+    pub source: Option<Ipv6Net>,
+}
+
+/// A device that has, or had, a lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leased {
+    /// Its name; a person's wins.
+    pub name: String,
+    /// Its hardware address.
+    pub mac: Mac,
+    /// Its address.
+    pub address: Ipv4Addr,
+}
+
+/// What holds, and what does not: entry, field, words.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Resolved {
+    /// In the file's order.
+    pub forwards: Vec<Forwarded>,
+    /// In the file's order, one for each prefix.
+    pub pinholes: Vec<Opened>,
+    /// What is left out for now, and why.
+    pub refused: Vec<(String, &'static str, String)>,
+}
+
+/// Resolves all.
+pub fn resolve(wanted: &Wanted) -> Resolved {
+    let mut all = Resolved::default();
+    let mut taken: BTreeMap<(u8, u16), (u16, &str)> = BTreeMap::new();
+    for forward in &wanted.forwardings.forwards {
+        match forwarded(wanted, forward).and_then(|one| free(&mut taken, forward).map(|()| one)) {
+            Ok(one) => all.forwards.push(one),
+            Err((field, words)) => all.refused.push((forward.entry.clone(), field, words)),
+        }
+    }
+    for pinhole in &wanted.forwardings.pinholes {
+        match opened(wanted, pinhole) {
+            Ok(some) => {
+                all.pinholes.extend(some.into_iter().filter(|one| !all.pinholes.contains(one)).collect::<Vec<_>>())
+            }
+            Err((field, words)) => all.refused.push((pinhole.entry.clone(), field, words)),
+        }
+    }
+    all
+}
+
+fn forwarded(wanted: &Wanted, forward: &Forward) -> Result<Forwarded, (&'static str, String)> {
+    let to = match &forward.to {
+        Device::Address(address) => *address,
+        device => find(wanted, device)?.address,
+    };
+    // Beyond the LANs it would make strangers speak to strangers through us.
+    let interfaces = &wanted.interfaces;
+    let lans = interfaces.lans();
+    let entries = interfaces.interfaces.iter().filter(|entry| lans.contains(&entry.name.as_str()));
+    let mut nets = entries.flat_map(|entry| {
+        let routes = entry.extra_routes.iter().map(|route| route.destination);
+        entry.addr.iter().chain(&entry.extra_addrs).copied().chain(routes)
+    });
+    if !nets.any(|net| net.prefix_len() > 0 && matches!(net, IpNet::V4(net) if net.contains(&to))) {
+        return Err(("dest_addr", format!("{to} is in no LAN")));
+    }
+    let Forward { protocol, ports, to_ports, source, .. } = *forward;
+    Ok(Forwarded { protocol, ports, to, to_ports, source })
+}
+
+/// A port leads to one place; the first entry has it. One that is bound to a source stands before all others.
+fn free<'a>(
+    taken: &mut BTreeMap<(u8, u16), (u16, &'a str)>,
+    forward: &'a Forward,
+) -> Result<(), (&'static str, String)> {
+    if forward.source.is_some() {
+        return Ok(());
+    }
+    let (first, last) = forward.ports;
+    let before = taken.range(..=(forward.protocol, last)).next_back();
+    if let Some(((_, _), (_, other))) =
+        before.filter(|((protocol, _), (end, _))| *protocol == forward.protocol && *end >= first)
+    {
+        return Err(("port", format!("{first}-{last} overlaps with {other}, which holds")));
+    }
+    taken.insert((forward.protocol, first), (last, &forward.entry));
+    Ok(())
+}
+
+fn opened(wanted: &Wanted, pinhole: &Pinhole) -> Result<Vec<Opened>, (&'static str, String)> {
+    let lans = wanted.interfaces.lans();
+    if !lans.contains(&pinhole.lan.as_str()) {
+        return Err(("lan", format!("{:?} is the name of no LAN", pinhole.lan)));
+    }
+    let suffix = match &pinhole.host {
+        Host::Suffix(suffix) => u128::from(*suffix),
+        Host::Device(device) => interface_identifier(find(wanted, device)?.mac),
+    };
+    let valid = wanted.delegations().filter(|(_, valid)| *valid);
+    let mine =
+        valid.filter_map(|(prefix, _)| subnets(*prefix, &lans).into_iter().find(|subnet| subnet.lan == pinhole.lan));
+    let Pinhole { protocol, ports, source, .. } = *pinhole;
+    let open = |subnet: Ipv6Net| Opened { protocol, ports, to: (u128::from(subnet.network()) | suffix).into(), source };
+    Ok(mine.map(|subnet| open(subnet.prefix)).collect())
+}
+
+fn find<'a>(wanted: &'a Wanted, device: &Device) -> Result<&'a Leased, (&'static str, String)> {
+    let is_it = |leased: &&Leased| match device {
+        Device::Named(name) => leased.name.eq_ignore_ascii_case(name),
+        Device::Hardware(mac) => leased.mac == *mac,
+        Device::Address(address) => leased.address == *address,
+    };
+    wanted.leased.iter().find(is_it).ok_or_else(|| {
+        let words = match device {
+            Device::Named(name) => format!("{name:?}"),
+            Device::Hardware(mac) => mac.to_string(),
+            Device::Address(address) => address.to_string(),
+        };
+        ("device", format!("{words} has no lease"))
+    })
+}
+
+/// The lower 64 bits that a host makes of its hardware address (RFC 4291, appendix A).
+fn interface_identifier(Mac([a, b, c, d, e, f]): Mac) -> u128 {
+    u64::from_be_bytes([a ^ 2, b, c, 0xff, 0xfe, d, e, f]).into()
+}
