@@ -329,3 +329,66 @@ fn many_forwardings_are_applied_at_once() {
     assert_eq!(house.hears(&house.wan, "203.0.113.9", 1_000), "web 203.0.113.1");
     assert_eq!(house.hears(&house.wan, "203.0.113.9", 20_998), "web 203.0.113.1");
 }
+
+/// Sends a datagram and hears from which address it came at the other end, which answers.
+fn exchange(client: &UdpSocket, server: &UdpSocket) -> String {
+    for socket in [client, server] {
+        socket.set_read_timeout(Some(common::PATIENCE)).unwrap();
+    }
+    client.send(b"turn").unwrap();
+    let (_, peer) = server.recv_from(&mut [0; 9]).unwrap();
+    server.send_to(b"back", peer).unwrap();
+    client.recv(&mut [0; 9]).unwrap();
+    peer.ip().to_string()
+}
+
+fn pair(client: &Namespace, server: &Namespace, at: &'static str, bound: &'static str) -> (UdpSocket, UdpSocket) {
+    let server = server.run(move || UdpSocket::bind(bound)).unwrap();
+    let client = client.run(|| UdpSocket::bind("[::]:0").or_else(|_| UdpSocket::bind("0.0.0.0:0"))).unwrap();
+    drop(client.connect(at));
+    (client, server)
+}
+
+#[test]
+fn flows_end_with_the_address_and_with_the_way_that_let_them_in() {
+    let one = r#"{"port":"5000","proto":"udp","dest_addr":"192.168.42.7"}"#;
+    let two = r#"{"port":"5001","proto":"udp","dest_addr":"192.168.42.7"}"#;
+    let hole = r#""pinholes":[{"port":"5002","proto":"udp","suffix":"::7"}]"#;
+    let house = House::new(&format!(r#"{{"forwardings":[{one},{two}],{hole}}}"#));
+    let mut netconfigd = house.start();
+    let out = pair(&house.lan, &house.wan, "203.0.113.1:4000", "203.0.113.1:4000");
+    let inside = pair(&house.lan, &house.office, "192.168.43.7:4001", "192.168.43.7:4001");
+    let first = pair(&house.wan, &house.lan, "203.0.113.9:5000", "192.168.42.7:5000");
+    let second = pair(&house.wan, &house.lan, "203.0.113.9:5001", "192.168.42.7:5001");
+    let third = pair(&house.wan, &house.lan, "[2001:db8:a::7]:5002", "[2001:db8:a::7]:5002");
+    for (client, server) in [&out, &inside, &first, &second, &third] {
+        exchange(client, server);
+    }
+    let flows = || house.router.run(|| netstack::conntrack::flows().unwrap());
+    let to = |port: u16| flows().iter().filter(|flow| flow.original.destination.port() == port).count();
+    assert_eq!([4000, 4001, 5000, 5001, 5002].map(to), [1; 5]);
+
+    // A way is closed: who came by it is out, everybody else stays.
+    house.root.write("/perm/portforwardings.json", format!(r#"{{"forwardings":[{two}]}}"#));
+    netconfigd.signal("USR1");
+    netconfigd.wait_for("2 connections ended");
+    assert_eq!([4000, 4001, 5000, 5001, 5002].map(to), [1, 1, 0, 1, 0]);
+    first.0.send(b"late").unwrap();
+    exchange(&second.0, &second.1);
+    first.1.set_nonblocking(true).unwrap();
+    assert!(first.1.recv(&mut [0; 9]).is_err(), "a connection outlives its forwarding");
+
+    // The uplink gets another address: what carried the old one goes, and only that.
+    assert_eq!(exchange(&out.0, &out.1), "203.0.113.9");
+    let before = flows().into_iter().find(|flow| flow.original.destination.port() == 4001).unwrap();
+    let text = house.root.read("/perm/interfaces.json").replace("203.0.113.9/24", "203.0.113.10/24");
+    house.root.write("/perm/interfaces.json", text);
+    house.wan.ip("route replace 192.168.0.0/16 via 203.0.113.10");
+    netconfigd.signal("USR1");
+    netconfigd.wait_for("connections of 203.0.113.9 forgotten");
+    let old = "203.0.113.9".parse().unwrap();
+    assert!(flows().iter().all(|flow| !flow.carries(old)), "{:?}", flows());
+    assert!(flows().contains(&before), "an innocent flow was forgotten");
+    assert_eq!(exchange(&out.0, &out.1), "203.0.113.10", "a long flow goes on from the new address");
+    exchange(&inside.0, &inside.1);
+}

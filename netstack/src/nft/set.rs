@@ -87,13 +87,16 @@ pub struct Set {
     pub(super) name: String,
     key: Vec<Field>,
     data: Vec<Field>,
-    /// Elements are ranges; else the rules fill it, with at most so many.
     kind: Filled,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Filled {
+    /// Elements are single keys: a hash table.
+    Keys(Vec<Element>),
+    /// Elements are ranges.
     Ranges(Vec<Element>),
+    /// The rules fill it, with at most so many.
     ByRules(u32),
 }
 
@@ -120,10 +123,12 @@ impl Set {
         Set::map(name, key, &[], elements)
     }
 
-    /// A map from ranges.
+    /// A map from ranges; from single keys where there are no others, which costs the kernel less.
     pub fn map(name: &str, key: &[Field], data: &[Field], mut elements: Vec<Element>) -> Set {
         elements.sort();
-        Set { name: name.to_owned(), key: key.to_vec(), data: data.to_vec(), kind: Filled::Ranges(elements) }
+        let single = elements.iter().all(|element| element.key == element.last);
+        let kind = if single { Filled::Keys(elements) } else { Filled::Ranges(elements) };
+        Set { name: name.to_owned(), key: key.to_vec(), data: data.to_vec(), kind }
     }
 
     /// A set that rules fill and that stays when they are replaced.
@@ -140,6 +145,7 @@ impl Set {
     pub(super) fn shape(&self) -> (u32, u32, u32) {
         let concatenated = if self.key.len() > 1 { FLAG_CONCATENATED } else { 0 };
         let filled = match self.kind {
+            Filled::Keys(_) => 0,
             Filled::Ranges(_) => FLAG_INTERVAL | concatenated,
             Filled::ByRules(_) => FLAG_EVALUATED,
         };
@@ -168,18 +174,22 @@ impl Set {
                     }
                 });
             }
-            Filled::Ranges(_) => (),
+            Filled::Keys(_) | Filled::Ranges(_) => (),
         });
     }
 
     /// Puts in what it is to hold, in place of what it holds when it is an old one. Returns the number of messages.
     pub(super) fn fill(&self, builder: &mut Builder, table: &str, old: bool) -> usize {
-        let Filled::Ranges(elements) = &self.kind else { return 0 };
+        let all = match &self.kind {
+            Filled::Keys(elements) => self.keys(elements),
+            Filled::Ranges(elements) if self.key.len() > 1 => self.pairs(elements),
+            Filled::Ranges(elements) => self.bounds(elements),
+            Filled::ByRules(_) => return 0,
+        };
         let before = builder.count();
         if old {
             message(builder, DEL_ELEMENT, 0).text(1, table).text(2, &self.name);
         }
-        let all = if self.key.len() > 1 { self.pairs(elements) } else { self.bounds(elements) };
         for some in all.chunks(MOST) {
             message(builder, NEW_ELEMENT, CREATE).text(1, table).text(2, &self.name).nest(3, |list| {
                 for (key, last, data, end) in some {
@@ -199,6 +209,12 @@ impl Set {
             });
         }
         (builder.count() - before) as usize
+    }
+
+    fn keys<'a>(&self, elements: &'a [Element]) -> Vec<Bound<'a>> {
+        let length = length_of(&self.key) as usize;
+        let data = |element: &'a Element| element.data.as_ref().map(|data| data.0.as_slice());
+        elements.iter().map(|one| (one.key.0[..length].to_vec(), None, data(one), false)).collect()
     }
 
     // Keys of several fields: first and last in one element.

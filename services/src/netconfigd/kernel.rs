@@ -1,9 +1,10 @@
 //! The kernel: a look at what it holds, and actions applied to it.
-use super::engine::{Action, Address, Found, Link, Plan, Route, Sysctl};
+use super::engine::{Action, Address, Firewall, Found, Link, Plan, Route, Sysctl};
 use super::{bus, ruleset};
 use crate::house::Failure;
 use crate::perm::Mac;
 use ipnet::IpNet;
+use netstack::conntrack::{self, Flow};
 use netstack::netlink::{Change, Netlink};
 use netstack::{address, route};
 use std::fs;
@@ -86,7 +87,13 @@ impl Kernel {
             self.flush(&mut batch, found, &mut outcome);
             let result = match action {
                 Action::Set(sysctl) => set(sysctl),
-                Action::Firewall(firewall) => ruleset::commit(firewall),
+                Action::Firewall(firewall) => {
+                    let before = found.firewall.take();
+                    let result = ruleset::commit(firewall).and_then(|()| close(before.as_ref(), firewall));
+                    found.firewall = before;
+                    result
+                }
+                Action::Forget { address } => forget(|flow| flow.carries(*address)).map(drop),
                 _ => Ok(()),
             };
             match result {
@@ -130,6 +137,20 @@ impl Outcome {
     }
 }
 
+fn forget(is_over: impl FnMut(&Flow) -> bool) -> Result<usize, String> {
+    conntrack::forget(is_over).map_err(|error| format!("the table of connections: {error}"))
+}
+
+/// Ends the connections that came by a way that is closed now.
+fn close(before: Option<&Firewall>, now: &Firewall) -> Result<(), String> {
+    let Some(before) = before.filter(|before| before.opens_more_than(now)) else { return Ok(()) };
+    let ended = forget(|flow| before.let_in(flow) && !now.let_in(flow))?;
+    if ended > 0 {
+        log::info!("{ended} connections ended: what let them in is closed");
+    }
+    Ok(())
+}
+
 /// Writes a sysctl.
 ///
 /// # Errors
@@ -146,7 +167,7 @@ fn change(action: &Action) -> Option<Change> {
         ..bare(wanted.index, &wanted.net)
     };
     Some(match action {
-        Action::Set(_) | Action::Firewall(_) => return None,
+        Action::Set(_) | Action::Firewall(_) | Action::Forget { .. } => return None,
         Action::AddBridge { name, mac } => Change::AddBridge(name.clone(), mac.map(|mac| mac.0)),
         Action::Rename { index, to, .. } => Change::Rename(*index, to.clone()),
         Action::SetMac { index, mac } => Change::Mac(*index, mac.0),

@@ -69,6 +69,11 @@ pub fn delete(wanted: &Wanted, roles: &[Role], found: &Found, actions: &mut Vec<
                 };
             if stale && addresses.iter().all(|wanted| wanted.net != address.net) {
                 actions.push(Action::DeleteAddress { index: link.index, net: address.net });
+                let addr = address.net.addr();
+                let elsewhere = |wanted: &Address| wanted.net.addr() == addr;
+                if role.is_some_and(|role| role.name == UPLINK) && !addresses.iter().any(elsewhere) {
+                    actions.push(Action::Forget { address: addr });
+                }
             }
         }
     }

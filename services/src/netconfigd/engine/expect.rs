@@ -10,7 +10,7 @@ impl Found {
                 self.sysctls.push((sysctl.path.clone(), sysctl.value.clone()));
             }
             Action::Firewall(firewall) => self.firewall = Some(firewall.clone()),
-            Action::AddBridge { .. } | Action::AddVlan { .. } => {}
+            Action::AddBridge { .. } | Action::AddVlan { .. } | Action::Forget { .. } => {}
             Action::DeleteLink { index } => {
                 self.links.retain(|link| link.index != *index);
                 self.addresses.retain(|address| address.index != *index);

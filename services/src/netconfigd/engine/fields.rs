@@ -137,6 +137,11 @@ pub enum Action {
         /// In bytes.
         mtu: u32,
     },
+    /// Forget the connections that carry an address that is gone: nothing would answer them.
+    Forget {
+        /// The address.
+        address: IpAddr,
+    },
     /// Make a link a port of a bridge.
     SetMaster {
         /// The link.

@@ -2,7 +2,8 @@
 use super::forwards::{Forwarded, Opened, resolve};
 use super::{UPLINK, Wanted, sysctls};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use std::net::Ipv4Addr;
+use netstack::conntrack::Flow;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// The policy: everything but the uplink's side in short.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +48,26 @@ impl Firewall {
             forwards: resolved.forwards,
             pinholes: resolved.pinholes,
         }
+    }
+
+    /// Whether some way in of this one may be closed in the other.
+    pub fn opens_more_than(&self, other: &Firewall) -> bool {
+        let forwards = self.forwards.iter().any(|forward| !other.forwards.contains(forward));
+        forwards || self.pinholes.iter().any(|pinhole| !other.pinholes.contains(pinhole))
+    }
+
+    /// Whether a connection came in by a port forwarding or a pinhole of this one.
+    pub fn let_in(&self, flow: &Flow) -> bool {
+        let (from, to) = (flow.original.source.ip(), flow.original.destination);
+        if flow.forwarded {
+            return self
+                .forwards
+                .iter()
+                .any(|forward| forward.leads(flow.protocol, from, to.port(), flow.reply.source));
+        }
+        // Who is on our side needs no pinhole.
+        let ours = matches!(from, IpAddr::V6(from) if from.is_unique_local() || self.inside.iter().any(|net| net.contains(&from)));
+        !ours && self.pinholes.iter().any(|pinhole| pinhole.lets(flow.protocol, from, to))
     }
 
     /// The interface towards the internet.

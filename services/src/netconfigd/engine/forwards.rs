@@ -5,7 +5,7 @@ use crate::perm::delegation::subnets;
 use crate::perm::forwardings::{Device, Forward, Host, Pinhole};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// A port forwarding in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,28 @@ pub struct Forwarded {
     pub to_ports: (u16, u16),
     /// From where it may be used.
     pub source: Option<Ipv4Net>,
+}
+
+impl Forwarded {
+    /// Whether what comes from there to that port is led to that place.
+    pub fn leads(&self, protocol: u8, from: IpAddr, port: u16, to: SocketAddr) -> bool {
+        let (first, last) = self.ports;
+        if (protocol, IpAddr::V4(self.to)) != (self.protocol, to.ip()) || !(first..=last).contains(&port) {
+            return false;
+        }
+        let there = if self.to_ports.0 == self.to_ports.1 { self.to_ports.0 } else { self.to_ports.0 + (port - first) };
+        there == to.port() && self.source.is_none_or(|net| matches!(from, IpAddr::V4(from) if net.contains(&from)))
+    }
+}
+
+impl Opened {
+    /// Whether it lets that through.
+    pub fn lets(&self, protocol: u8, from: IpAddr, to: SocketAddr) -> bool {
+        let (first, last) = self.ports;
+        (protocol, IpAddr::V6(self.to)) == (self.protocol, to.ip())
+            && (first..=last).contains(&to.port())
+            && self.source.is_none_or(|net| matches!(from, IpAddr::V6(from) if net.contains(&from)))
+    }
 }
 
 /// A pinhole in force.

@@ -31,6 +31,7 @@ impl Action {
         match self {
             Action::Set(sysctl) => format!("{} set to {}", sysctl.path, sysctl.value),
             Action::Firewall(firewall) => ruleset(firewall),
+            Action::Forget { address } => format!("connections of {address} forgotten"),
             Action::AddBridge { name, .. } => format!("{name}: bridge made"),
             Action::AddVlan { name: new, over, number } => format!("{new}: VLAN {number} over {} made", name(*over)),
             Action::DeleteLink { index } => format!("{}: removed", name(*index)),
