@@ -32,8 +32,50 @@ pub struct Link {
     pub managed: bool,
     /// Its O flag: other configuration by DHCPv6.
     pub other_config: bool,
+    /// What it has carried since it was made.
+    pub statistics: Statistics,
 }
 
+/// Counts of an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Statistics {
+    /// What came in.
+    pub received: Carried,
+    /// What went out.
+    pub sent: Carried,
+}
+
+/// Counts of one direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Carried {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// Packets that were damaged or could not be sent.
+    pub errors: u64,
+    /// Packets that found no room.
+    pub dropped: u64,
+}
+
+impl Statistics {
+    // struct rtnl_link_stats64: each figure for what came in, then for what went out.
+    fn parse(value: &[u8]) -> Statistics {
+        let figure = |at: usize| {
+            let bytes = value.get(at * 8..at * 8 + 8).and_then(|bytes| bytes.try_into().ok());
+            bytes.map_or(0, u64::from_ne_bytes)
+        };
+        let direction = |at| Carried {
+            packets: figure(at),
+            bytes: figure(2 + at),
+            errors: figure(4 + at),
+            dropped: figure(6 + at),
+        };
+        Statistics { received: direction(0), sent: direction(1) }
+    }
+}
+
+const IFLA_STATS64: u16 = 23;
 const IFLA_PERM_ADDRESS: u16 = 54;
 /// Within `IFLA_INFO_DATA` of a VLAN.
 pub(crate) const IFLA_VLAN_ID: u16 = 1;
@@ -70,6 +112,7 @@ impl Link {
                     link.managed = flags & IF_RA_MANAGED != 0;
                     link.other_config = flags & IF_RA_OTHERCONF != 0;
                 }
+                IFLA_STATS64 => link.statistics = Statistics::parse(value),
                 libc::IFLA_MASTER => link.master = u32_at(value, 0),
                 libc::IFLA_LINKINFO => {
                     link.kind =

@@ -8,9 +8,11 @@ mod dhcp4d;
 mod dhcp6;
 mod dnsd;
 mod house;
+mod metrics;
 mod netconfigd;
 mod perm;
 mod radvd;
+mod web;
 
 use house::{Failure, House};
 use std::process::ExitCode;

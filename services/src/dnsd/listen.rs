@@ -1,6 +1,7 @@
 //! The listeners: a UDP and a TCP socket for each private address, so that every answer leaves from the address that
 //! was asked. They follow the addresses.
 use super::config::PORT;
+use crate::house::private;
 use crate::house::rarely::Rarely;
 use netstack::address::Address;
 use netstack::link::Link;
@@ -9,7 +10,7 @@ use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, listen, setsockopt, socket, sockopt,
 };
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
@@ -104,71 +105,27 @@ fn open(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
 /// The addresses to serve: the private ones of interfaces that are up and no uplink, and lan0's own in any case.
 pub fn wanted(links: &[Link], addresses: &[Address], lan: Option<Ipv4Addr>) -> Vec<SocketAddr> {
     let mut wanted: Vec<SocketAddr> = lan.map(|lan| SocketAddr::new(IpAddr::V4(lan), PORT)).into_iter().collect();
-    for address in addresses.iter().filter(|address| !address.tentative && is_private(address.ip)) {
-        let served =
-            links.iter().any(|link| link.index == address.index && link.up && !link.name.starts_with("uplink"));
-        let socket = match address.ip {
-            IpAddr::V6(ip) if ip.is_unicast_link_local() => SocketAddrV6::new(ip, PORT, 0, address.index).into(),
-            ip => SocketAddr::new(ip, PORT),
-        };
-        if served && !wanted.contains(&socket) {
-            wanted.push(socket);
+    for address in private::served(links, addresses, PORT) {
+        if !wanted.contains(&address) {
+            wanted.push(address);
         }
     }
     wanted
-}
-
-// As router7 sees it: loopback, RFC 1918, RFC 6598, unique local and link-local.
-fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(ip) => {
-            let [a, b, ..] = ip.octets();
-            ip.is_loopback() || ip.is_private() || ip.is_link_local() || (a == 100 && b & 0xc0 == 64)
-        }
-        IpAddr::V6(ip) => {
-            // gokrazy's own management network.
-            let excluded = ip.segments().starts_with(&[0xfdf5, 0x3606, 0x2a21]);
-            !excluded && (ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local())
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn link(index: u32, name: &str, up: bool) -> Link {
-        Link { index, name: name.into(), up, ..Link::default() }
-    }
-
     #[test]
-    fn private_addresses_of_interfaces_that_are_up_and_no_uplink() {
-        let links = [link(1, "lo", true), link(2, "uplink0", true), link(3, "lan0", true), link(4, "wg0", false)];
-        let address = |index, ip: &str| Address::new(index, ip.parse().unwrap(), 24);
-        let mut tentative = address(3, "fe80::2");
-        tentative.tentative = true;
-        let addresses = [
-            address(1, "127.0.0.1"),
-            address(1, "::1"),
-            address(2, "10.0.0.2"),
-            address(2, "fe80::9"),
-            address(3, "192.168.42.1"),
-            address(3, "100.127.0.1"),
-            address(3, "100.128.0.1"),
-            address(3, "2001:db8::1"),
-            address(3, "fd00::1"),
-            address(3, "fdf5:3606:2a21::1"),
-            address(3, "fe80::1"),
-            address(4, "10.9.0.1"),
-            tentative,
-        ];
-        let texts = |lan: Option<Ipv4Addr>| -> Vec<String> {
-            wanted(&links, &addresses, lan).iter().map(SocketAddr::to_string).collect()
+    fn lan0s_address_is_served_before_it_exists_and_once() {
+        let links = [Link { index: 3, name: "lan0".into(), up: true, ..Link::default() }];
+        let addresses = [Address::new(3, "192.168.42.1".parse().unwrap(), 24)];
+        let texts = |lan: &str| -> Vec<String> {
+            wanted(&links, &addresses, lan.parse().ok()).iter().map(SocketAddr::to_string).collect()
         };
-        let private =
-            ["127.0.0.1:53", "[::1]:53", "192.168.42.1:53", "100.127.0.1:53", "[fd00::1]:53", "[fe80::1%3]:53"];
-        assert_eq!(texts(None), private);
-        assert_eq!(texts("192.168.42.1".parse().ok()).len(), private.len());
-        assert_eq!(texts("203.0.113.1".parse().ok())[0], "203.0.113.1:53");
+        assert_eq!(texts(""), ["192.168.42.1:53"]);
+        assert_eq!(texts("192.168.42.1"), ["192.168.42.1:53"]);
+        assert_eq!(texts("203.0.113.1"), ["203.0.113.1:53", "192.168.42.1:53"]);
     }
 }

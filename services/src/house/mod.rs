@@ -1,6 +1,7 @@
 //! What every service is given at start: its folders, its flags, its line to PID 1, its log.
 mod logger;
 mod notify;
+pub mod private;
 pub mod random;
 pub mod rarely;
 

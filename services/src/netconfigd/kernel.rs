@@ -1,13 +1,14 @@
 //! The kernel: a look at what it holds, and actions applied to it.
 use super::engine::{Action, Address, Firewall, Found, Link, Plan, Route, Sysctl};
-use super::{bus, ruleset};
-use crate::house::Failure;
+use super::{bus, metrics, ruleset};
+use crate::house::{Failure, private};
 use crate::perm::Mac;
 use ipnet::IpNet;
 use netstack::conntrack::{self, Flow};
 use netstack::netlink::{Change, Netlink};
 use netstack::{address, route};
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 
 /// `RT_TABLE_MAIN`: the routes that a router is configured with.
@@ -20,6 +21,8 @@ const SCOPE_LINK: u8 = 253;
 /// A way into the kernel.
 pub struct Kernel {
     netlink: Netlink,
+    /// Where the metrics are to be shown, by the last look.
+    private: Vec<SocketAddr>,
 }
 
 /// What became of a plan.
@@ -45,7 +48,7 @@ impl Kernel {
     /// # Errors
     /// When the kernel gives no descriptor.
     pub fn open() -> Result<Kernel, Failure> {
-        Ok(Kernel { netlink: Netlink::route().map_err(Failure::during("rtnetlink"))? })
+        Ok(Kernel { netlink: Netlink::route().map_err(Failure::during("rtnetlink"))?, private: Vec::new() })
     }
 
     /// Reads everything that a plan depends on, but for the ruleset.
@@ -56,6 +59,7 @@ impl Kernel {
         let links = self.netlink.links().map_err(Failure::during("the list of interfaces"))?;
         let addresses = self.netlink.addresses().map_err(Failure::during("the list of addresses"))?;
         let routes = self.netlink.routes().map_err(Failure::during("the list of routes"))?;
+        self.private = private::served(&links, &addresses, metrics::PORT);
         let read = |sysctl: &Sysctl| {
             let value = fs::read_to_string(Path::new("/proc/sys").join(&sysctl.path)).ok()?;
             Some((sysctl.path.clone(), value.trim().to_owned()))
@@ -67,6 +71,16 @@ impl Kernel {
             firewall: None,
             sysctls: sysctls.iter().filter_map(read).collect(),
         })
+    }
+
+    /// Where the metrics are to be shown, by the last look.
+    pub fn private(&self) -> &[SocketAddr] {
+        &self.private
+    }
+
+    /// Every link with its counts; none when the kernel does not say.
+    pub fn links(&mut self) -> Vec<netstack::link::Link> {
+        self.netlink.links().unwrap_or_default()
     }
 
     /// Applies a plan in its order and brings `found` up to date. While no ruleset of ours is in the kernel, nothing is

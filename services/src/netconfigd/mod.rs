@@ -19,23 +19,28 @@
 //! Reads `/perm/interfaces.json` (missing: NICs in bus order are uplink0 and lan0; refused: its last good copy),
 //! `/perm/dhcp4/wire/lease.json` (missing: the uplink keeps what it has), `/perm/dhcp6/lease.json`, and the prefixes of
 //! our own in `/perm/radvd/` (`prefixes.json`, else `ula.json`), `/perm/radvd/announced.json`. Writes `/perm/netconfigd/interfaces.json`,
-//! the last file that was applied in full, and `/tmp/resolv.conf` when nobody else did. Ports: none.
+//! the last file that was applied in full, `/perm/netconfigd/counters.json`, and `/tmp/resolv.conf` when nobody else did.
+//! Port: 8066 on private addresses, `/metrics` for Prometheus.
 //!
 //! Ready: ruleset and forwarding are in the kernel and every LAN that exists has its addresses; lan0, when wanted, must
 //! exist. Neither cable nor lease is waited for. `--linger=false` applies once and ends.
 mod bus;
 mod engine;
 mod kernel;
+mod metrics;
 mod resolv;
 mod ruleset;
 #[cfg(test)]
 mod tests;
+mod totals;
 
 use crate::house::{Failure, House};
+use crate::metrics::KIND;
 use crate::perm::forwardings::{self, Forwardings};
 use crate::perm::interfaces::{self, Interfaces, Loaded, Source};
 use crate::perm::stamp::Clock;
 use crate::perm::{Mac, announced, delegation, file, lease4, lease6, leases, ula};
+use crate::web::{self, Response};
 use engine::{Firewall, Ipv6, Leased, Wanted};
 use kernel::Kernel;
 use netstack::event::{Event, Interest, Loop, Signal, Token};
@@ -43,9 +48,12 @@ use netstack::netlink::Monitor;
 use netstack::nft;
 use netstack::time::Instant;
 use std::time::Duration;
+use totals::Totals;
 
 const MONITOR: Token = Token(0);
 const RULESETS: Token = Token(1);
+/// How often what was counted is written down.
+const KEEP: Duration = Duration::from_secs(60);
 /// First and longest wait before what was refused is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// Passes in a row with something to change, after which news are answered once a second.
@@ -80,6 +88,10 @@ struct Netconfigd {
     unsettled: u32,
     memory_kib: u64,
     ready: bool,
+    web: web::Server,
+    totals: Totals,
+    /// When the totals are to be written down.
+    keep_at: Instant,
 }
 
 /// Runs the service.
@@ -92,6 +104,11 @@ pub fn run(house: House) -> Result<(), Failure> {
     let mut rulesets = Monitor::of_rulesets().map_err(Failure::during("news of rulesets"))?;
     turn.add(&rulesets, RULESETS, Interest::READ)?;
     let kernel = Kernel::open()?;
+    let clock = Clock::read();
+    let (totals, refusal) = Totals::open(house.root(), &clock.boot);
+    if let Some(refusal) = refusal {
+        log::warn!("{refusal}; counting begins anew");
+    }
     let mut state = Netconfigd {
         house,
         kernel,
@@ -104,21 +121,30 @@ pub fn run(house: House) -> Result<(), Failure> {
         unsettled: 0,
         memory_kib: memory_kib(),
         ready: false,
+        web: web::Server::default(),
+        totals,
+        keep_at: clock.now + KEEP,
     };
     state.apply(Cause::Asked)?;
     if !linger {
         return if state.retry.is_none() { Ok(()) } else { Err(Failure::new("not everything was applied")) };
     }
+    state.show(&turn);
     let mut events = Vec::new();
     loop {
-        turn.wait(state.retry.map(|(at, _)| at), &mut events)?;
+        let deadlines = [state.retry.map(|(at, _)| at), state.web.deadline(), Some(state.keep_at)];
+        turn.wait(deadlines.into_iter().flatten().min(), &mut events)?;
+        let now = Instant::now();
         let mut cause = None;
         for event in &events {
             match event {
-                Event::Signal(Signal::Terminate) => return Ok(()),
+                Event::Signal(Signal::Terminate) => {
+                    state.count();
+                    return Ok(());
+                }
                 Event::Signal(Signal::Changed) => cause = Some(Cause::Asked),
-                Event::Signal(Signal::Second) => {}
-                Event::Timeout => cause = cause.or(Some(Cause::Noticed)),
+                Event::Signal(Signal::Second) | Event::Timeout => {}
+                Event::Ready { token, .. } if web::Server::owns(*token) => state.answer(&turn, now, *token),
                 Event::Ready { token, .. } => {
                     let news = if *token == RULESETS { &mut rulesets } else { &mut monitor };
                     if news.drain().any() {
@@ -126,14 +152,25 @@ pub fn run(house: House) -> Result<(), Failure> {
                         if state.unsettled < UNSETTLED {
                             cause = cause.or(Some(Cause::Noticed));
                         } else {
-                            state.retry = state.retry.or(Some((Instant::now() + RETRY.0, RETRY.0)));
+                            state.retry = state.retry.or(Some((now + RETRY.0, RETRY.0)));
                         }
                     }
                 }
             }
         }
+        if state.retry.is_some_and(|(at, _)| at <= now) {
+            cause = cause.or(Some(Cause::Noticed));
+        }
         if let Some(cause) = cause {
             state.apply(cause)?;
+        }
+        if state.keep_at <= now {
+            state.count();
+            state.keep_at = now + KEEP;
+        }
+        state.web.tick(now);
+        if cause.is_some() || state.web.wants_follow(now) {
+            state.show(&turn);
         }
     }
 }
@@ -154,6 +191,13 @@ fn linger(house: &House) -> Result<bool, Failure> {
         }
     }
     Ok(linger)
+}
+
+/// A kernel that does not answer says nothing of its counters.
+fn look(totals: &mut Totals) {
+    if let Ok(counts) = nft::counters(ruleset::TABLE) {
+        totals.observe(counts);
+    }
 }
 
 fn memory_kib() -> u64 {
@@ -302,6 +346,30 @@ impl Netconfigd {
             Ok(true) => self.house.changed(rights::GOOD_INTERFACES),
             Ok(false) => {}
             Err(error) => complaints.push(format!("{}: {error}; the good copy is not kept", path.display())),
+        }
+    }
+
+    /// Listens where the metrics are to be shown.
+    fn show(&mut self, turn: &Loop) {
+        self.web.follow(turn, Instant::now(), self.kernel.private());
+    }
+
+    fn answer(&mut self, turn: &Loop, now: Instant, token: Token) {
+        let Netconfigd { web, kernel, totals, .. } = self;
+        web.ready(turn, now, token, |request| match request.path.as_str() {
+            "/metrics" => {
+                look(totals);
+                Response { status: 200, kind: KIND, body: metrics::page(totals, &kernel.links()) }
+            }
+            _ => Response::text(404, "there is /metrics\n"),
+        });
+    }
+
+    /// Writes down what was counted.
+    fn count(&mut self) {
+        look(&mut self.totals);
+        if let Err(error) = self.totals.keep() {
+            log::warn!("/perm/netconfigd/counters.json: {error}; tried again in a minute");
         }
     }
 

@@ -178,9 +178,10 @@ fn a_new_lease_in_the_same_subnet() {
     wanted.lease = lease([85, 195, 207, 70], 25, Some([85, 195, 207, 1]));
     let again = settle(&wanted, &mut found);
     assert_eq!(nets(&found, 2), ["192.168.100.2/24", "85.195.207.70/25"]);
-    assert_eq!(again.actions.len(), 4, "an address and two routes, then the old address: {:#?}", again.actions);
+    assert_eq!(again.actions.len(), 5, "an address, two routes, then the old address's end: {:#?}", again.actions);
     assert!(matches!(again.actions[0], Action::AddAddress { .. }));
     assert!(matches!(again.actions[3], Action::DeleteAddress { .. }));
+    assert!(matches!(again.actions[4], Action::Forget { .. }));
     let default = found.routes.iter().find(|route| route.destination.prefix_len() == 0).unwrap();
     assert_eq!(default.source, Some(Ipv4Addr::new(85, 195, 207, 70).into()));
     assert_eq!((found.routes.len(), default.protocol), (2, FROM_LEASE));

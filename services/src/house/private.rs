@@ -1,0 +1,72 @@
+//! The addresses on which a service of the house listens: private ones, of interfaces that are no uplink.
+use netstack::address::Address;
+use netstack::link::Link;
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+
+/// The private addresses of interfaces that are up and whose name does not begin with `uplink`, with a port.
+pub fn served(links: &[Link], addresses: &[Address], port: u16) -> Vec<SocketAddr> {
+    let mut served: Vec<SocketAddr> = Vec::new();
+    for address in addresses.iter().filter(|address| !address.tentative && is_private(address.ip)) {
+        let link = links.iter().find(|link| link.index == address.index);
+        let socket = match address.ip {
+            IpAddr::V6(ip) if ip.is_unicast_link_local() => SocketAddrV6::new(ip, port, 0, address.index).into(),
+            ip => SocketAddr::new(ip, port),
+        };
+        let ours = link.is_some_and(|link| link.up && !link.name.starts_with("uplink"));
+        if ours && !served.contains(&socket) {
+            served.push(socket);
+        }
+    }
+    served
+}
+
+/// As router7 sees it: loopback, RFC 1918, RFC 6598, unique local and link-local.
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(ip) => {
+            let [a, b, ..] = ip.octets();
+            ip.is_loopback() || ip.is_private() || ip.is_link_local() || (a == 100 && b & 0xc0 == 64)
+        }
+        IpAddr::V6(ip) => {
+            // gokrazy's own management network.
+            let excluded = ip.segments().starts_with(&[0xfdf5, 0x3606, 0x2a21]);
+            !excluded && (ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(index: u32, name: &str, up: bool) -> Link {
+        Link { index, name: name.into(), up, ..Link::default() }
+    }
+
+    #[test]
+    fn private_addresses_of_interfaces_that_are_up_and_no_uplink() {
+        let links = [link(1, "lo", true), link(2, "uplink0", true), link(3, "lan0", true), link(4, "wg0", false)];
+        let address = |index, ip: &str| Address::new(index, ip.parse().unwrap(), 24);
+        let mut tentative = address(3, "fe80::2");
+        tentative.tentative = true;
+        let addresses = [
+            address(1, "127.0.0.1"),
+            address(1, "::1"),
+            address(2, "10.0.0.2"),
+            address(2, "fe80::9"),
+            address(3, "192.168.42.1"),
+            address(3, "100.127.0.1"),
+            address(3, "100.128.0.1"),
+            address(3, "2001:db8::1"),
+            address(3, "fd00::1"),
+            address(3, "fdf5:3606:2a21::1"),
+            address(3, "fe80::1"),
+            address(4, "10.9.0.1"),
+            tentative,
+        ];
+        let texts: Vec<String> = served(&links, &addresses, 53).iter().map(SocketAddr::to_string).collect();
+        let private =
+            ["127.0.0.1:53", "[::1]:53", "192.168.42.1:53", "100.127.0.1:53", "[fd00::1]:53", "[fe80::1%3]:53"];
+        assert_eq!(texts, private);
+    }
+}

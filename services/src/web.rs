@@ -1,0 +1,268 @@
+//! A small HTTP/1.1 server for what the house shows of itself: on every private address, never on the uplink; one
+//! request a connection, bounded in number, size and time.
+//!
+//! The service owns the event loop; this owns the sockets and the tokens from [`FIRST`] on.
+use crate::house::rarely::Rarely;
+use netstack::event::{Interest, Loop, Token};
+use netstack::time::Instant;
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, listen, setsockopt, socket, sockopt,
+};
+use std::collections::HashMap;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+/// The first token of the server; a service's own are smaller.
+pub const FIRST: u64 = 1 << 32;
+/// Connections at the same time; one more closes the oldest.
+const MOST: usize = 32;
+/// Addresses that are listened on.
+const MOST_ADDRESSES: usize = 64;
+/// Bytes of a request's head.
+const LARGEST: usize = 8 << 10;
+/// Header lines of a request.
+const HEADERS: usize = 64;
+/// Time for a request and for its answer to be taken.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// After this an address that could not be bound is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Without what follows a `?`.
+    pub path: String,
+}
+
+/// What is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// Status code.
+    pub status: u16,
+    /// `Content-Type`.
+    pub kind: &'static str,
+    /// The content.
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    /// Plain text.
+    pub fn text(status: u16, body: impl Into<Vec<u8>>) -> Response {
+        Response { status, kind: "text/plain; charset=utf-8", body: body.into() }
+    }
+
+    fn bytes(&self, with_body: bool) -> Vec<u8> {
+        let reason = match self.status {
+            200 => "OK",
+            400 => "Bad Request",
+            404 => "Not Found",
+            405 => "Method Not Allowed",
+            431 => "Request Header Fields Too Large",
+            _ => "Error",
+        };
+        let head = format!(
+            "HTTP/1.1 {} {reason}\r\nContent-Type: {}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            self.status,
+            self.kind,
+            self.body.len()
+        );
+        let mut bytes = head.into_bytes();
+        bytes.extend_from_slice(if with_body { &self.body } else { &[] });
+        bytes
+    }
+}
+
+#[derive(Debug)]
+struct Connection {
+    stream: TcpStream,
+    input: Vec<u8>,
+    output: Vec<u8>,
+    sent: usize,
+    deadline: Instant,
+}
+
+/// The listeners and connections of a service.
+#[derive(Debug, Default)]
+pub struct Server {
+    listeners: Vec<(u64, SocketAddr, TcpListener)>,
+    open: HashMap<u64, Connection>,
+    last: u64,
+    retry: Option<Instant>,
+    complaint: Rarely,
+}
+
+impl Server {
+    /// Whether a token is one of the server's.
+    pub fn owns(token: Token) -> bool {
+        token.0 >= FIRST
+    }
+
+    /// When [`Server::tick`] is wanted.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.open.values().map(|connection| connection.deadline).chain(self.retry).min()
+    }
+
+    /// Whether an address is to be tried again: [`Server::follow`] is wanted.
+    pub fn wants_follow(&self, now: Instant) -> bool {
+        self.retry.is_some_and(|at| at <= now)
+    }
+
+    /// Listens on these addresses and on no other.
+    pub fn follow(&mut self, turn: &Loop, now: Instant, addresses: &[SocketAddr]) {
+        self.retry = None;
+        self.listeners.retain(|(_, address, _)| addresses.contains(address));
+        for address in addresses.iter().take(MOST_ADDRESSES) {
+            if self.listeners.iter().any(|(_, known, _)| known == address) {
+                continue;
+            }
+            let number = self.next();
+            let opened = open(*address).and_then(|listener| {
+                turn.add(&listener, Token(number), Interest::READ)?;
+                Ok(listener)
+            });
+            match opened {
+                Ok(listener) => self.listeners.push((number, *address, listener)),
+                Err(error) => {
+                    self.complaint.warn(now, || format!("cannot listen on {address}: {error}"));
+                    self.retry = Some(now + RETRY);
+                }
+            }
+        }
+    }
+
+    /// Closes what took too long.
+    pub fn tick(&mut self, now: Instant) {
+        self.open.retain(|_, connection| now < connection.deadline);
+    }
+
+    /// One of the server's tokens is ready.
+    pub fn ready(&mut self, turn: &Loop, now: Instant, token: Token, answer: impl FnOnce(&Request) -> Response) {
+        if let Some(at) = self.listeners.iter().position(|(number, ..)| *number == token.0) {
+            while let Ok((stream, _)) = self.listeners[at].2.accept() {
+                self.add(turn, now, stream);
+            }
+            return;
+        }
+        let Some(connection) = self.open.get_mut(&token.0) else { return };
+        match connection.turn(answer) {
+            Ok(Some(interest)) if turn.modify(&connection.stream, token, interest).is_ok() => {}
+            // Done, gone or refused.
+            _ => drop(self.open.remove(&token.0)),
+        }
+    }
+
+    fn add(&mut self, turn: &Loop, now: Instant, stream: TcpStream) {
+        if self.open.len() >= MOST
+            && let Some(oldest) = self.open.iter().min_by_key(|(_, open)| open.deadline).map(|(number, _)| *number)
+        {
+            self.open.remove(&oldest);
+        }
+        let number = self.next();
+        let watched = stream.set_nonblocking(true).and_then(|()| turn.add(&stream, Token(number), Interest::READ));
+        if watched.is_ok() {
+            let (input, output) = (Vec::new(), Vec::new());
+            self.open.insert(number, Connection { stream, input, output, sent: 0, deadline: now + PATIENCE });
+        }
+    }
+
+    fn next(&mut self) -> u64 {
+        self.last = self.last.max(FIRST) + 1;
+        self.last
+    }
+}
+
+impl Connection {
+    /// Reads the request, then writes the answer. Gives what to wait for; none when it is over.
+    fn turn(&mut self, answer: impl FnOnce(&Request) -> Response) -> io::Result<Option<Interest>> {
+        if self.output.is_empty() {
+            let mut buffer = [0; 2_048];
+            loop {
+                match self.stream.read(&mut buffer) {
+                    Ok(0) => return Ok(None),
+                    Ok(length) => self.input.extend_from_slice(&buffer[..length]),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(error) => return Err(error),
+                }
+                if self.input.len() > LARGEST {
+                    break;
+                }
+            }
+            match asked(&self.input) {
+                None => return Ok(Some(Interest::READ)),
+                Some(Err(refused)) => self.output = refused.bytes(true),
+                Some(Ok((request, with_body))) => self.output = answer(&request).bytes(with_body),
+            }
+        }
+        while self.sent < self.output.len() {
+            match self.stream.write(&self.output[self.sent..]) {
+                Ok(0) => return Ok(None),
+                Ok(length) => self.sent += length,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Some(Interest::WRITE)),
+                Err(error) => return Err(error),
+            }
+        }
+        // What is still coming is not waited for.
+        let _ = self.stream.shutdown(std::net::Shutdown::Write);
+        Ok(None)
+    }
+}
+
+/// The request in these bytes and whether its answer has a body; `None` while it is not whole.
+fn asked(bytes: &[u8]) -> Option<Result<(Request, bool), Response>> {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS];
+    let mut request = httparse::Request::new(&mut headers);
+    match request.parse(bytes) {
+        Ok(httparse::Status::Complete(_)) => {}
+        Ok(httparse::Status::Partial) if bytes.len() <= LARGEST => return None,
+        Ok(httparse::Status::Partial) | Err(httparse::Error::TooManyHeaders) => {
+            return Some(Err(Response::text(431, "too large\n")));
+        }
+        Err(error) => return Some(Err(Response::text(400, format!("{error}\n")))),
+    }
+    let path = request.path.unwrap_or_default();
+    let path = path.split('?').next().unwrap_or_default().to_owned();
+    Some(match request.method {
+        Some("GET") => Ok((Request { path }, true)),
+        Some("HEAD") => Ok((Request { path }, false)),
+        _ => Err(Response::text(405, "only GET and HEAD\n")),
+    })
+}
+
+fn open(address: SocketAddr) -> io::Result<TcpListener> {
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let fd = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, None)?;
+    setsockopt(&fd, sockopt::ReuseAddr, &true)?;
+    bind(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
+    listen(&fd, Backlog::new(16)?)?;
+    Ok(TcpListener::from(fd))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn requests_are_read_and_refused() {
+        let status =
+            |text: &str| asked(text.as_bytes()).map(|result| result.map_or_else(|refused| refused.status, |_| 200));
+        assert_eq!(status("GET /metrics?x=1 HTTP/1.1\r\nHost: a\r\n\r\n"), Some(200));
+        assert_eq!(asked(b"GET /a?b HTTP/1.0\r\n\r\n").unwrap().unwrap(), (Request { path: "/a".into() }, true));
+        assert!(!asked(b"HEAD /a HTTP/1.1\r\n\r\n").unwrap().unwrap().1);
+        assert_eq!(status("GET /metr"), None);
+        assert_eq!(status("POST / HTTP/1.1\r\n\r\n"), Some(405));
+        assert_eq!(status("GET\0/ HTTP/1.1\r\n\r\n"), Some(400));
+        assert_eq!(status(&format!("GET / HTTP/1.1\r\nA: {}", "a".repeat(LARGEST))), Some(431));
+        assert_eq!(status(&format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(HEADERS + 1))), Some(431));
+        assert_eq!(Response::text(200, "abc").bytes(false).windows(3).filter(|three| three == b"abc").count(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_met_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = asked(&bytes);
+        }
+    }
+}
