@@ -25,6 +25,7 @@
 //! Ready: ruleset and forwarding are in the kernel and every LAN that exists has its addresses; lan0, when wanted, must
 //! exist. Neither cable nor lease is waited for. `--linger=false` applies once and ends.
 mod bus;
+mod config;
 mod engine;
 mod kernel;
 mod metrics;
@@ -36,12 +37,12 @@ mod totals;
 
 use crate::house::{Failure, House};
 use crate::metrics::KIND;
-use crate::perm::forwardings::{self, Forwardings};
-use crate::perm::interfaces::{self, Interfaces, Loaded, Source};
+use crate::perm::file;
+use crate::perm::interfaces::{Loaded, Source};
 use crate::perm::stamp::Clock;
-use crate::perm::{Mac, announced, delegation, file, lease4, lease6, leases, ula};
 use crate::web::{self, Response};
-use engine::{Firewall, Ipv6, Leased, Wanted};
+use config::Config;
+use engine::{Firewall, Wanted};
 use kernel::Kernel;
 use netstack::event::{Event, Interest, Loop, Signal, Token};
 use netstack::netlink::Monitor;
@@ -75,18 +76,12 @@ struct Netconfigd {
     kernel: Kernel,
     /// The ruleset that is in the kernel by our doing.
     firewall: Option<Firewall>,
-    /// The uplink's lease when it could last be read.
-    lease: Option<lease4::Checked>,
-    /// What the leases said of IPv6 when they could last be read.
-    ipv6: Option<Ipv6>,
-    /// What may be reached from outside, when it could last be read.
-    forwardings: Forwardings,
+    config: Config,
     /// What was complained of last time; a complaint is logged when it is new.
     complaints: Vec<String>,
     retry: Option<(Instant, Duration)>,
     /// Passes in a row that had something to change.
     unsettled: u32,
-    memory_kib: u64,
     ready: bool,
     web: web::Server,
     totals: Totals,
@@ -113,13 +108,10 @@ pub fn run(house: House) -> Result<(), Failure> {
         house,
         kernel,
         firewall: None,
-        lease: None,
-        ipv6: None,
-        forwardings: Forwardings::default(),
+        config: Config::new(),
         complaints: Vec::new(),
         retry: None,
         unsettled: 0,
-        memory_kib: memory_kib(),
         ready: false,
         web: web::Server::default(),
         totals,
@@ -200,95 +192,10 @@ fn look(totals: &mut Totals) {
     }
 }
 
-fn memory_kib() -> u64 {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    total.and_then(|text| text.split_whitespace().next()?.parse().ok()).unwrap_or_default()
-}
-
 impl Netconfigd {
-    fn wanted(&mut self, complaints: &mut Vec<String>) -> (Wanted, Loaded) {
-        let loaded = interfaces::load(self.house.root());
-        match &loaded.source {
-            Source::File | Source::Default(None) => {}
-            Source::LastGood(refusal) => complaints.push(format!("{refusal}; the last good copy holds")),
-            Source::Default(Some(refusal)) => complaints.push(format!("{refusal}; the defaults hold")),
-        }
-        match lease4::read(&self.house.path(rights::LEASE4)) {
-            Ok(lease) => self.lease = lease.or(self.lease.take()),
-            Err(refusal) => complaints.push(format!("{refusal}; the uplink keeps what it has")),
-        }
-        for entry in loaded.interfaces.interfaces.iter().filter(|entry| !entry.fec.is_empty()) {
-            complaints.push(format!("{}: fec {:?} is not applied", entry.name, entry.fec));
-        }
-        let ipv6 = self.ipv6(&loaded.interfaces, complaints);
-        match forwardings::read(self.house.root()) {
-            Ok(forwardings) => self.forwardings = forwardings,
-            Err(refusal) => complaints.push(format!("{refusal}; the forwardings of before hold")),
-        }
-        complaints.extend(self.forwardings.refused.iter().map(|refusal| format!("{refusal}; the others hold")));
-        let wanted = Wanted {
-            interfaces: loaded.interfaces.clone(),
-            lease: self.lease.clone(),
-            ipv6,
-            forwardings: self.forwardings.clone(),
-            leased: self.leased(complaints),
-            memory_kib: self.memory_kib,
-        };
-        complaints.extend(wanted.passed_over());
-        for (entry, field, words) in engine::resolve(&wanted).refused {
-            complaints.push(forwardings::refusal(self.house.root(), &entry, field, &words).to_string());
-        }
-        (wanted, loaded)
-    }
-
-    /// Devices by their leases, when a forwarding names one; a static lease counts before others, then the latest.
-    fn leased(&self, complaints: &mut Vec<String>) -> Vec<Leased> {
-        if !self.forwardings.names_devices() {
-            return Vec::new();
-        }
-        let mut all = leases::read(&self.house.path(rights::LEASES)).unwrap_or_else(|refusal| {
-            complaints.push(format!("{refusal}; no forwarding finds its device"));
-            Vec::new()
-        });
-        all.sort_by_key(|lease| std::cmp::Reverse((lease.is_static(), lease.expiry)));
-        let leased = |lease: leases::Lease| {
-            let name = if lease.hostname_override.is_empty() { lease.hostname } else { lease.hostname_override };
-            Some(Leased { name, mac: lease.hardware_addr.parse::<Mac>().ok()?, address: lease.addr })
-        };
-        all.into_iter().filter_map(leased).collect()
-    }
-
-    fn ipv6(&mut self, interfaces: &Interfaces, complaints: &mut Vec<String>) -> Option<Ipv6> {
-        let clock = Clock::read();
-        let (delegations, refusal) = delegation::in_force(self.house.root(), interfaces, &clock);
-        if let Some(refusal) = refusal {
-            complaints.push(format!("{refusal}; IPv6 stays as it is"));
-            return self.ipv6.clone();
-        }
-        let (local, refusal) = ula::read(self.house.root());
-        complaints.extend(refusal.map(|refusal| refusal.to_string()));
-        let announced = announced::read(self.house.root()).unwrap_or_else(|refusal| {
-            complaints.push(refusal.to_string());
-            None
-        });
-        let announced = announced.unwrap_or_default().prefixes.into_iter().map(|one| (one.lan, one.prefix.trunc()));
-        // That it can be read was just seen; a fixed uplink has no lease.
-        let fixed = interfaces.uplink().is_some_and(|uplink| uplink.gateway6.is_some());
-        let lease = lease6::read(&self.house.path(rights::LEASE6), &clock).ok().flatten().filter(|_| !fixed);
-        let addresses = lease.map(|lease| lease.addresses).unwrap_or_default();
-        self.ipv6 = Some(Ipv6 {
-            delegations: delegations.iter().map(|prefix| (prefix.value, prefix.is_valid(clock.now))).collect(),
-            addresses: addresses.iter().map(|held| (held.value, held.is_preferred(clock.now))).collect(),
-            local,
-            announced: announced.collect(),
-        });
-        self.ipv6.clone()
-    }
-
     fn apply(&mut self, cause: Cause) -> Result<(), Failure> {
         let mut complaints = Vec::new();
-        let (wanted, loaded) = self.wanted(&mut complaints);
+        let (wanted, loaded) = self.config.read(self.house.root(), &mut complaints);
         let (mut done, mut failed, mut missing) = (Vec::new(), false, Vec::new());
         let mut found = engine::Found::default();
         for _ in 0..LOOKS {

@@ -1,0 +1,116 @@
+//! What netconfigd reads: interfaces.json, the leases, port forwardings, prefixes of our own.
+use super::engine::{self, Ipv6, Leased, Wanted};
+use crate::perm::forwardings::{self, Forwardings};
+use crate::perm::interfaces::{self, Interfaces, Loaded, Source};
+use crate::perm::stamp::Clock;
+use crate::perm::{Mac, announced, delegation, lease4, lease6, leases, ula};
+use std::path::{Path, PathBuf};
+
+/// What could last be read.
+#[derive(Debug, Default)]
+pub struct Config {
+    /// The uplink's lease.
+    lease: Option<lease4::Checked>,
+    /// What the leases say of IPv6.
+    ipv6: Option<Ipv6>,
+    /// What may be reached from outside.
+    forwardings: Forwardings,
+    memory_kib: u64,
+}
+
+fn path(root: &Path, absolute: &str) -> PathBuf {
+    root.join(absolute.trim_start_matches('/'))
+}
+
+fn memory_kib() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    total.and_then(|text| text.split_whitespace().next()?.parse().ok()).unwrap_or_default()
+}
+
+impl Config {
+    /// Nothing read yet.
+    pub fn new() -> Config {
+        Config { memory_kib: memory_kib(), ..Config::default() }
+    }
+
+    /// Reads everything again. What is refused goes to `complaints`; what was read before then holds.
+    pub fn read(&mut self, root: &Path, complaints: &mut Vec<String>) -> (Wanted, Loaded) {
+        let loaded = interfaces::load(root);
+        match &loaded.source {
+            Source::File | Source::Default(None) => {}
+            Source::LastGood(refusal) => complaints.push(format!("{refusal}; the last good copy holds")),
+            Source::Default(Some(refusal)) => complaints.push(format!("{refusal}; the defaults hold")),
+        }
+        match lease4::read(&path(root, rights::LEASE4)) {
+            Ok(lease) => self.lease = lease.or(self.lease.take()),
+            Err(refusal) => complaints.push(format!("{refusal}; the uplink keeps what it has")),
+        }
+        for entry in loaded.interfaces.interfaces.iter().filter(|entry| !entry.fec.is_empty()) {
+            complaints.push(format!("{}: fec {:?} is not applied", entry.name, entry.fec));
+        }
+        let ipv6 = self.ipv6(root, &loaded.interfaces, complaints);
+        match forwardings::read(root) {
+            Ok(forwardings) => self.forwardings = forwardings,
+            Err(refusal) => complaints.push(format!("{refusal}; the forwardings of before hold")),
+        }
+        complaints.extend(self.forwardings.refused.iter().map(|refusal| format!("{refusal}; the others hold")));
+        let wanted = Wanted {
+            interfaces: loaded.interfaces.clone(),
+            lease: self.lease.clone(),
+            ipv6,
+            forwardings: self.forwardings.clone(),
+            leased: self.leased(root, complaints),
+            memory_kib: self.memory_kib,
+        };
+        complaints.extend(wanted.passed_over());
+        for (entry, field, words) in engine::resolve(&wanted).refused {
+            complaints.push(forwardings::refusal(root, &entry, field, &words).to_string());
+        }
+        (wanted, loaded)
+    }
+
+    /// Devices by their leases, when a forwarding names one; a static lease counts before others, then the latest.
+    fn leased(&self, root: &Path, complaints: &mut Vec<String>) -> Vec<Leased> {
+        if !self.forwardings.names_devices() {
+            return Vec::new();
+        }
+        let mut all = leases::read(&path(root, rights::LEASES)).unwrap_or_else(|refusal| {
+            complaints.push(format!("{refusal}; no forwarding finds its device"));
+            Vec::new()
+        });
+        all.sort_by_key(|lease| std::cmp::Reverse((lease.is_static(), lease.expiry)));
+        let leased = |lease: leases::Lease| {
+            let name = if lease.hostname_override.is_empty() { lease.hostname } else { lease.hostname_override };
+            Some(Leased { name, mac: lease.hardware_addr.parse::<Mac>().ok()?, address: lease.addr })
+        };
+        all.into_iter().filter_map(leased).collect()
+    }
+
+    fn ipv6(&mut self, root: &Path, interfaces: &Interfaces, complaints: &mut Vec<String>) -> Option<Ipv6> {
+        let clock = Clock::read();
+        let (delegations, refusal) = delegation::in_force(root, interfaces, &clock);
+        if let Some(refusal) = refusal {
+            complaints.push(format!("{refusal}; IPv6 stays as it is"));
+            return self.ipv6.clone();
+        }
+        let (local, refusal) = ula::read(root);
+        complaints.extend(refusal.map(|refusal| refusal.to_string()));
+        let announced = announced::read(root).unwrap_or_else(|refusal| {
+            complaints.push(refusal.to_string());
+            None
+        });
+        let announced = announced.unwrap_or_default().prefixes.into_iter().map(|one| (one.lan, one.prefix.trunc()));
+        // That it can be read was just seen; a fixed uplink has no lease.
+        let fixed = interfaces.uplink().is_some_and(|uplink| uplink.gateway6.is_some());
+        let lease = lease6::read(&path(root, rights::LEASE6), &clock).ok().flatten().filter(|_| !fixed);
+        let addresses = lease.map(|lease| lease.addresses).unwrap_or_default();
+        self.ipv6 = Some(Ipv6 {
+            delegations: delegations.iter().map(|prefix| (prefix.value, prefix.is_valid(clock.now))).collect(),
+            addresses: addresses.iter().map(|held| (held.value, held.is_preferred(clock.now))).collect(),
+            local,
+            announced: announced.collect(),
+        });
+        self.ipv6.clone()
+    }
+}

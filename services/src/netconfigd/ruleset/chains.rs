@@ -1,0 +1,114 @@
+//! The chains that are jumped to, each an answer to one question.
+use super::{GUEST, OTHER, SHARE, SOURCE, SPOOFED, TCP, UDP, WAN};
+use crate::netconfigd::engine::Firewall;
+use ipnet::Ipv6Net;
+use netstack::nft::{Chain, Part, Rule};
+
+/// Pings from the internet that are answered: a second, and at once.
+const PINGS: (u64, u32) = (20, 50);
+/// Errors without which connections break: destination unreachable, time exceeded, parameter problem.
+const ICMP: [u8; 3] = [3, 11, 12];
+/// RFC 4890: errors (with packet too big), listener discovery, router advertisement, neighbour discovery.
+const ICMPV6: [u8; 11] = [1, 2, 3, 4, 130, 131, 132, 134, 135, 136, 143];
+/// What a guest may say to the router besides names and addresses: errors, echo, router and neighbour discovery.
+const ICMPV6_GUEST: [u8; 10] = [1, 2, 3, 4, 128, 131, 133, 135, 136, 143];
+/// "Source address failed ingress/egress policy" (RFC 4443, section 3.1), so many a second and at once.
+const WRONG_SOURCE: (u8, u64, u32) = (5, 100, 50);
+/// Echo request, IPv4 and IPv6.
+const ECHO: (u8, u8) = (8, 128);
+/// Lines of refused packets in the kernel's log: a second, and at once.
+const LINES: (u64, u32) = (1, 5);
+
+/// What the internet may begin with the LANs: what was forwarded to them, and pinholes.
+pub(super) fn from_wan(firewall: &Firewall) -> Chain {
+    let chain = Chain::plain("from_wan").rule(Rule::new().jump("strangers")).rule(Rule::new().forwarded().accept());
+    let bound = firewall.pinholes.iter().filter(|pinhole| pinhole.source.is_some());
+    let chain = bound.fold(chain, |chain, pinhole| {
+        let rule = pinhole.source.map_or_else(Rule::new, |net| Rule::new().source(net.into()));
+        let to = Ipv6Net::from(pinhole.to);
+        let rule = rule.destination(to.into()).protocol(pinhole.protocol.into());
+        chain.rule(rule.ports(pinhole.ports.0, pinhole.ports.1).accept())
+    });
+    let hole = [Part::DestinationIpv6, Part::Protocol, Part::Port];
+    let open = firewall.pinholes.iter().any(|pinhole| pinhole.source.is_none());
+    let chain = [TCP, UDP].into_iter().filter(|_| open).fold(chain, |chain, protocol| {
+        chain.rule(Rule::new().ipv6().protocol(protocol.into()).in_set(&hole, "pinholes").accept())
+    });
+    chain.rule(Rule::new().count_in(WAN).jump("log")).rule(Rule::new().drop())
+}
+
+/// Sources that cannot be on the internet: those of our own networks (RFC 3704), and those that nobody has there.
+pub(super) fn strangers(firewall: &Firewall) -> Chain {
+    let chain = Chain::plain("strangers").rule(Rule::new().no_way_back().count_in(SPOOFED).drop());
+    if firewall.private_uplink {
+        return chain;
+    }
+    chain.rule(Rule::new().ipv4().in_set(&[Part::SourceIpv4], "bogons").count_in(SPOOFED).drop())
+}
+
+/// What a guest may say to the router: ask for addresses and names, and what IP itself needs.
+pub(super) fn guests() -> Chain {
+    let chain = Chain::plain("guests")
+        .rule(Rule::new().ipv4().udp(68, 67).accept())
+        .rule(Rule::new().ipv6().udp(546, 547).accept())
+        .rule(Rule::new().udp_to(53).accept())
+        .rule(Rule::new().tcp_to(53).accept())
+        .rule(Rule::new().icmp(ECHO.0).accept());
+    let chain = ICMP.into_iter().fold(chain, |chain, kind| chain.rule(Rule::new().icmp(kind).accept()));
+    let chain = ICMPV6_GUEST.into_iter().fold(chain, |chain, kind| chain.rule(Rule::new().icmpv6(kind).accept()));
+    chain.rule(Rule::new().count_in(GUEST).drop())
+}
+
+pub(super) fn share(firewall: &Firewall) -> Chain {
+    let most = firewall.share;
+    let over = |rule: Rule, part, set| rule.over_connections(&[part], set, most).count_in(SHARE).drop();
+    Chain::plain("share").rule(over(Rule::new().ipv4(), Part::SourceIpv4, "busy4")).rule(over(
+        Rule::new().ipv6(),
+        Part::SourceIpv6,
+        "busy6",
+    ))
+}
+
+pub(super) fn refused() -> Chain {
+    Chain::plain("refused").rule(Rule::new().count_in(OTHER).jump("log"))
+}
+
+pub(super) fn log() -> Chain {
+    Chain::plain("log").rule(Rule::new().limit_per_second(LINES.0, LINES.1).log("refused: "))
+}
+
+/// What may leave by the uplink: nothing that came from there, and IPv6 only from a network of ours (BCP 38). A host
+/// that still uses an address of a prefix that is gone is told so at once, in the middle of a connection too (RFC 7084,
+/// L-14). IPv4 leaves from the uplink's own address.
+pub(super) fn egress(firewall: &Firewall) -> Chain {
+    let (code, rate, burst) = WRONG_SOURCE;
+    let chain = Chain::plain("egress").rule(Rule::new().iifname(firewall.uplink()).drop());
+    let chain = firewall.inside.iter().fold(chain, |chain, net| chain.rule(Rule::new().source((*net).into()).back()));
+    let told = Rule::new().ipv6().limit_per_second(rate, burst).count_in(SOURCE).reject_icmpv6(code);
+    chain.rule(told).rule(Rule::new().ipv6().count_in(SOURCE).drop())
+}
+
+pub(super) fn clamp(firewall: &Firewall) -> Chain {
+    Chain::plain("clamp")
+        .rule(Rule::new().oifname(firewall.uplink()).clamp_mss())
+        .rule(Rule::new().iifname(firewall.uplink()).clamp_mss())
+}
+
+/// What the internet may say to the router without having been asked.
+pub(super) fn wan() -> Chain {
+    let (rate, burst) = PINGS;
+    let mut chain = Chain::plain("wan")
+        .rule(Rule::new().ipv4().udp(67, 68).accept())
+        .rule(Rule::new().ipv6().udp(547, 546).accept());
+    for kind in ICMPV6 {
+        chain = chain.rule(Rule::new().icmpv6(kind).accept());
+    }
+    chain = chain
+        .rule(Rule::new().jump("strangers"))
+        .rule(Rule::new().icmp(ECHO.0).limit_per_second(rate, burst).accept())
+        .rule(Rule::new().icmpv6(ECHO.1).limit_per_second(rate, burst).accept());
+    for kind in ICMP {
+        chain = chain.rule(Rule::new().icmp(kind).accept());
+    }
+    chain.rule(Rule::new().count_in(WAN).jump("log")).rule(Rule::new().drop())
+}

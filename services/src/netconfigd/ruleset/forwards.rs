@@ -1,0 +1,90 @@
+//! Port forwardings: the maps, the chains that ask them, and the way back.
+use super::{TCP, UDP};
+use crate::netconfigd::engine::Firewall;
+use ipnet::Ipv4Net;
+use netstack::nft::{Chain, Element, Field, Hook, Kind, Part, Policy, Rule, Set, Value};
+use std::net::Ipv4Addr;
+
+/// New connections to an address of the router's own that is neither loopback nor a LAN's: they may be forwarded. So a
+/// forwarding works from inside as from outside, whatever addresses the uplink has.
+pub(super) fn ours(firewall: &Firewall) -> Chain {
+    let chain = Chain::plain("ours");
+    if firewall.forwards.is_empty() {
+        return chain;
+    }
+    let loopback = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
+    let nets = firewall.lans.iter().flat_map(|lan| &lan.nets).chain([&loopback]);
+    let chain = nets.fold(chain, |chain, net| chain.rule(Rule::new().destination((*net).into()).back()));
+    chain.rule(Rule::new().ipv4().to_us().jump("forwarded"))
+}
+
+pub(super) fn forwarded(firewall: &Firewall) -> Chain {
+    let chain = Chain::plain("forwarded");
+    let bound = firewall.forwards.iter().filter(|forward| forward.source.is_some());
+    let chain = bound.fold(chain, |chain, forward| {
+        let steps = steps(forward.ports, forward.to_ports);
+        steps.into_iter().fold(chain, |chain, (first, last, to)| {
+            let from = forward.source.map_or_else(Rule::new, |net| Rule::new().source(net.into()));
+            chain.rule(from.protocol(forward.protocol.into()).ports(first, last).dnat(forward.to, to))
+        })
+    });
+    let service = [Part::Protocol, Part::Port];
+    forwardings(firewall).iter().filter(|set| set.name() != "pinholes").fold(chain, |chain, map| {
+        [TCP, UDP].into_iter().fold(chain, |chain, protocol| {
+            let rule = Rule::new().protocol(protocol.into());
+            chain.rule(rule.dnat_by(&service, map.name(), map.name() == "moved"))
+        })
+    })
+}
+
+/// Runs of ports that go one way: first, last, and the port there; `None` = the same as outside.
+fn steps(ports: (u16, u16), to: (u16, u16)) -> Vec<(u16, u16, Option<u16>)> {
+    match to {
+        _ if to == ports => vec![(ports.0, ports.1, None)],
+        (first, last) if first == last => vec![(ports.0, ports.1, Some(first))],
+        (first, _) => (ports.0..=ports.1).map(|port| (port, port, Some(first + (port - ports.0)))).collect(),
+    }
+}
+
+/// Maps of forwardings, with the port kept and with another, and the set of pinholes; those that have elements.
+pub(super) fn forwardings(firewall: &Firewall) -> Vec<Set> {
+    let (mut kept, mut moved) = (Vec::new(), Vec::new());
+    for forward in firewall.forwards.iter().filter(|forward| forward.source.is_none()) {
+        let at = |port| Value::new().protocol(forward.protocol).port(port);
+        for (first, last, to) in steps(forward.ports, forward.to_ports) {
+            let range = Element::range(at(first), at(last));
+            let address = Value::new().ipv4(forward.to);
+            match to {
+                None => kept.push(range.to(address)),
+                Some(port) => moved.push(range.to(address.port(port))),
+            }
+        }
+    }
+    let open = firewall.pinholes.iter().filter(|pinhole| pinhole.source.is_none());
+    let holes: Vec<Element> = open
+        .map(|pinhole| {
+            let at = |port| Value::new().ipv6(pinhole.to).protocol(pinhole.protocol).port(port);
+            Element::range(at(pinhole.ports.0), at(pinhole.ports.1))
+        })
+        .collect();
+    let service = [Field::Protocol, Field::Port];
+    let sets = [
+        (!kept.is_empty()).then(|| Set::map("kept", &service, &[Field::Ipv4], kept)),
+        (!moved.is_empty()).then(|| Set::map("moved", &service, &[Field::Ipv4, Field::Port], moved)),
+        (!holes.is_empty()).then(|| Set::ranges("pinholes", &[Field::Ipv6, Field::Protocol, Field::Port], holes)),
+    ];
+    sets.into_iter().flatten().collect()
+}
+
+pub(super) fn postrouting(firewall: &Firewall) -> Chain {
+    let chain = Chain::base("postrouting", Kind::Nat, Hook::Postrouting, 100, Policy::Accept)
+        .rule(Rule::new().ipv4().oifname(firewall.uplink()).masquerade());
+    if firewall.forwards.is_empty() {
+        return chain;
+    }
+    // Whom a host of the same LAN has been led to would answer it directly, and not as the one it spoke to.
+    firewall.lans.iter().fold(chain, |chain, lan| {
+        let inside = Rule::new().ipv4().iifname(&lan.name).oifname(&lan.name);
+        chain.rule(inside.forwarded().masquerade())
+    })
+}
