@@ -24,6 +24,8 @@ pub struct Link {
     pub master: Option<u32>,
     /// The interface that carries its frames and its VLAN number, when it is a VLAN.
     pub vlan: Option<(u32, u16)>,
+    /// Whether it speaks the spanning tree protocol and whether it filters VLANs, when it is a bridge.
+    pub bridge: Option<Bridge>,
     /// `IFF_LOOPBACK`.
     pub loopback: bool,
     /// How often carrier came or went; tells of a flap between two looks.
@@ -34,6 +36,30 @@ pub struct Link {
     pub other_config: bool,
     /// What it has carried since it was made.
     pub statistics: Statistics,
+}
+
+/// Options of a bridge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Bridge {
+    /// It speaks the spanning tree protocol (IEEE 802.1D).
+    pub stp: bool,
+    /// It keeps VLANs apart (IEEE 802.1Q).
+    pub vlan_filtering: bool,
+}
+
+impl Bridge {
+    fn parse(info: &[u8]) -> Bridge {
+        let data = attributes(info).find(|(kind, _)| *kind == libc::IFLA_INFO_DATA);
+        let mut bridge = Bridge::default();
+        for (kind, value) in attributes(data.map(|(_, data)| data).unwrap_or_default()) {
+            match kind {
+                IFLA_BR_STP_STATE => bridge.stp = u32_at(value, 0).unwrap_or_default() != 0,
+                IFLA_BR_VLAN_FILTERING => bridge.vlan_filtering = value.first().is_some_and(|on| *on != 0),
+                _ => (),
+            }
+        }
+        bridge
+    }
 }
 
 /// Counts of an interface.
@@ -75,6 +101,9 @@ impl Statistics {
     }
 }
 
+/// Within `IFLA_INFO_DATA` of a bridge.
+pub(crate) const IFLA_BR_STP_STATE: u16 = 5;
+pub(crate) const IFLA_BR_VLAN_FILTERING: u16 = 7;
 const IFLA_STATS64: u16 = 23;
 const IFLA_PERM_ADDRESS: u16 = 54;
 /// Within `IFLA_INFO_DATA` of a VLAN.
@@ -118,6 +147,7 @@ impl Link {
                     link.kind =
                         attributes(value).find(|(kind, _)| *kind == libc::IFLA_INFO_KIND).map(|(_, value)| text(value));
                     vlan_id = vlan_number(value);
+                    link.bridge = (link.kind.as_deref() == Some("bridge")).then(|| Bridge::parse(value));
                 }
                 _ => (),
             }

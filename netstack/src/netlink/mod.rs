@@ -7,7 +7,7 @@ pub use monitor::{Changes, Monitor};
 pub use socket::{Error, Refused, Socket};
 
 use crate::address::Address;
-use crate::link::{IFLA_VLAN_ID, Link};
+use crate::link::{IFLA_BR_STP_STATE, IFLA_BR_VLAN_FILTERING, IFLA_VLAN_ID, Link};
 use crate::route::Route;
 use builder::Builder;
 use nix::sys::socket::SockProtocol;
@@ -29,6 +29,10 @@ pub enum Change {
     Master(u32, Option<u32>),
     /// Makes a bridge with a name and a hardware address.
     AddBridge(String, Option<[u8; 6]>),
+    /// Lets a bridge speak the spanning tree protocol, or not.
+    BridgeStp(u32, bool),
+    /// Lets a bridge keep VLANs apart, or not.
+    BridgeVlanFiltering(u32, bool),
     /// Makes a VLAN with a name over an interface, with this number, 1 to 4094.
     AddVlan(String, u32, u16),
     /// Removes an interface that was made by software.
@@ -52,6 +56,8 @@ impl fmt::Display for Change {
             Change::Mac(index, _) => write!(f, "interface {index} hardware address"),
             Change::Master(index, master) => write!(f, "interface {index} port of {master:?}"),
             Change::AddBridge(name, _) => write!(f, "add bridge {name}"),
+            Change::BridgeStp(index, on) => write!(f, "bridge {index} spanning tree {on}"),
+            Change::BridgeVlanFiltering(index, on) => write!(f, "bridge {index} VLAN filtering {on}"),
             Change::AddVlan(name, over, number) => {
                 write!(f, "add VLAN {name} with number {number} over interface {over}")
             }
@@ -70,6 +76,12 @@ const CREATE: u16 = ACK | libc::NLM_F_CREATE as u16;
 // ifinfomsg: family, padding, type, index, flags, change mask.
 fn link_header(builder: &mut Builder, index: u32, flags: u32, mask: u32) {
     builder.raw(&[0; 4]).raw(&index.to_ne_bytes()).raw(&flags.to_ne_bytes()).raw(&mask.to_ne_bytes());
+}
+
+fn bridge_option(builder: &mut Builder, option: impl FnOnce(&mut Builder)) {
+    builder.nest(libc::IFLA_LINKINFO, |info| {
+        info.text(libc::IFLA_INFO_KIND, "bridge").nest(libc::IFLA_INFO_DATA, option);
+    });
 }
 
 impl Change {
@@ -109,6 +121,18 @@ impl Change {
                 }
                 builder.nest(libc::IFLA_LINKINFO, |info| {
                     info.text(libc::IFLA_INFO_KIND, "bridge");
+                });
+            }
+            Change::BridgeStp(index, on) => {
+                link(builder, *index);
+                bridge_option(builder, |data| {
+                    data.u32(IFLA_BR_STP_STATE, (*on).into());
+                });
+            }
+            Change::BridgeVlanFiltering(index, on) => {
+                link(builder, *index);
+                bridge_option(builder, |data| {
+                    data.u8(IFLA_BR_VLAN_FILTERING, (*on).into());
                 });
             }
             Change::AddVlan(name, over, number) => {

@@ -55,7 +55,9 @@ impl Config {
             Err(refusal) => complaints.push(format!("{refusal}; the forwardings of before hold")),
         }
         complaints.extend(self.forwardings.refused.iter().map(|refusal| format!("{refusal}; the others hold")));
+        let before = Interfaces::read(&path(root, rights::GOOD_INTERFACES)).ok().flatten();
         let wanted = Wanted {
+            before: before.filter(|before| loaded.source == Source::File && *before != loaded.interfaces),
             interfaces: loaded.interfaces.clone(),
             lease: self.lease.clone(),
             ipv6,

@@ -142,8 +142,10 @@ impl Kernel {
 
 impl Outcome {
     fn take(&mut self, action: &Action, found: &mut Found) {
+        // What is gone afterwards has its name before.
+        let before = matches!(action, Action::DeleteLink { .. }).then(|| action.words(found));
         found.took(action);
-        self.done.push(action.words(found));
+        self.done.push(before.unwrap_or_else(|| action.words(found)));
     }
 
     fn refuse(&mut self, action: &Action, found: &Found, why: &str) {
@@ -186,7 +188,9 @@ fn change(action: &Action) -> Option<Change> {
         Action::Rename { index, to, .. } => Change::Rename(*index, to.clone()),
         Action::SetMac { index, mac } => Change::Mac(*index, mac.0),
         Action::SetMtu { index, mtu } => Change::Mtu(*index, *mtu),
-        Action::SetMaster { index, master } => Change::Master(*index, Some(*master)),
+        Action::SetMaster { index, master } => Change::Master(*index, *master),
+        Action::SetStp { index, on } => Change::BridgeStp(*index, *on),
+        Action::SetVlanFiltering { index, on } => Change::BridgeVlanFiltering(*index, *on),
         Action::Up { index } => Change::Up(*index, true),
         Action::AddVlan { name, over, number } => Change::AddVlan(name.clone(), *over, *number),
         Action::DeleteLink { index } => Change::DeleteLink(*index),
@@ -216,6 +220,7 @@ fn link(found: netstack::link::Link) -> Link {
         up: found.up,
         master: found.master,
         vlan: found.vlan,
+        bridge: found.bridge,
         nic,
         bus,
         name: found.name,

@@ -90,6 +90,12 @@ pub struct Bridge {
     /// Its ports; the first one's address becomes the bridge's own.
     #[serde(deserialize_with = "or_zero")]
     pub interface_hardware_addrs: Vec<Mac>,
+    /// Not router7's: it speaks the spanning tree protocol.
+    #[serde(deserialize_with = "or_zero")]
+    pub stp: bool,
+    /// Not router7's: it keeps VLANs apart.
+    #[serde(deserialize_with = "or_zero")]
+    pub vlan_filtering: bool,
 }
 
 /// Where the interfaces in force come from.

@@ -63,6 +63,7 @@ pub fn delete(wanted: &Wanted, roles: &[Role], found: &Found, actions: &mut Vec<
         let addresses = role.map_or_else(Vec::new, |role| of(wanted, role));
         for address in found.addresses.iter().filter(|address| address.index == link.index && !address.automatic) {
             let stale = renamed
+                || address.protocol == FROM_FILE
                 || match address.net {
                     IpNet::V4(_) => knows_ipv4,
                     IpNet::V6(_) => knows_ipv6 && address.protocol == FROM_LEASE,

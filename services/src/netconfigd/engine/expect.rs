@@ -19,7 +19,13 @@ impl Found {
             Action::Rename { index, to, .. } => self.link(*index, |link| link.name.clone_from(to)),
             Action::SetMac { index, mac } => self.link(*index, |link| link.mac = Some(*mac)),
             Action::SetMtu { index, mtu } => self.link(*index, |link| link.mtu = *mtu),
-            Action::SetMaster { index, master } => self.link(*index, |link| link.master = Some(*master)),
+            Action::SetStp { index, on } => {
+                self.link(*index, |link| link.bridge.get_or_insert_default().stp = *on);
+            }
+            Action::SetVlanFiltering { index, on } => {
+                self.link(*index, |link| link.bridge.get_or_insert_default().vlan_filtering = *on);
+            }
+            Action::SetMaster { index, master } => self.link(*index, |link| link.master = *master),
             Action::Up { index } => self.link(*index, |link| link.up = true),
             Action::AddAddress(address) => {
                 self.addresses.retain(|old| old.index != address.index || old.net != address.net);

@@ -2,6 +2,7 @@
 use super::{Bus, Firewall, Sysctl};
 use crate::perm::Mac;
 use ipnet::IpNet;
+use netstack::link::Bridge;
 use std::net::IpAddr;
 
 /// A link, as found.
@@ -19,6 +20,8 @@ pub struct Link {
     pub up: bool,
     /// The bridge it is a port of.
     pub master: Option<u32>,
+    /// Its options, when it is a bridge.
+    pub bridge: Option<Bridge>,
     /// The link that carries its frames and its number, when it is a VLAN.
     pub vlan: Option<(u32, u16)>,
     /// Whether it is an Ethernet NIC (or plays one, as a veth does): a thing that a cable goes into.
@@ -146,8 +149,22 @@ pub enum Action {
     SetMaster {
         /// The link.
         index: u32,
+        /// The bridge; `None` = it is to be the port of none.
+        master: Option<u32>,
+    },
+    /// Let a bridge speak the spanning tree protocol, or not.
+    SetStp {
         /// The bridge.
-        master: u32,
+        index: u32,
+        /// Whether it is to.
+        on: bool,
+    },
+    /// Let a bridge keep VLANs apart, or not.
+    SetVlanFiltering {
+        /// The bridge.
+        index: u32,
+        /// Whether it is to.
+        on: bool,
     },
     /// Switch a link on.
     Up {
@@ -171,8 +188,8 @@ pub enum Action {
 
 impl Action {
     /// Whether it makes a link, whose number is known only after another look.
-    pub fn makes_a_link(&self) -> bool {
-        matches!(self, Action::AddBridge { .. } | Action::AddVlan { .. })
+    pub fn makes_or_takes_a_link(&self) -> bool {
+        matches!(self, Action::AddBridge { .. } | Action::AddVlan { .. } | Action::DeleteLink { .. })
     }
 
     /// Whether it opens a way for the internet, so that it must not happen before the ruleset is in the kernel.

@@ -1,11 +1,35 @@
 //! Bridges, hardware addresses, MTUs, and what is switched on.
 use super::names::Role;
 use super::{Action, Link, UPLINK, Wanted};
-use crate::perm::interfaces::Interfaces;
+use crate::perm::Mac;
+use crate::perm::interfaces::{Bridge, Interfaces};
+
+/// Bridges and VLANs of the file before, which this one does not have any more. What others made is not in either.
+pub fn gone(wanted: &Wanted, links: &[Link], actions: &mut Vec<Action>) {
+    let Some(before) = &wanted.before else { return };
+    let now = &wanted.interfaces;
+    let bridges = before.bridges.iter().map(|bridge| &bridge.name);
+    let bridges = bridges.filter(|name| now.bridges.iter().all(|bridge| bridge.name != **name));
+    let bridges: Vec<_> =
+        bridges.filter_map(|name| links.iter().find(|link| link.name == *name && link.bridge.is_some())).collect();
+    let vlans = before.interfaces.iter().filter(|entry| entry.vlan_id != 0).map(|entry| &entry.name);
+    let vlans = vlans.filter(|name| now.named(name).is_none_or(|entry| entry.vlan_id == 0));
+    let vlans = vlans.filter_map(|name| links.iter().find(|link| link.name == *name && link.vlan.is_some()));
+    actions.extend(bridges.into_iter().chain(vlans).map(|link| Action::DeleteLink { index: link.index }));
+}
+
+/// Ports that a bridge had by the file before and has no more.
+fn left(wanted: &Wanted, bridge: &Bridge, found: &Link, links: &[Link], actions: &mut Vec<Action>) {
+    let before = wanted.before.iter().flat_map(|before| &before.bridges).filter(|old| old.name == bridge.name);
+    let before: Vec<Mac> = before.flat_map(|old| old.interface_hardware_addrs.iter().copied()).collect();
+    let was = |mac: &Mac| before.contains(mac) && !bridge.interface_hardware_addrs.contains(mac);
+    let ports = links.iter().filter(|link| link.master == Some(found.index) && link.mac.as_ref().is_some_and(was));
+    actions.extend(ports.map(|port| Action::SetMaster { index: port.index, master: None }));
+}
 
 /// Bridges that do not exist yet, and ports that are not in theirs.
-pub fn bridges(wanted: &Interfaces, links: &[Link], actions: &mut Vec<Action>) {
-    for bridge in &wanted.bridges {
+pub fn bridges(wanted: &Wanted, links: &[Link], actions: &mut Vec<Action>) {
+    for bridge in &wanted.interfaces.bridges {
         let Some(found) = links.iter().find(|link| link.name == bridge.name && !link.nic) else {
             // With its first port's address, so that no client sees it change.
             let mac = bridge.interface_hardware_addrs.first().copied();
@@ -15,14 +39,22 @@ pub fn bridges(wanted: &Interfaces, links: &[Link], actions: &mut Vec<Action>) {
         let ports = links.iter().filter(|link| link.nic && link.index != found.index);
         for port in ports.filter(|link| link.mac.is_some_and(|mac| bridge.interface_hardware_addrs.contains(&mac))) {
             if port.master != Some(found.index) {
-                actions.push(Action::SetMaster { index: port.index, master: found.index });
+                actions.push(Action::SetMaster { index: port.index, master: Some(found.index) });
             }
             if !port.up {
                 actions.push(Action::Up { index: port.index });
             }
         }
+        left(wanted, bridge, found, links, actions);
+        let options = found.bridge.unwrap_or_default();
+        if options.stp != bridge.stp {
+            actions.push(Action::SetStp { index: found.index, on: bridge.stp });
+        }
+        if options.vlan_filtering != bridge.vlan_filtering {
+            actions.push(Action::SetVlanFiltering { index: found.index, on: bridge.vlan_filtering });
+        }
         // One that an entry plays is switched on after its settings.
-        if !found.up && wanted.named(&bridge.name).is_none() {
+        if !found.up && wanted.interfaces.named(&bridge.name).is_none() {
             actions.push(Action::Up { index: found.index });
         }
     }

@@ -37,6 +37,8 @@ pub const LAN: &str = "lan0";
 pub struct Wanted {
     /// interfaces.json, its good copy or the defaults.
     pub interfaces: Interfaces,
+    /// The file that was applied before this one, when it said something else: what is only there is taken away.
+    pub before: Option<Interfaces>,
     /// The uplink's lease; `None` = none was ever seen, or it cannot be read: what the uplink has, it keeps.
     pub lease: Option<lease4::Checked>,
     /// IPv6 of the provider and of our own; `None` = not known: what stands is kept.
@@ -77,13 +79,18 @@ pub struct Plan {
 impl Plan {
     /// Whether another look and plan is needed once these actions are applied.
     pub fn wants_another(&self) -> bool {
-        self.actions.iter().any(|action| action.makes_a_link())
+        self.actions.iter().any(|action| action.makes_or_takes_a_link())
     }
 }
 
 /// Plans. Ruleset before forwarding, both before the uplink is switched on: there is no open moment.
 pub fn plan(wanted: &Wanted, found: &Found) -> Plan {
     let mut plan = Plan::default();
+    links::gone(wanted, &found.links, &mut plan.actions);
+    if !plan.actions.is_empty() {
+        // Their names are free in the next look.
+        return plan;
+    }
     let roles = names::assign(&wanted.interfaces, &found.links);
     plan.uplink = roles.iter().find(|role| role.name == UPLINK).map(|role| role.index);
     plan.missing = names::missing(&wanted.interfaces, &roles);
@@ -99,7 +106,7 @@ pub fn plan(wanted: &Wanted, found: &Found) -> Plan {
     plan.actions.extend(forwarding.into_iter().map(Action::Set));
 
     names::renames(&wanted.interfaces, &roles, &found.links, &mut plan.actions);
-    links::bridges(&wanted.interfaces, &found.links, &mut plan.actions);
+    links::bridges(wanted, &found.links, &mut plan.actions);
     links::vlans(&wanted.interfaces, &roles, &found.links, &mut plan.actions);
     // The uplink's own sysctls carry its name, so they come after the renames, and before it is up.
     plan.actions.extend(of_links.into_iter().map(Action::Set));

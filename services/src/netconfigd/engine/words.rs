@@ -21,6 +21,10 @@ fn ruleset(firewall: &Firewall) -> String {
     words
 }
 
+fn switch(on: bool) -> &'static str {
+    if on { "on" } else { "off" }
+}
+
 impl Action {
     /// What it does, as one would say it once it is done; links by their names in `found`.
     pub fn words(&self, found: &Found) -> String {
@@ -38,7 +42,12 @@ impl Action {
             Action::Rename { from, to, .. } => format!("{to}: was {from}"),
             Action::SetMac { index, mac } => format!("{}: hardware address {mac}", name(*index)),
             Action::SetMtu { index, mtu } => format!("{}: mtu {mtu}", name(*index)),
-            Action::SetMaster { index, master } => format!("{}: port of {}", name(*index), name(*master)),
+            Action::SetMaster { index, master: None } => format!("{}: port of no bridge", name(*index)),
+            Action::SetMaster { index, master: Some(master) } => {
+                format!("{}: port of {}", name(*index), name(*master))
+            }
+            Action::SetStp { index, on } => format!("{}: spanning tree {}", name(*index), switch(*on)),
+            Action::SetVlanFiltering { index, on } => format!("{}: VLAN filtering {}", name(*index), switch(*on)),
             Action::Up { index } => format!("{}: switched on", name(*index)),
             Action::AddAddress(address) => {
                 let how = if address.deprecated { ", deprecated" } else { "" };
