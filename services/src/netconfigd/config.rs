@@ -4,6 +4,7 @@ use crate::perm::forwardings::{self, Forwardings};
 use crate::perm::interfaces::{self, Interfaces, Loaded, Source};
 use crate::perm::stamp::Clock;
 use crate::perm::{Mac, announced, delegation, lease4, lease6, leases, ula};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// What could last be read.
@@ -16,7 +17,23 @@ pub struct Config {
     /// What may be reached from outside.
     forwardings: Forwardings,
     memory_kib: u64,
+    /// The files as they were last seen: [`FILES`], then the LAN's leases.
+    seen: Vec<Seen>,
 }
+
+/// Inode and time of a file's last change; `None` when there is none.
+type Seen = Option<(u64, i64, i64)>;
+
+/// Everything that is read, but for the LAN's leases.
+const FILES: [&str; 7] = [
+    "/perm/interfaces.json",
+    rights::LEASE4,
+    rights::LEASE6,
+    ula::PREFIXES,
+    rights::ULA,
+    rights::ANNOUNCED,
+    forwardings::FORWARDINGS,
+];
 
 fn path(root: &Path, absolute: &str) -> PathBuf {
     root.join(absolute.trim_start_matches('/'))
@@ -32,6 +49,22 @@ impl Config {
     /// Nothing read yet.
     pub fn new() -> Config {
         Config { memory_kib: memory_kib(), ..Config::default() }
+    }
+
+    /// Whether a change that was told of is one of the LAN's leases alone, and no forwarding names a device.
+    pub fn is_for_others(&mut self, root: &Path) -> bool {
+        let look = |file: &&str| {
+            let found = std::fs::metadata(path(root, file)).ok()?;
+            Some((found.ino(), found.mtime(), found.mtime_nsec()))
+        };
+        let now: Vec<Seen> = FILES.iter().chain(&[rights::LEASES]).map(look).collect();
+        let before = std::mem::replace(&mut self.seen, now);
+        let (Some((leases, files)), Some((leases_before, files_before))) =
+            (self.seen.split_last(), before.split_last())
+        else {
+            return false;
+        };
+        leases != leases_before && files == files_before && !self.forwardings.names_devices()
     }
 
     /// Reads everything again. What is refused goes to `complaints`; what was read before then holds.
@@ -114,5 +147,34 @@ impl Config {
             announced: announced.collect(),
         });
         self.ipv6.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::perm::file::tests::Folder;
+
+    #[test]
+    fn leases_of_the_lan_concern_it_only_where_a_forwarding_names_a_device() {
+        let folder = Folder::new();
+        let write = |file: &str, text: &str| {
+            let path = path(&folder.0, file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            crate::perm::file::replace(&path, text.as_bytes()).unwrap();
+        };
+        let mut config = Config::new();
+        assert!(!config.is_for_others(&folder.0), "the first time");
+        assert!(!config.is_for_others(&folder.0), "nothing changed: a person asks");
+        write(rights::LEASES, "[]");
+        assert!(config.is_for_others(&folder.0));
+        write(rights::LEASES, "[ ]");
+        write(rights::LEASE4, "{}");
+        assert!(!config.is_for_others(&folder.0), "another file as well");
+        write(forwardings::FORWARDINGS, r#"{"forwardings":[{"port":"1","device":"nas"}]}"#);
+        config.read(&folder.0, &mut Vec::new());
+        assert!(!config.is_for_others(&folder.0));
+        write(rights::LEASES, "[]");
+        assert!(!config.is_for_others(&folder.0), "a device is named");
     }
 }

@@ -134,7 +134,11 @@ pub fn run(house: House) -> Result<(), Failure> {
                     state.count();
                     return Ok(());
                 }
-                Event::Signal(Signal::Changed) => cause = Some(Cause::Asked),
+                Event::Signal(Signal::Changed) => {
+                    if !state.config.is_for_others(state.house.root()) {
+                        cause = Some(Cause::Asked);
+                    }
+                }
                 Event::Signal(Signal::Second) | Event::Timeout => {}
                 Event::Ready { token, .. } if web::Server::owns(*token) => state.answer(&turn, now, *token),
                 Event::Ready { token, .. } => {
