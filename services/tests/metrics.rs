@@ -129,6 +129,28 @@ fn requests_that_are_none_are_refused() {
 }
 
 #[test]
+fn the_dashboard_asks_for_what_is_there() {
+    let house = House::new();
+    let _netconfigd = house.start();
+    let page = house.ask("GET /metrics HTTP/1.1\r\n\r\n");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contrib/grafana/weir.json");
+    let dashboard: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap().iter();
+    let targets = panels.flat_map(|panel| panel["targets"].as_array().unwrap());
+    let expressions: Vec<&str> = targets.map(|target| target["expr"].as_str().unwrap()).collect();
+    assert!(expressions.len() > 6);
+    for expression in expressions {
+        let words = expression.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+        let names: Vec<&str> =
+            words.filter(|word| word.starts_with("weir_") || word.starts_with("nftables_")).collect();
+        assert!(!names.is_empty(), "{expression}");
+        for name in names {
+            assert!(page.contains(&format!("# TYPE {name} ")), "{name} of {expression}");
+        }
+    }
+}
+
+#[test]
 fn a_real_prometheus_scrapes_it() {
     let house = House::new();
     let _netconfigd = house.start();
