@@ -1,5 +1,7 @@
-//! News of interfaces, addresses, routes, and of rulesets that others take away. It says that something changed, never what: who wants to know dumps.
+//! News of interfaces, addresses, routes, and of tables of nftables that go. It says that something changed, never what:
+//! who wants to know dumps.
 use super::builder::messages;
+use crate::nft::DEL_TABLE;
 use crate::sys;
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket};
@@ -15,7 +17,7 @@ pub struct Changes {
     pub addresses: bool,
     /// A route came or went (only from [`Monitor::with_routes`]).
     pub routes: bool,
-    /// A table or chain of nftables went (only from [`Monitor::of_rulesets`]).
+    /// A table of nftables went (only from [`Monitor::of_rulesets`]).
     pub rulesets: bool,
 }
 
@@ -29,10 +31,6 @@ impl Changes {
 /// Interfaces, addresses, and what a router advertisement says of an interface.
 const ALWAYS: [libc::c_uint; 4] =
     [libc::RTNLGRP_LINK, libc::RTNLGRP_IPV4_IFADDR, libc::RTNLGRP_IPV6_IFADDR, libc::RTNLGRP_IPV6_IFINFO];
-
-/// `NFT_MSG_DELTABLE` and `NFT_MSG_DELCHAIN` of subsystem 10.
-const DEL_TABLE: u16 = 10 << 8 | 2;
-const DEL_CHAIN: u16 = 10 << 8 | 5;
 
 /// A socket that becomes readable when something changes.
 #[derive(Debug)]
@@ -58,7 +56,7 @@ impl Monitor {
         Monitor::listen(&[libc::RTNLGRP_IPV4_ROUTE, libc::RTNLGRP_IPV6_ROUTE])
     }
 
-    /// Listens for tables and chains of nftables that go.
+    /// Listens for tables of nftables that go.
     ///
     /// # Errors
     /// When the kernel gives no descriptor.
@@ -92,7 +90,7 @@ impl Monitor {
                             libc::RTM_NEWLINK | libc::RTM_DELLINK => changes.links = true,
                             libc::RTM_NEWADDR | libc::RTM_DELADDR => changes.addresses = true,
                             libc::RTM_NEWROUTE | libc::RTM_DELROUTE => changes.routes = true,
-                            DEL_TABLE | DEL_CHAIN => changes.rulesets = true,
+                            DEL_TABLE => changes.rulesets = true,
                             _ => (),
                         }
                     }

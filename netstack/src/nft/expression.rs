@@ -1,4 +1,5 @@
 //! The virtual machine's instructions, as few as weir's rules need.
+use super::found::COUNTER;
 use crate::netlink::builder::Builder;
 
 /// One instruction. Values are compared and masked as the bytes lie in the packet, or in the host's order where the
@@ -66,7 +67,6 @@ const NOT_SMALLER: u32 = 5;
 const WORDS: u32 = 8;
 const NFPROTO_IPV4: u32 = 2;
 const LOG_INFO: u32 = 6;
-const COUNTER: u32 = 1;
 
 fn element(builder: &mut Builder, name: &str, data: impl FnOnce(&mut Builder)) {
     builder.nest(LIST_ELEMENT, |element| {

@@ -1,22 +1,22 @@
 //! What the kernel holds of a table, by name.
 use super::set::{SET_DATA_TYPE, SET_FLAGS, SET_KEY_TYPE, SET_NAME, SET_TABLE};
-use super::{CHAIN_HOOK, CHAIN_NAME, CHAIN_TABLE, HOOK_NUMBER, HOOK_PRIORITY, INET, SUBSYSTEM};
+use super::{CHAIN_HOOK, CHAIN_NAME, CHAIN_TABLE, HOOK_NUMBER, HOOK_PRIORITY, INET, NEW_TABLE, SUBSYSTEM};
 use crate::netlink::Socket;
 use crate::netlink::builder::{Message, attributes, text};
 use std::collections::BTreeMap;
 use std::io;
 
-const NEW_TABLE: u16 = SUBSYSTEM << 8;
 const GET_TABLE: u16 = SUBSYSTEM << 8 | 1;
 const GET_CHAIN: u16 = SUBSYSTEM << 8 | 4;
 const GET_SET: u16 = SUBSYSTEM << 8 | 10;
 const GET_OBJECT: u16 = SUBSYSTEM << 8 | 19;
 /// The fixed header of a request for everything of family `inet`.
 const ALL: [u8; 4] = [INET, 0, 0, 0];
-const NESTED_NAME: u16 = 2;
 const OBJECT_TABLE: u16 = 1;
+const OBJECT_NAME: u16 = 2;
 const OBJECT_TYPE: u16 = 3;
 const OBJECT_DATA: u16 = 4;
+/// `NFT_OBJECT_COUNTER`.
 pub(super) const COUNTER: u32 = 1;
 
 /// A named counter's value.
@@ -105,7 +105,7 @@ pub(super) fn counters(socket: &mut Socket, table: &str) -> io::Result<BTreeMap<
         if all.get(&OBJECT_TYPE).map(|kind| be32(kind)) != Some(COUNTER) {
             return;
         }
-        let Some(name) = all.get(&NESTED_NAME) else { return };
+        let Some(name) = all.get(&OBJECT_NAME) else { return };
         let data: BTreeMap<u16, &[u8]> =
             all.get(&OBJECT_DATA).map(|data| attributes(data).collect()).unwrap_or_default();
         let number = |at| data.get(&at).map_or(0, |value| be64(value));

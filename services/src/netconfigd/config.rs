@@ -3,7 +3,7 @@ use super::engine::{self, Ipv6, Leased, Wanted};
 use crate::perm::forwardings::{self, Forwardings};
 use crate::perm::interfaces::{self, Interfaces, Loaded, Source};
 use crate::perm::stamp::Clock;
-use crate::perm::{Mac, announced, delegation, lease4, lease6, leases, ula};
+use crate::perm::{Mac, announced, delegation, file, lease4, lease6, leases, ula};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -43,6 +43,13 @@ fn memory_kib() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     total.and_then(|text| text.split_whitespace().next()?.parse().ok()).unwrap_or_default()
+}
+
+/// The file that was applied before this one, when it said something else.
+fn before(root: &Path, loaded: &Loaded) -> Option<Interfaces> {
+    let path = path(root, rights::GOOD_INTERFACES);
+    let differs = || file::read(&path).ok().flatten().is_some_and(|bytes| bytes != loaded.bytes);
+    (loaded.source == Source::File && differs()).then(|| Interfaces::read(&path).ok().flatten()).flatten()
 }
 
 impl Config {
@@ -88,20 +95,20 @@ impl Config {
             Err(refusal) => complaints.push(format!("{refusal}; the forwardings of before hold")),
         }
         complaints.extend(self.forwardings.refused.iter().map(|refusal| format!("{refusal}; the others hold")));
-        let before = Interfaces::read(&path(root, rights::GOOD_INTERFACES)).ok().flatten();
-        let wanted = Wanted {
-            before: before.filter(|before| loaded.source == Source::File && *before != loaded.interfaces),
+        let mut wanted = Wanted {
+            before: before(root, &loaded),
             interfaces: loaded.interfaces.clone(),
             lease: self.lease.clone(),
             ipv6,
-            forwardings: self.forwardings.clone(),
-            leased: self.leased(root, complaints),
             memory_kib: self.memory_kib,
+            ..Wanted::default()
         };
         complaints.extend(wanted.passed_over());
-        for (entry, field, words) in engine::resolve(&wanted).refused {
-            complaints.push(forwardings::refusal(root, &entry, field, &words).to_string());
-        }
+        wanted.open = engine::resolve(&wanted, &self.forwardings, &self.leased(root, complaints));
+        let refusal = |(entry, field, words): &(String, &'static str, String)| {
+            forwardings::refusal(root, entry, field, words).to_string()
+        };
+        complaints.extend(wanted.open.refused.iter().map(refusal));
         (wanted, loaded)
     }
 

@@ -102,10 +102,7 @@ impl Kernel {
             let result = match action {
                 Action::Set(sysctl) => set(sysctl),
                 Action::Firewall(firewall) => {
-                    let before = found.firewall.take();
-                    let result = ruleset::commit(firewall).and_then(|()| close(before.as_ref(), firewall));
-                    found.firewall = before;
-                    result
+                    ruleset::commit(firewall).and_then(|()| close(found.firewall.as_ref(), firewall))
                 }
                 Action::Forget { address } => forget(|flow| flow.carries(*address)).map(drop),
                 _ => Ok(()),

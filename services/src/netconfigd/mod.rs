@@ -18,8 +18,10 @@
 //!
 //! Reads `/perm/interfaces.json` (missing: NICs in bus order are uplink0 and lan0; refused: its last good copy),
 //! `/perm/dhcp4/wire/lease.json` (missing: the uplink keeps what it has), `/perm/dhcp6/lease.json`, and the prefixes of
-//! our own in `/perm/radvd/` (`prefixes.json`, else `ula.json`), `/perm/radvd/announced.json`. Writes `/perm/netconfigd/interfaces.json`,
-//! the last file that was applied in full, `/perm/netconfigd/counters.json`, and `/tmp/resolv.conf` when nobody else did.
+//! our own in `/perm/radvd/` (`prefixes.json`, else `ula.json`), `/perm/radvd/announced.json`,
+//! `/perm/portforwardings.json` and, where it names a device, `/perm/dhcp4d/leases.json`. Writes
+//! `/perm/netconfigd/interfaces.json`, the last file that was applied in full, `/perm/netconfigd/counters.json`, and
+//! `/tmp/resolv.conf` when nobody else did.
 //! Port: 8066 on private addresses, `/metrics` for Prometheus.
 //!
 //! Ready: ruleset and forwarding are in the kernel and every LAN that exists has its addresses; lan0, when wanted, must
@@ -100,10 +102,6 @@ pub fn run(house: House) -> Result<(), Failure> {
     turn.add(&rulesets, RULESETS, Interest::READ)?;
     let kernel = Kernel::open()?;
     let clock = Clock::read();
-    let (totals, refusal) = Totals::open(house.root(), &clock.boot);
-    if let Some(refusal) = refusal {
-        log::warn!("{refusal}; counting begins anew");
-    }
     let mut state = Netconfigd {
         house,
         kernel,
@@ -114,13 +112,19 @@ pub fn run(house: House) -> Result<(), Failure> {
         unsettled: 0,
         ready: false,
         web: web::Server::default(),
-        totals,
+        totals: Totals::default(),
         keep_at: clock.now + KEEP,
     };
     state.apply(Cause::Asked)?;
     if !linger {
         return if state.retry.is_none() { Ok(()) } else { Err(Failure::new("not everything was applied")) };
     }
+    // Only now: the boot does not wait for what was counted before it.
+    let (totals, refusal) = Totals::open(state.house.root(), &clock.boot);
+    if let Some(refusal) = refusal {
+        log::warn!("{refusal}; counting begins anew");
+    }
+    state.totals = totals;
     state.show(&turn);
     let mut events = Vec::new();
     loop {

@@ -4,7 +4,7 @@
 use super::json::{self, Refusal, or_zero};
 use super::{Mac, file};
 use ipnet::{Ipv4Net, Ipv6Net};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 use serde_json::Value;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
@@ -133,25 +133,32 @@ pub fn read(root: &Path) -> Result<Forwardings, Refusal> {
         return Ok(Forwardings::default());
     };
     let written: Written = json::parse(&path, &bytes)?;
-    let mut all = Forwardings::default();
-    let mut moved = 0;
-    for (at, value) in written.forwardings.into_iter().enumerate() {
-        let place = format!("forwardings[{at}]");
-        match entry(&path, &place, value)
-            .and_then(|entry| forwards(&place, &entry, &mut moved).map_err(at_field(&path, &place)))
-        {
-            Ok(forwards) => all.forwards.extend(forwards),
-            Err(refusal) => all.refused.push(refusal),
+    let (mut refused, mut moved) = (Vec::new(), 0);
+    let forwards = each(&path, "forwardings", written.forwardings, &mut refused, |place, entry| {
+        forwards(place, entry, &mut moved)
+    });
+    let pinholes = each(&path, "pinholes", written.pinholes, &mut refused, pinholes);
+    Ok(Forwardings { forwards, pinholes, refused })
+}
+
+/// What the entries of a list say; those that are refused are left out.
+fn each<T>(
+    path: &Path,
+    list: &str,
+    entries: Vec<Value>,
+    refused: &mut Vec<Refusal>,
+    mut check: impl FnMut(&str, &Entry) -> Result<Vec<T>, Wrong>,
+) -> Vec<T> {
+    let mut all = Vec::new();
+    for (at, value) in entries.into_iter().enumerate() {
+        let place = format!("{list}[{at}]");
+        let wrong = |(field, words): Wrong| Refusal::field(path, &format!("{place}.{field}"), words);
+        match entry(path, &place, value).and_then(|entry| check(&place, &entry).map_err(wrong)) {
+            Ok(some) => all.extend(some),
+            Err(refusal) => refused.push(refusal),
         }
     }
-    for (at, value) in written.pinholes.into_iter().enumerate() {
-        let place = format!("pinholes[{at}]");
-        match entry(&path, &place, value).and_then(|entry| pinholes(&place, &entry).map_err(at_field(&path, &place))) {
-            Ok(pinholes) => all.pinholes.extend(pinholes),
-            Err(refusal) => all.refused.push(refusal),
-        }
-    }
-    Ok(all)
+    all
 }
 
 /// A refusal of something that an entry says.
@@ -160,11 +167,7 @@ pub fn refusal(root: &Path, entry: &str, field: &str, words: &str) -> Refusal {
     Refusal::field(&path, &format!("{entry}.{field}"), words)
 }
 
-fn at_field<'a>(path: &'a Path, place: &'a str) -> impl Fn(Wrong) -> Refusal + 'a {
-    move |(field, words)| Refusal::field(path, &format!("{place}.{field}"), words)
-}
-
-fn entry<T: DeserializeOwned>(path: &Path, place: &str, value: Value) -> Result<T, Refusal> {
+fn entry(path: &Path, place: &str, value: Value) -> Result<Entry, Refusal> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let field = error.path().to_string();
         let field = if field == "." { place.to_owned() } else { format!("{place}.{field}") };

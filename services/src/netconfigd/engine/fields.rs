@@ -187,7 +187,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// Whether it makes a link, whose number is known only after another look.
+    /// Whether it makes a link, whose number is known only after another look, or takes one away, whose name is free then.
     pub fn makes_or_takes_a_link(&self) -> bool {
         matches!(self, Action::AddBridge { .. } | Action::AddVlan { .. } | Action::DeleteLink { .. })
     }

@@ -1,5 +1,5 @@
 //! What the ruleset depends on. Interfaces are matched by name, so it holds for one that comes later.
-use super::forwards::{Forwarded, Opened, resolve};
+use super::forwards::{Forwarded, Opened};
 use super::{UPLINK, Wanted, sysctls};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netstack::conntrack::Flow;
@@ -39,14 +39,13 @@ const SHARES: u64 = 4;
 impl Firewall {
     /// Every interface that a person has named is a LAN, but for `lo`, `uplink*` and what only carries a VLAN.
     pub fn of(wanted: &Wanted) -> Firewall {
-        let resolved = resolve(wanted);
         Firewall {
             lans: lans(wanted),
             inside: inside(wanted),
             private_uplink: private_uplink(wanted),
             share: u32::try_from(sysctls::connections(wanted.memory_kib) / SHARES).unwrap_or(u32::MAX),
-            forwards: resolved.forwards,
-            pinholes: resolved.pinholes,
+            forwards: wanted.open.forwards.clone(),
+            pinholes: wanted.open.pinholes.clone(),
         }
     }
 

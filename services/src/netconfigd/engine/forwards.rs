@@ -2,7 +2,7 @@
 use super::Wanted;
 use crate::perm::Mac;
 use crate::perm::delegation::subnets;
-use crate::perm::forwardings::{Device, Forward, Host, Pinhole};
+use crate::perm::forwardings::{Device, Forward, Forwardings, Host, Pinhole};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -34,16 +34,6 @@ impl Forwarded {
     }
 }
 
-impl Opened {
-    /// Whether it lets that through.
-    pub fn lets(&self, protocol: u8, from: IpAddr, to: SocketAddr) -> bool {
-        let (first, last) = self.ports;
-        (protocol, IpAddr::V6(self.to)) == (self.protocol, to.ip())
-            && (first..=last).contains(&to.port())
-            && self.source.is_none_or(|net| matches!(from, IpAddr::V6(from) if net.contains(&from)))
-    }
-}
-
 /// A pinhole in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opened {
@@ -55,6 +45,16 @@ pub struct Opened {
     pub to: Ipv6Addr,
     /// From where it may be used.
     pub source: Option<Ipv6Net>,
+}
+
+impl Opened {
+    /// Whether it lets that through.
+    pub fn lets(&self, protocol: u8, from: IpAddr, to: SocketAddr) -> bool {
+        let (first, last) = self.ports;
+        (protocol, IpAddr::V6(self.to)) == (self.protocol, to.ip())
+            && (first..=last).contains(&to.port())
+            && self.source.is_none_or(|net| matches!(from, IpAddr::V6(from) if net.contains(&from)))
+    }
 }
 
 /// A device that has, or had, a lease.
@@ -79,18 +79,19 @@ pub struct Resolved {
     pub refused: Vec<(String, &'static str, String)>,
 }
 
-/// Resolves all.
-pub fn resolve(wanted: &Wanted) -> Resolved {
+/// Resolves all by the LANs and prefixes that are wanted, and by the devices' leases; of two with one name the one that
+/// counts comes first.
+pub fn resolve(wanted: &Wanted, forwardings: &Forwardings, leased: &[Leased]) -> Resolved {
     let mut all = Resolved::default();
     let mut taken: BTreeMap<(u8, u16), (u16, &str)> = BTreeMap::new();
-    for forward in &wanted.forwardings.forwards {
-        match forwarded(wanted, forward).and_then(|one| free(&mut taken, forward).map(|()| one)) {
+    for forward in &forwardings.forwards {
+        match forwarded(wanted, leased, forward).and_then(|one| free(&mut taken, forward).map(|()| one)) {
             Ok(one) => all.forwards.push(one),
             Err((field, words)) => all.refused.push((forward.entry.clone(), field, words)),
         }
     }
-    for pinhole in &wanted.forwardings.pinholes {
-        match opened(wanted, pinhole) {
+    for pinhole in &forwardings.pinholes {
+        match opened(wanted, leased, pinhole) {
             Ok(some) => {
                 all.pinholes.extend(some.into_iter().filter(|one| !all.pinholes.contains(one)).collect::<Vec<_>>())
             }
@@ -100,10 +101,10 @@ pub fn resolve(wanted: &Wanted) -> Resolved {
     all
 }
 
-fn forwarded(wanted: &Wanted, forward: &Forward) -> Result<Forwarded, (&'static str, String)> {
+fn forwarded(wanted: &Wanted, leased: &[Leased], forward: &Forward) -> Result<Forwarded, (&'static str, String)> {
     let to = match &forward.to {
         Device::Address(address) => *address,
-        device => find(wanted, device)?.address,
+        device => find(leased, device)?.address,
     };
     // Beyond the LANs it would make strangers speak to strangers through us.
     let interfaces = &wanted.interfaces;
@@ -139,14 +140,14 @@ fn free<'a>(
     Ok(())
 }
 
-fn opened(wanted: &Wanted, pinhole: &Pinhole) -> Result<Vec<Opened>, (&'static str, String)> {
+fn opened(wanted: &Wanted, leased: &[Leased], pinhole: &Pinhole) -> Result<Vec<Opened>, (&'static str, String)> {
     let lans = wanted.interfaces.lans();
     if !lans.contains(&pinhole.lan.as_str()) {
         return Err(("lan", format!("{:?} is the name of no LAN", pinhole.lan)));
     }
     let suffix = match &pinhole.host {
         Host::Suffix(suffix) => u128::from(*suffix),
-        Host::Device(device) => interface_identifier(find(wanted, device)?.mac),
+        Host::Device(device) => interface_identifier(find(leased, device)?.mac),
     };
     let valid = wanted.delegations().filter(|(_, valid)| *valid);
     let mine =
@@ -156,13 +157,13 @@ fn opened(wanted: &Wanted, pinhole: &Pinhole) -> Result<Vec<Opened>, (&'static s
     Ok(mine.map(|subnet| open(subnet.prefix)).collect())
 }
 
-fn find<'a>(wanted: &'a Wanted, device: &Device) -> Result<&'a Leased, (&'static str, String)> {
+fn find<'a>(leased: &'a [Leased], device: &Device) -> Result<&'a Leased, (&'static str, String)> {
     let is_it = |leased: &&Leased| match device {
         Device::Named(name) => leased.name.eq_ignore_ascii_case(name),
         Device::Hardware(mac) => leased.mac == *mac,
         Device::Address(address) => leased.address == *address,
     };
-    wanted.leased.iter().find(is_it).ok_or_else(|| {
+    leased.iter().find(is_it).ok_or_else(|| {
         let words = match device {
             Device::Named(name) => format!("{name:?}"),
             Device::Hardware(mac) => mac.to_string(),

@@ -17,11 +17,10 @@ mod words;
 
 pub use fields::{Action, Address, FROM_FILE, FROM_LEASE, Found, Link, Route};
 pub use firewall::{Firewall, Lan};
-pub use forwards::{Leased, resolve};
+pub use forwards::{Leased, Resolved, resolve};
 pub use names::{Bus, bus_of};
 pub use sysctls::{Sysctl, after_ready, wanted as sysctls_wanted};
 
-use crate::perm::forwardings::Forwardings;
 use crate::perm::interfaces::Interfaces;
 use crate::perm::lease4;
 use ipnet::{IpNet, Ipv6Net};
@@ -44,9 +43,7 @@ pub struct Wanted {
     /// IPv6 of the provider and of our own; `None` = not known: what stands is kept.
     pub ipv6: Option<Ipv6>,
     /// What may be reached from outside.
-    pub forwardings: Forwardings,
-    /// Devices by their leases; of two with one name the one that counts comes first.
-    pub leased: Vec<Leased>,
+    pub open: Resolved,
     /// Memory of the machine in KiB; the size of the connection table follows from it.
     pub memory_kib: u64,
 }
