@@ -16,3 +16,4 @@ pub mod perm;
 pub mod run;
 pub mod scratch;
 pub mod squashfs;
+pub mod zones;

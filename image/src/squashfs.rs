@@ -7,6 +7,7 @@ use backhand::compression::{CompressionOptions, Compressor, Zstd};
 use backhand::{FilesystemCompressor, FilesystemWriter, NodeHeader};
 
 use crate::error::{Context, Result};
+use crate::zones;
 
 /// Size of a block that is compressed as one. A page that is touched for the first time costs reading and unpacking its
 /// whole block, so smaller starts faster and larger packs tighter.
@@ -49,6 +50,7 @@ fn write(services: &[u8], version: &str, mtime: u32) -> std::result::Result<Vec<
         root.push_dir(folder, header(mode))?;
     }
     root.push_file(Cursor::new(version.as_bytes()), "etc/version", header(0o644))?;
+    root.push_file(Cursor::new(zones::file().into_bytes()), "etc/timezones", header(0o644))?;
     root.push_file(Cursor::new(services), "bin/services", header(0o755))?;
     let mut image = Cursor::new(Vec::new());
     root.write(&mut image)?;

@@ -15,6 +15,7 @@ pub mod conntrack;
 pub mod event;
 pub mod icmpv6;
 pub mod link;
+pub mod neighbour;
 pub mod netlink;
 pub mod nft;
 pub mod packet;

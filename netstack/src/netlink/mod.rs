@@ -8,6 +8,7 @@ pub use socket::{Error, Refused, Socket};
 
 use crate::address::Address;
 use crate::link::{IFLA_BR_STP_STATE, IFLA_BR_VLAN_FILTERING, IFLA_VLAN_ID, Link};
+use crate::neighbour::Neighbour;
 use crate::route::Route;
 use builder::Builder;
 use nix::sys::socket::SockProtocol;
@@ -221,6 +222,16 @@ impl Netlink {
             self.socket.dump(libc::RTM_GETROUTE, &header, |message| routes.extend(Route::parse(message)))?;
         }
         Ok(routes)
+    }
+
+    /// Every neighbour whose hardware address is known.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn neighbours(&mut self) -> io::Result<Vec<Neighbour>> {
+        let mut neighbours = Vec::new();
+        self.socket.dump(libc::RTM_GETNEIGH, &[0; 12], |message| neighbours.extend(Neighbour::parse(message)))?;
+        Ok(neighbours)
     }
 
     /// Makes all changes in order, many per system call; one that is refused does not keep the others from being

@@ -8,7 +8,7 @@ use crate::netlink::builder::Builder;
 pub enum Expression {
     /// Loads something about the packet: `NFT_META_*`.
     Meta(u32),
-    /// Loads bytes of the packet: base (1 network, 2 transport header), offset, length.
+    /// Loads bytes of the packet: base (0 link, 1 network, 2 transport header), offset, length.
     Payload(u32, u32, u32),
     /// Loads so that it stands behind what was loaded already: the expression, and the number of four-byte words
     /// before it.
@@ -46,8 +46,8 @@ pub enum Expression {
     Counter,
     /// Goes on so many times a second, after a burst.
     LimitPerSecond(u64, u32),
-    /// Answers with an ICMPv6 "destination unreachable" of this code.
-    RejectIcmpv6(u8),
+    /// Answers with a "destination unreachable": `NFT_REJECT_*` and a code of that kind.
+    Reject(u32, u8),
     /// The end: `NF_DROP` 0, `NF_ACCEPT` 1, or a negative `NFT_*` with a chain's name.
     Verdict(i32, Option<String>),
 }
@@ -160,8 +160,8 @@ impl Expression {
             Expression::LimitPerSecond(rate, burst) => element(builder, "limit", |data| {
                 data.bytes(1, &rate.to_be_bytes()).bytes(2, &1u64.to_be_bytes()).be32(3, *burst).be32(4, 0).be32(5, 0);
             }),
-            Expression::RejectIcmpv6(code) => element(builder, "reject", |data| {
-                data.be32(1, 0).u8(2, *code);
+            Expression::Reject(kind, code) => element(builder, "reject", |data| {
+                data.be32(1, *kind).u8(2, *code);
             }),
             Expression::Verdict(code, chain) => element(builder, "immediate", |data| {
                 data.be32(1, REGISTER_VERDICT).nest(2, |nested| {

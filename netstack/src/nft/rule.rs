@@ -2,7 +2,7 @@
 use super::expression::Expression;
 use crate::netlink::builder::Builder;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// A list of expressions that is built like a sentence.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -22,9 +22,12 @@ pub mod state {
 
 const META_IIFNAME: u32 = 6;
 const META_OIFNAME: u32 = 7;
+const META_IIFTYPE: u32 = 8;
 const META_NFPROTO: u32 = 15;
 const META_L4PROTO: u32 = 16;
 const CT_STATE: u32 = 0;
+const ARPHRD_ETHER: u16 = 1;
+const LINK: u32 = 0;
 const NETWORK: u32 = 1;
 /// Where the addresses stand: IPv4 source and destination, IPv6 source and destination.
 const ADDRESSES: [(u32, u32); 4] = [(12, 4), (16, 4), (8, 16), (24, 16)];
@@ -153,6 +156,30 @@ impl Rule {
                 self.with([load(whole), mask, Expression::Equal(octets.to_vec())])
             }
         }
+    }
+
+    /// Was sent by this Ethernet address.
+    #[must_use]
+    pub fn sender(self, mac: [u8; 6]) -> Rule {
+        let ethernet = [Expression::Meta(META_IIFTYPE), Expression::Equal(ARPHRD_ETHER.to_ne_bytes().to_vec())];
+        self.with(ethernet).with([Expression::Payload(LINK, 6, 6), Expression::Equal(mac.to_vec())])
+    }
+
+    /// Comes from an IPv6 address whose lower 64 bits are these.
+    #[must_use]
+    pub fn source_suffix(self, address: Ipv6Addr) -> Rule {
+        self.suffix(Part::SourceIpv6, address)
+    }
+
+    /// Goes to an IPv6 address whose lower 64 bits are these.
+    #[must_use]
+    pub fn destination_suffix(self, address: Ipv6Addr) -> Rule {
+        self.suffix(Part::DestinationIpv6, address)
+    }
+
+    fn suffix(self, part: Part, address: Ipv6Addr) -> Rule {
+        let lower = Expression::Payload(NETWORK, ADDRESSES[part as usize].0 + 8, 8);
+        self.ipv6().with([lower, Expression::Equal(address.octets()[8..].to_vec())])
     }
 
     /// These parts of the packet together are in the set. The protocol and, for a port, that it is TCP or UDP, have to
@@ -343,7 +370,16 @@ impl Rule {
     /// [`Rule::ipv6`].
     #[must_use]
     pub fn reject_icmpv6(self, code: u8) -> Rule {
-        self.with([Expression::RejectIcmpv6(code)])
+        const NFT_REJECT_ICMP_UNREACH: u32 = 0;
+        self.with([Expression::Reject(NFT_REJECT_ICMP_UNREACH, code)])
+    }
+
+    /// Answers that a person has forbidden it (RFC 1812, section 5.2.7.1; RFC 4443, section 3.1), and throws it away.
+    #[must_use]
+    pub fn reject_prohibited(self) -> Rule {
+        const NFT_REJECT_ICMPX_UNREACH: u32 = 2;
+        const NFT_REJECT_ICMPX_ADMIN_PROHIBITED: u8 = 3;
+        self.with([Expression::Reject(NFT_REJECT_ICMPX_UNREACH, NFT_REJECT_ICMPX_ADMIN_PROHIBITED)])
     }
 
     /// Goes on in another chain, and comes back when that one decides nothing.

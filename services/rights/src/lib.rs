@@ -68,6 +68,17 @@ pub const ANNOUNCED: &str = "/perm/radvd/announced.json";
 /// The last interfaces.json that was applied in full.
 pub const GOOD_INTERFACES: &str = "/perm/netconfigd/interfaces.json";
 
+/// Which NIC is what.
+pub const INTERFACES: &str = "/perm/interfaces.json";
+/// What the internet may reach at home.
+pub const FORWARDINGS: &str = "/perm/portforwardings.json";
+/// Rules of a person's own.
+pub const FIREWALL: &str = "/perm/firewall.json";
+/// Where the clock on the wall hangs.
+pub const TIME: &str = "/perm/time.json";
+/// Candidates of files that a person writes, while they are on trial, by their names under `/perm`.
+pub const TRIED: &str = "/run/try/now";
+
 /// Every service, in the order in which PID 1 starts them (all at once; the order carries no meaning).
 pub const SERVICES: &[Service] = &[
     Service {

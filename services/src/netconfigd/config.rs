@@ -1,9 +1,11 @@
 //! What netconfigd reads: interfaces.json, the leases, port forwardings, prefixes of our own.
 use super::engine::{self, Ipv6, Leased, Wanted};
+use crate::perm::firewall::{self, Rule, Rules};
 use crate::perm::forwardings::{self, Forwardings};
 use crate::perm::interfaces::{self, Interfaces, Loaded, Source};
 use crate::perm::stamp::Clock;
-use crate::perm::{Mac, announced, delegation, file, lease4, lease6, leases, ula};
+use crate::perm::{Mac, WallTime, announced, delegation, file, lease4, lease6, leases, schedule, ula};
+use jiff::tz::TimeZone;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +18,11 @@ pub struct Config {
     ipv6: Option<Ipv6>,
     /// What may be reached from outside.
     forwardings: Forwardings,
+    /// A person's own rules, and the clock on the wall that they go by.
+    rules: Rules,
+    zone: Option<TimeZone>,
+    /// Of those that hold at times: which did so last.
+    in_force: Vec<bool>,
     memory_kib: u64,
     /// The files as they were last seen: [`FILES`], then the LAN's leases.
     seen: Vec<Seen>,
@@ -25,14 +32,16 @@ pub struct Config {
 type Seen = Option<(u64, i64, i64)>;
 
 /// Everything that is read, but for the LAN's leases.
-const FILES: [&str; 7] = [
-    "/perm/interfaces.json",
+const FILES: [&str; 9] = [
+    rights::INTERFACES,
     rights::LEASE4,
     rights::LEASE6,
     ula::PREFIXES,
     rights::ULA,
     rights::ANNOUNCED,
-    forwardings::FORWARDINGS,
+    rights::FORWARDINGS,
+    rights::FIREWALL,
+    rights::TIME,
 ];
 
 fn path(root: &Path, absolute: &str) -> PathBuf {
@@ -61,7 +70,7 @@ impl Config {
     /// Whether a change that was told of is one of the LAN's leases alone, and no forwarding names a device.
     pub fn is_for_others(&mut self, root: &Path) -> bool {
         let look = |file: &&str| {
-            let found = std::fs::metadata(path(root, file)).ok()?;
+            let found = std::fs::metadata(file::in_force(root, file)).ok()?;
             Some((found.ino(), found.mtime(), found.mtime_nsec()))
         };
         let now: Vec<Seen> = FILES.iter().chain(&[rights::LEASES]).map(look).collect();
@@ -71,7 +80,30 @@ impl Config {
         else {
             return false;
         };
-        leases != leases_before && files == files_before && !self.forwardings.names_devices()
+        leases != leases_before && files == files_before && !self.names_devices()
+    }
+
+    fn names_devices(&self) -> bool {
+        self.forwardings.names_devices() || self.rules.names_devices()
+    }
+
+    /// Whether a rule has begun or ceased to hold since the last reading.
+    pub fn is_due(&self, now: WallTime) -> bool {
+        self.in_force != self.holding(now)
+    }
+
+    /// Whether the time of day matters.
+    pub fn has_schedules(&self) -> bool {
+        self.rules.have_schedules()
+    }
+
+    fn holds(&self, rule: &Rule, now: WallTime) -> bool {
+        let zone = self.zone.clone().unwrap_or(TimeZone::UTC);
+        rule.schedule.is_none_or(|schedule| schedule.holds(&zone, now))
+    }
+
+    fn holding(&self, now: WallTime) -> Vec<bool> {
+        self.rules.rules.iter().map(|rule| self.holds(rule, now)).collect()
     }
 
     /// Reads everything again. What is refused goes to `complaints`; what was read before then holds.
@@ -95,6 +127,7 @@ impl Config {
             Err(refusal) => complaints.push(format!("{refusal}; the forwardings of before hold")),
         }
         complaints.extend(self.forwardings.refused.iter().map(|refusal| format!("{refusal}; the others hold")));
+        self.read_rules(root, complaints);
         let mut wanted = Wanted {
             before: before(root, &loaded),
             interfaces: loaded.interfaces.clone(),
@@ -104,7 +137,17 @@ impl Config {
             ..Wanted::default()
         };
         complaints.extend(wanted.passed_over());
-        wanted.open = engine::resolve(&wanted, &self.forwardings, &self.leased(root, complaints));
+        let leased = self.leased(root, complaints);
+        wanted.open = engine::resolve(&wanted, &self.forwardings, &leased);
+        let now = WallTime::now();
+        self.in_force = self.holding(now);
+        let (rules, refused) = engine::rules(&wanted, &self.rules, &leased, |rule| self.holds(rule, now));
+        wanted.open.rules = rules;
+        wanted.open.counted = self.rules.rules.iter().map(|rule| rule.name.clone()).collect();
+        let refusal = |(entry, field, words): &(String, &'static str, String)| {
+            firewall::refusal(root, entry, field, words).to_string()
+        };
+        complaints.extend(refused.iter().map(refusal));
         let refusal = |(entry, field, words): &(String, &'static str, String)| {
             forwardings::refusal(root, entry, field, words).to_string()
         };
@@ -112,13 +155,27 @@ impl Config {
         (wanted, loaded)
     }
 
-    /// Devices by their leases, when a forwarding names one; a static lease counts before others, then the latest.
+    fn read_rules(&mut self, root: &Path, complaints: &mut Vec<String>) {
+        match firewall::read(root) {
+            Ok(rules) => self.rules = rules,
+            Err(refusal) => complaints.push(format!("{refusal}; the rules of before hold")),
+        }
+        complaints.extend(self.rules.refused.iter().map(|refusal| format!("{refusal}; the others hold")));
+        if self.rules.have_schedules() {
+            match schedule::zone(root) {
+                Ok(zone) => self.zone = Some(zone),
+                Err(refusal) => complaints.push(format!("{refusal}; the zone of before holds, else UTC")),
+            }
+        }
+    }
+
+    /// Devices by their leases, when a forwarding or rule names one; a static lease counts before others, then the latest.
     fn leased(&self, root: &Path, complaints: &mut Vec<String>) -> Vec<Leased> {
-        if !self.forwardings.names_devices() {
+        if !self.names_devices() {
             return Vec::new();
         }
         let mut all = leases::read(&path(root, rights::LEASES)).unwrap_or_else(|refusal| {
-            complaints.push(format!("{refusal}; no forwarding finds its device"));
+            complaints.push(format!("{refusal}; no forwarding and no rule finds its device"));
             Vec::new()
         });
         all.sort_by_key(|lease| std::cmp::Reverse((lease.is_static(), lease.expiry)));
@@ -178,10 +235,25 @@ mod tests {
         write(rights::LEASES, "[ ]");
         write(rights::LEASE4, "{}");
         assert!(!config.is_for_others(&folder.0), "another file as well");
-        write(forwardings::FORWARDINGS, r#"{"forwardings":[{"port":"1","device":"nas"}]}"#);
+        write(rights::FORWARDINGS, r#"{"forwardings":[{"port":"1","device":"nas"}]}"#);
         config.read(&folder.0, &mut Vec::new());
         assert!(!config.is_for_others(&folder.0));
         write(rights::LEASES, "[]");
         assert!(!config.is_for_others(&folder.0), "a device is named");
+    }
+
+    #[test]
+    fn a_schedule_is_followed_when_it_begins_and_when_it_ends() {
+        let folder = Folder::new();
+        std::fs::create_dir_all(folder.0.join("perm")).unwrap();
+        let rule = r#"{"rules":[{"name":"a","action":"refuse","schedule":{"to":"12:00"}}]}"#;
+        std::fs::write(folder.0.join("perm/firewall.json"), rule).unwrap();
+        let mut config = Config::new();
+        assert!(!config.has_schedules());
+        let (wanted, _) = config.read(&folder.0, &mut Vec::new());
+        let (morning, evening) = ("2026-11-24T11:59:59Z".parse().unwrap(), "2026-11-24T12:00:00Z".parse().unwrap());
+        assert!(config.has_schedules() && config.is_due(morning) != config.is_due(evening));
+        assert_eq!(wanted.open.rules.len(), usize::from(config.is_due(evening)), "in force in the morning only");
+        assert_eq!(wanted.open.counted, ["a"], "counted at any time");
     }
 }

@@ -1,5 +1,5 @@
 //! The kernel: a look at what it holds, and actions applied to it.
-use super::engine::{Action, Address, Firewall, Found, Link, Plan, Route, Sysctl};
+use super::engine::{Action, Address, Firewall, Found, Link, Places, Plan, Route, Sysctl};
 use super::{bus, metrics, ruleset};
 use crate::house::{Failure, private};
 use crate::perm::Mac;
@@ -7,14 +7,18 @@ use ipnet::IpNet;
 use netstack::conntrack::{self, Flow};
 use netstack::netlink::{Change, Netlink};
 use netstack::{address, route};
+use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
 /// `RT_TABLE_MAIN`: the routes that a router is configured with.
 const MAIN: u32 = 254;
-/// `RTN_UNICAST` and `RTN_UNREACHABLE`.
-const KINDS: [u8; 2] = [1, 7];
+/// `RTN_UNICAST`, `RTN_LOCAL` and `RTN_UNREACHABLE`.
+const UNICAST: u8 = 1;
+const LOCAL: u8 = 2;
+const UNREACHABLE: u8 = 7;
 /// `RT_SCOPE_LINK`: an IPv6 address that the kernel made from the hardware address.
 const SCOPE_LINK: u8 = 253;
 
@@ -102,7 +106,7 @@ impl Kernel {
             let result = match action {
                 Action::Set(sysctl) => set(sysctl),
                 Action::Firewall(firewall) => {
-                    ruleset::commit(firewall).and_then(|()| close(found.firewall.as_ref(), firewall))
+                    ruleset::commit(firewall).and_then(|()| self.close(found.firewall.as_ref(), firewall))
                 }
                 Action::Forget { address } => forget(|flow| flow.carries(*address)).map(drop),
                 _ => Ok(()),
@@ -117,6 +121,38 @@ impl Kernel {
         }
         self.flush(&mut batch, found, &mut outcome);
         outcome
+    }
+
+    /// Ends the connections that could be begun before and cannot now. After a restart of ours it is not known what could
+    /// be before: those end that a person's rules refuse.
+    fn close(&mut self, before: Option<&Firewall>, now: &Firewall) -> Result<(), String> {
+        if before.is_some_and(|before| !before.opens_more_than(now)) || (before.is_none() && now.rules.is_empty()) {
+            return Ok(());
+        }
+        let places = self.places().map_err(|error| format!("where connections lead: {error}"))?;
+        let ended = forget(|flow| match before {
+            Some(before) => before.admits(flow, &places) && !now.admits(flow, &places),
+            None => now.refuses(flow, &places),
+        })?;
+        if ended > 0 {
+            log::info!("{ended} connections ended: they are refused now");
+        }
+        Ok(())
+    }
+
+    fn places(&mut self) -> io::Result<Places> {
+        let names: BTreeMap<u32, String> =
+            self.netlink.links()?.into_iter().map(|link| (link.index, link.name)).collect();
+        let mut routes = self.netlink.routes()?;
+        routes.sort_by_key(|route| route.metric);
+        let place = |route: route::Route| match route.kind {
+            LOCAL => Some((route.destination, None)),
+            UNICAST => Some((route.destination, Some(names.get(&route.interface?)?.clone()))),
+            _ => None,
+        };
+        let neighbours = self.netlink.neighbours()?.into_iter();
+        let neighbours = neighbours.map(|neighbour| (neighbour.address, Mac(neighbour.mac)));
+        Ok(Places::new(routes.into_iter().filter_map(place), neighbours))
     }
 
     fn flush(&mut self, batch: &mut Vec<(&Action, Change)>, found: &mut Found, outcome: &mut Outcome) {
@@ -152,16 +188,6 @@ impl Outcome {
 
 fn forget(is_over: impl FnMut(&Flow) -> bool) -> Result<usize, String> {
     conntrack::forget(is_over).map_err(|error| format!("the table of connections: {error}"))
-}
-
-/// Ends the connections that came by a way that is closed now.
-fn close(before: Option<&Firewall>, now: &Firewall) -> Result<(), String> {
-    let Some(before) = before.filter(|before| before.opens_more_than(now)) else { return Ok(()) };
-    let ended = forget(|flow| before.let_in(flow) && !now.let_in(flow))?;
-    if ended > 0 {
-        log::info!("{ended} connections ended: what let them in is closed");
-    }
-    Ok(())
 }
 
 /// Writes a sysctl.
@@ -232,10 +258,10 @@ fn found_address(found: &address::Address) -> Option<Address> {
 }
 
 fn found_route(found: route::Route) -> Option<Route> {
-    if found.table != MAIN || !KINDS.contains(&found.kind) {
+    if found.table != MAIN || ![UNICAST, UNREACHABLE].contains(&found.kind) {
         return None;
     }
-    let unreachable = found.kind != KINDS[0];
+    let unreachable = found.kind != UNICAST;
     let route::Route { destination, gateway, interface, source, protocol, .. } = found;
     Some(Route { destination, gateway, index: interface?, source, protocol, unreachable })
 }

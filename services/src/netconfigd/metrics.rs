@@ -1,5 +1,5 @@
 //! What netconfigd shows at `/metrics`: router7's series by their names, and what it counts besides.
-use super::ruleset::{DROPS, TRAFFIC};
+use super::ruleset::{DROPS, RULE, TRAFFIC};
 use super::totals::Totals;
 use crate::metrics::Exposition;
 use netstack::conntrack;
@@ -29,6 +29,19 @@ pub fn page(totals: &Totals, links: &[Link]) -> Vec<u8> {
     for name in DROPS {
         let cause = name.trim_start_matches("drop_");
         page.value("weir_dropped_packets_total", &[("cause", cause)], totals.of(name).packets);
+    }
+    let (packets, bytes) = ("weir_rule_packets_total", "weir_rule_bytes_total");
+    page.metric(
+        packets,
+        "counter",
+        "Packets that a rule of firewall.json decided: each begins a connection, or tries to.",
+    );
+    for (rule, count) in totals.under(RULE) {
+        page.value(packets, &[("rule", rule)], count.packets);
+    }
+    page.metric(bytes, "counter", "Bytes of them.");
+    for (rule, count) in totals.under(RULE) {
+        page.value(bytes, &[("rule", rule)], count.bytes);
     }
     if let Ok((used, most)) = conntrack::usage() {
         page.metric("weir_connections", "gauge", "Connections that the kernel remembers.");

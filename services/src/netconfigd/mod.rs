@@ -19,7 +19,8 @@
 //! Reads `/perm/interfaces.json` (missing: NICs in bus order are uplink0 and lan0; refused: its last good copy),
 //! `/perm/dhcp4/wire/lease.json` (missing: the uplink keeps what it has), `/perm/dhcp6/lease.json`, and the prefixes of
 //! our own in `/perm/radvd/` (`prefixes.json`, else `ula.json`), `/perm/radvd/announced.json`,
-//! `/perm/portforwardings.json` and, where it names a device, `/perm/dhcp4d/leases.json`. Writes
+//! `/perm/portforwardings.json`, `/perm/firewall.json` with `/perm/time.json` for its schedules and, where one of them
+//! names a device, `/perm/dhcp4d/leases.json`. Writes
 //! `/perm/netconfigd/interfaces.json`, the last file that was applied in full, `/perm/netconfigd/counters.json`, and
 //! `/tmp/resolv.conf` when nobody else did.
 //! Port: 8066 on private addresses, `/metrics` for Prometheus.
@@ -39,9 +40,9 @@ mod totals;
 
 use crate::house::{Failure, House};
 use crate::metrics::KIND;
-use crate::perm::file;
 use crate::perm::interfaces::{Loaded, Source};
 use crate::perm::stamp::Clock;
+use crate::perm::{WallTime, file};
 use crate::web::{self, Response};
 use config::Config;
 use engine::{Firewall, Wanted};
@@ -128,7 +129,8 @@ pub fn run(house: House) -> Result<(), Failure> {
     state.show(&turn);
     let mut events = Vec::new();
     loop {
-        let deadlines = [state.retry.map(|(at, _)| at), state.web.deadline(), Some(state.keep_at)];
+        let minute = state.config.has_schedules().then(|| next_minute(WallTime::now()));
+        let deadlines = [state.retry.map(|(at, _)| at), state.web.deadline(), Some(state.keep_at), minute];
         turn.wait(deadlines.into_iter().flatten().min(), &mut events)?;
         let now = Instant::now();
         let mut cause = None;
@@ -158,7 +160,7 @@ pub fn run(house: House) -> Result<(), Failure> {
                 }
             }
         }
-        if state.retry.is_some_and(|(at, _)| at <= now) {
+        if state.retry.is_some_and(|(at, _)| at <= now) || state.config.is_due(WallTime::now()) {
             cause = cause.or(Some(Cause::Noticed));
         }
         if let Some(cause) = cause {
@@ -173,6 +175,14 @@ pub fn run(house: House) -> Result<(), Failure> {
             state.show(&turn);
         }
     }
+}
+
+/// When the next minute of the clock on the wall begins: schedules are looked at then. A clock that is set anew is
+/// followed within a minute.
+fn next_minute(now: WallTime) -> Instant {
+    let into = now.unix().rem_euclid(60).unsigned_abs();
+    // A moment late rather than early.
+    Instant::now() + Duration::from_secs(60 - into)
 }
 
 fn linger(house: &House) -> Result<bool, Failure> {
@@ -283,6 +293,7 @@ impl Netconfigd {
     /// Writes down what was counted.
     fn count(&mut self) {
         look(&mut self.totals);
+        self.totals.prune(ruleset::RULE);
         if let Err(error) = self.totals.keep() {
             log::warn!("/perm/netconfigd/counters.json: {error}; tried again in a minute");
         }

@@ -84,6 +84,17 @@ impl Totals {
         Count { packets: before.packets + kernel.packets, bytes: before.bytes + kernel.bytes }
     }
 
+    /// What counts under names that begin so and that the kernel has now: the rest of the name, and the sum.
+    pub fn under<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, Count)> + 'a {
+        self.kernel.keys().filter_map(move |name| Some((name.strip_prefix(prefix)?, self.of(name))))
+    }
+
+    /// Forgets what counted under names that begin so and that the kernel has no more: their rules are gone.
+    pub fn prune(&mut self, prefix: &str) {
+        let kernel = &self.kernel;
+        self.before.retain(|name, _| !name.starts_with(prefix) || kernel.contains_key(name));
+    }
+
     /// Writes the file when it differs.
     ///
     /// # Errors

@@ -2,10 +2,18 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// No configuration or state file is larger, in bytes; what is, is refused rather than read.
 pub const LARGEST: u64 = 8 << 20;
+
+/// Where a file that a person writes is read from: what is on trial comes before what is kept.
+pub fn in_force(root: &Path, absolute: &str) -> PathBuf {
+    let under = |folder: &str, name: &str| root.join(folder.trim_start_matches('/')).join(name);
+    let name = absolute.trim_start_matches("/perm/");
+    let tried = under(rights::TRIED, name);
+    if tried.is_file() { tried } else { under("/perm", name) }
+}
 
 /// Reads a file; `None` when there is none.
 ///
@@ -62,7 +70,6 @@ fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use std::path::PathBuf;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     /// A folder for one test, gone with the value.

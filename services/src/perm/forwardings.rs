@@ -1,16 +1,15 @@
 //! `/perm/portforwardings.json`: what the internet may reach at home (router7's keys; more of our own).
 //!
 //! An entry that is refused is left out by itself, with a line that names it; all others apply.
+use super::entries::{Device, Wrong, described, each, located, optional, parse, protocols, range};
+use super::file;
 use super::json::{self, Refusal, or_zero};
-use super::{Mac, file};
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::Deserialize;
 use serde_json::Value;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv6Addr;
 use std::path::Path;
 
-/// Where it is.
-pub const FORWARDINGS: &str = "/perm/portforwardings.json";
 /// Ports of all entries together whose number changes on the way: each takes an element of a map.
 const MOST_MOVED: usize = 65_536;
 
@@ -59,17 +58,6 @@ pub struct Pinhole {
     pub source: Option<Ipv6Net>,
 }
 
-/// Who is meant by a forwarding.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Device {
-    /// Who has this address.
-    Address(Ipv4Addr),
-    /// Whose lease has this name.
-    Named(String),
-    /// Whose lease has this hardware address.
-    Hardware(Mac),
-}
-
 /// Who is meant by a pinhole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Host {
@@ -85,6 +73,20 @@ impl Forwardings {
         let by_lease = |device: &Device| !matches!(device, Device::Address(_));
         self.forwards.iter().any(|forward| by_lease(&forward.to))
             || self.pinholes.iter().any(|pinhole| matches!(&pinhole.host, Host::Device(_)))
+    }
+
+    /// What the file's bytes say.
+    ///
+    /// # Errors
+    /// When they are not of this form; a wrong entry is no error.
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Forwardings, Refusal> {
+        let written: Written = json::parse(path, bytes)?;
+        let (mut refused, mut moved) = (Vec::new(), 0);
+        let forwards = each(path, "forwardings", written.forwardings, &mut refused, |place, entry: &Entry| {
+            forwards(place, entry, &mut moved)
+        });
+        let pinholes = each(path, "pinholes", written.pinholes, &mut refused, pinholes);
+        Ok(Forwardings { forwards, pinholes, refused: located(refused, bytes) })
     }
 }
 
@@ -120,59 +122,19 @@ struct Entry {
     source: String,
 }
 
-/// What is wrong with an entry: field, words.
-type Wrong = (&'static str, String);
-
 /// Reads the file; nothing is forwarded when there is none.
 ///
 /// # Errors
 /// When it cannot be read or is not of this form; a wrong entry is no error.
 pub fn read(root: &Path) -> Result<Forwardings, Refusal> {
-    let path = root.join(FORWARDINGS.trim_start_matches('/'));
-    let Some(bytes) = file::read(&path).map_err(|error| Refusal::field(&path, "the file", error))? else {
-        return Ok(Forwardings::default());
-    };
-    let written: Written = json::parse(&path, &bytes)?;
-    let (mut refused, mut moved) = (Vec::new(), 0);
-    let forwards = each(&path, "forwardings", written.forwardings, &mut refused, |place, entry| {
-        forwards(place, entry, &mut moved)
-    });
-    let pinholes = each(&path, "pinholes", written.pinholes, &mut refused, pinholes);
-    Ok(Forwardings { forwards, pinholes, refused })
-}
-
-/// What the entries of a list say; those that are refused are left out.
-fn each<T>(
-    path: &Path,
-    list: &str,
-    entries: Vec<Value>,
-    refused: &mut Vec<Refusal>,
-    mut check: impl FnMut(&str, &Entry) -> Result<Vec<T>, Wrong>,
-) -> Vec<T> {
-    let mut all = Vec::new();
-    for (at, value) in entries.into_iter().enumerate() {
-        let place = format!("{list}[{at}]");
-        let wrong = |(field, words): Wrong| Refusal::field(path, &format!("{place}.{field}"), words);
-        match entry(path, &place, value).and_then(|entry| check(&place, &entry).map_err(wrong)) {
-            Ok(some) => all.extend(some),
-            Err(refusal) => refused.push(refusal),
-        }
-    }
-    all
+    let path = file::in_force(root, rights::FORWARDINGS);
+    let bytes = file::read(&path).map_err(|error| Refusal::field(&path, "the file", error))?;
+    bytes.map_or_else(|| Ok(Forwardings::default()), |bytes| Forwardings::parse(&path, &bytes))
 }
 
 /// A refusal of something that an entry says.
 pub fn refusal(root: &Path, entry: &str, field: &str, words: &str) -> Refusal {
-    let path = root.join(FORWARDINGS.trim_start_matches('/'));
-    Refusal::field(&path, &format!("{entry}.{field}"), words)
-}
-
-fn entry(path: &Path, place: &str, value: Value) -> Result<Entry, Refusal> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let field = error.path().to_string();
-        let field = if field == "." { place.to_owned() } else { format!("{place}.{field}") };
-        Refusal::field(path, &field, error.inner())
-    })
+    Refusal::field(&file::in_force(root, rights::FORWARDINGS), &format!("{entry}.{field}"), words)
 }
 
 fn forwards(place: &str, entry: &Entry, moved: &mut usize) -> Result<Vec<Forward>, Wrong> {
@@ -189,7 +151,7 @@ fn forwards(place: &str, entry: &Entry, moved: &mut usize) -> Result<Vec<Forward
     let to = match (entry.dest_addr.as_str(), entry.device.as_str()) {
         ("", "") => return Err(("dest_addr", "is missing".into())),
         (address, "") => Device::Address(parse("dest_addr", address, "an IPv4 address")?),
-        ("", device) => named(device),
+        ("", device) => Device::named(device),
         _ => return Err(("device", format!("{:?} and dest_addr {:?}: one of them", entry.device, entry.dest_addr))),
     };
     let protocols = protocols(&entry.proto)?;
@@ -203,7 +165,7 @@ fn forwards(place: &str, entry: &Entry, moved: &mut usize) -> Result<Vec<Forward
         }
     }
     let source = optional("source", &entry.source, "an IPv4 network such as 198.51.100.0/24")?;
-    let entry = described(place, entry);
+    let entry = described(place, &entry.name);
     let one = |protocol| Forward { entry: entry.clone(), protocol, ports, to: to.clone(), to_ports, source };
     Ok(protocols.into_iter().map(one).collect())
 }
@@ -222,62 +184,16 @@ fn pinholes(place: &str, entry: &Entry) -> Result<Vec<Pinhole>, Wrong> {
             }
             Host::Suffix(address)
         }
-        ("", device) => Host::Device(named(device)),
+        ("", device) => Host::Device(Device::named(device)),
         _ => return Err(("device", format!("{:?} and suffix {:?}: one of them", entry.device, entry.suffix))),
     };
     let source = optional("source", &entry.source, "an IPv6 network such as 2001:db8::/32")?;
     let lan = if entry.lan.is_empty() { "lan0".to_owned() } else { entry.lan.clone() };
     let protocols = protocols(&entry.proto)?;
-    let entry = described(place, entry);
+    let entry = described(place, &entry.name);
     let one =
         |protocol| Pinhole { entry: entry.clone(), protocol, ports, lan: lan.clone(), host: host.clone(), source };
     Ok(protocols.into_iter().map(one).collect())
-}
-
-fn described(place: &str, entry: &Entry) -> String {
-    if entry.name.is_empty() { place.to_owned() } else { format!("{place} ({})", entry.name.escape_debug()) }
-}
-
-fn named(device: &str) -> Device {
-    device.parse().map_or_else(|_| Device::Named(device.to_owned()), Device::Hardware)
-}
-
-fn protocols(text: &str) -> Result<Vec<u8>, Wrong> {
-    let number = |word: &str| match word {
-        "" | "tcp" => Ok(6),
-        "udp" => Ok(17),
-        _ => Err(("proto", format!("{word:?} is neither tcp nor udp"))),
-    };
-    let mut all = text.split(',').map(number).collect::<Result<Vec<u8>, Wrong>>()?;
-    all.sort_unstable();
-    all.dedup();
-    Ok(all)
-}
-
-fn range(field: &'static str, text: &str) -> Result<(u16, u16), Wrong> {
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let port = |word: &str| {
-        let digits = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
-        if digits && word.len() > 1 && word.starts_with('0') {
-            // router7 reads such a number in base 8.
-            return Err((field, format!("{text:?}: {word:?} begins with 0, which may mean two numbers")));
-        }
-        let number = word.parse::<u16>().ok().filter(|number| digits && *number != 0);
-        number.ok_or_else(|| (field, format!("{text:?}: {word:?} is not a port, 1 to 65535")))
-    };
-    let (first, last) = (port(first)?, port(last)?);
-    if first > last {
-        return Err((field, format!("{text:?} ends before it begins")));
-    }
-    Ok((first, last))
-}
-
-fn parse<T: std::str::FromStr>(field: &'static str, text: &str, what: &str) -> Result<T, Wrong> {
-    text.parse().map_err(|_| (field, format!("{text:?} is not {what}")))
-}
-
-fn optional<T: std::str::FromStr>(field: &'static str, text: &str, what: &str) -> Result<Option<T>, Wrong> {
-    if text.is_empty() { Ok(None) } else { parse(field, text, what).map(Some) }
 }
 
 #[cfg(test)]
@@ -296,7 +212,12 @@ mod tests {
         let all = of(&format!(r#"{{"forwardings":[{{"port":"1","dest_addr":"192.168.42.9"}},{{{fields}}}]}}"#));
         assert_eq!(all.forwards.len(), 1, "the other one applies");
         let name = |refusal: &Refusal| refusal.to_string().split_once("/perm/").unwrap().1.to_owned();
-        all.refused.iter().map(name).collect()
+        let text: String = all.refused.iter().map(name).collect();
+        // Where it stands depends on the entry's length.
+        let (file, rest) = text.split_once(':').unwrap();
+        let (place, words) = rest.split_once(": ").unwrap();
+        assert!(place.starts_with("1:"), "{text}");
+        format!("{file}: {words}")
     }
 
     #[test]

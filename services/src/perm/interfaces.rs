@@ -220,22 +220,28 @@ impl Interfaces {
         Ok(())
     }
 
-    fn read_with_bytes(path: &Path) -> Result<Option<(Interfaces, Vec<u8>)>, Refusal> {
-        let Some(bytes) = file::read(path).map_err(|error| Refusal::field(path, "the file", error))? else {
-            return Ok(None);
-        };
-        let interfaces: Interfaces = json::parse(path, &bytes)?;
+    /// What the file's bytes say.
+    ///
+    /// # Errors
+    /// Names file, line, field and value.
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Interfaces, Refusal> {
+        let interfaces: Interfaces = json::parse(path, bytes)?;
         for (at, interface) in interfaces.interfaces.iter().enumerate() {
-            interfaces
-                .check(interface)
-                .map_err(|(field, words)| Refusal::field(path, &format!("interfaces[{at}].{field}"), words))?;
-            let twin = interfaces.interfaces[..at].iter().any(|other| other.name == interface.name);
-            if twin {
-                let words = format!("{:?} is the name of an earlier entry, too", interface.name);
-                return Err(Refusal::field(path, &format!("interfaces[{at}].name"), words));
+            let wrong = |(field, words): (&str, String)| {
+                Refusal::field(path, &format!("interfaces[{at}].{field}"), words).at(bytes)
+            };
+            interfaces.check(interface).map_err(wrong)?;
+            let before = &interfaces.interfaces[..at];
+            if before.iter().any(|other| other.name == interface.name) {
+                return Err(wrong(("name", format!("{:?} is the name of an earlier entry, too", interface.name))));
             }
         }
-        Ok(Some((interfaces, bytes)))
+        Ok(interfaces)
+    }
+
+    fn read_with_bytes(path: &Path) -> Result<Option<(Interfaces, Vec<u8>)>, Refusal> {
+        let bytes = file::read(path).map_err(|error| Refusal::field(path, "the file", error))?;
+        bytes.map(|bytes| Ok((Interfaces::parse(path, &bytes)?, bytes))).transpose()
     }
 }
 
@@ -243,7 +249,7 @@ impl Interfaces {
 pub fn load(root: &Path) -> Loaded {
     let path = |absolute: &str| -> PathBuf { root.join(absolute.trim_start_matches('/')) };
     let instead = |interfaces, source| Loaded { interfaces, source, bytes: Vec::new() };
-    match Interfaces::read_with_bytes(&path("/perm/interfaces.json")) {
+    match Interfaces::read_with_bytes(&file::in_force(root, rights::INTERFACES)) {
         Ok(Some((interfaces, bytes))) => Loaded { interfaces, source: Source::File, bytes },
         Ok(None) => instead(Interfaces::defaults(), Source::Default(None)),
         Err(refusal) => match Interfaces::read(&path(rights::GOOD_INTERFACES)) {

@@ -2,24 +2,45 @@
 //!
 //! Keys are lower-cased in the text before serde sees it. ASCII lower-casing keeps every byte's place, so the line
 //! and column of an error are those of the file as it was written.
+mod locate;
+
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use std::fmt;
 use std::path::Path;
 
 /// A refusal: file, place, field and value, in one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal(String);
+pub struct Refusal {
+    file: String,
+    /// Line and column, from 1 on, where they are known.
+    place: Option<(usize, usize)>,
+    /// The field's path in the file, or "the file".
+    field: String,
+    words: String,
+}
 
 impl Refusal {
     /// For a value that is well-formed JSON but not acceptable: `file`, `field` and words that contain the value.
     pub fn field(file: &Path, field: &str, words: impl fmt::Display) -> Refusal {
-        Refusal(format!("{}: {field}: {words}", file.display()))
+        let file = file.display().to_string();
+        Refusal { file, place: None, field: field.to_owned(), words: words.to_string() }
+    }
+
+    /// The same, with the line and column where its field stands in the file's bytes.
+    #[must_use]
+    pub fn at(mut self, bytes: &[u8]) -> Refusal {
+        self.place = self.place.or_else(|| locate::place(bytes, &self.field));
+        self
     }
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        let Refusal { file, place, field, words } = self;
+        match place {
+            Some((line, column)) => write!(f, "{file}:{line}:{column}: {field}: {words}"),
+            None => write!(f, "{file}: {field}: {words}"),
+        }
     }
 }
 
@@ -36,13 +57,16 @@ pub fn parse<T: DeserializeOwned>(file: &Path, bytes: &[u8]) -> Result<T, Refusa
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let field = error.path().to_string();
         let field = if field == "." { "the file".to_owned() } else { field };
-        let (line, words) = (error.inner().line(), error.inner().to_string());
-        // serde_json ends with " at line L column C"; the line goes to the front, as compilers put it.
-        let (words, column) = words.rsplit_once(" column ").unwrap_or((&words, "?"));
-        let words = words.rsplit_once(" at line ").map_or(words, |(words, _)| words);
-        Refusal(format!("{}:{line}:{column}: {field}: {words}", file.display()))
+        let words = error.inner().to_string();
+        // serde_json ends with " at line L column C"; the place goes to the front, as compilers put it.
+        let words = words.rsplit_once(" at line ").map_or(words.as_str(), |(words, _)| words);
+        let place = Some((error.inner().line(), error.inner().column()));
+        Refusal { place, ..Refusal::field(file, &field, words) }
     })?;
-    deserializer.end().map_err(|error| Refusal(format!("{}: {error}", file.display())))?;
+    deserializer.end().map_err(|error| {
+        let place = Some((error.line(), error.column()));
+        Refusal { place, ..Refusal::field(file, "the file", "something stands behind its end") }
+    })?;
     Ok(value)
 }
 
@@ -137,7 +161,7 @@ mod tests {
         assert!(error.starts_with("/perm/x.json:3:"), "{error}");
         assert!(error.contains("list[1]") && error.contains("\"two\""), "{error}");
         assert!(read("").is_err());
-        assert!(read("{} x").is_err());
+        assert_eq!(read("{} x").unwrap_err(), "/perm/x.json:1:4: the file: something stands behind its end");
     }
 
     #[test]

@@ -3,7 +3,9 @@
 //! Names, keys and meaning are router7's; what Go's reader accepts is accepted, what it would read back is written.
 pub mod announced;
 pub mod delegation;
+pub mod entries;
 pub mod file;
+pub mod firewall;
 pub mod forwardings;
 pub mod interfaces;
 pub mod json;
@@ -11,6 +13,7 @@ pub mod lease4;
 pub mod lease6;
 pub mod leases;
 pub mod mac;
+pub mod schedule;
 pub mod stamp;
 pub mod time;
 pub mod ula;

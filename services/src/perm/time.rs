@@ -31,6 +31,11 @@ impl WallTime {
         WallTime(seconds as i128 * SECOND)
     }
 
+    /// Whole seconds since 1970.
+    pub fn unix(self) -> i64 {
+        i64::try_from(self.0.div_euclid(SECOND)).unwrap_or(i64::MAX)
+    }
+
     /// Go's zero time, which stands for "none" or "for ever".
     pub fn is_zero(self) -> bool {
         self == ZERO

@@ -14,6 +14,7 @@ pub use qemu::child::{Child, PATIENCE};
 pub use qemu::namespace::Namespace;
 
 pub mod family;
+pub mod house;
 pub mod ruleset;
 
 use qemu::Folder;

@@ -1,6 +1,8 @@
 //! What the ruleset depends on. Interfaces are matched by name, so it holds for one that comes later.
 use super::forwards::{Forwarded, Opened};
-use super::{UPLINK, Wanted, sysctls};
+use super::rules::decide;
+use super::{Places, Ruled, UPLINK, Wanted, sysctls};
+use crate::perm::firewall::{Direction, Verdict};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netstack::conntrack::Flow;
 use std::net::{IpAddr, Ipv4Addr};
@@ -20,6 +22,10 @@ pub struct Firewall {
     pub forwards: Vec<Forwarded>,
     /// What of IPv6 may be reached from outside.
     pub pinholes: Vec<Opened>,
+    /// A person's own rules that are in force.
+    pub rules: Vec<Ruled>,
+    /// The names of all of them, in force or not.
+    pub counted: Vec<String>,
 }
 
 /// A LAN, as the firewall sees it.
@@ -46,17 +52,42 @@ impl Firewall {
             share: u32::try_from(sysctls::connections(wanted.memory_kib) / SHARES).unwrap_or(u32::MAX),
             forwards: wanted.open.forwards.clone(),
             pinholes: wanted.open.pinholes.clone(),
+            rules: wanted.open.rules.clone(),
+            counted: wanted.open.counted.clone(),
         }
     }
 
-    /// Whether some way in of this one may be closed in the other.
+    /// Whether something that may be begun by this one may not by the other.
     pub fn opens_more_than(&self, other: &Firewall) -> bool {
         let forwards = self.forwards.iter().any(|forward| !other.forwards.contains(forward));
-        forwards || self.pinholes.iter().any(|pinhole| !other.pinholes.contains(pinhole))
+        let guest = |lan: &Lan| lan.guest && !self.lans.contains(lan);
+        forwards
+            || self.pinholes.iter().any(|pinhole| !other.pinholes.contains(pinhole))
+            || self.rules != other.rules
+            || other.lans.iter().any(guest)
+    }
+
+    /// Whether a rule of a person's own refuses a connection.
+    pub fn refuses(&self, flow: &Flow, places: &Places) -> bool {
+        decide(&self.rules, flow, places).0 == Some(Verdict::Refuse)
+    }
+
+    /// Whether a connection may be begun, as the ruleset says it.
+    pub fn admits(&self, flow: &Flow, places: &Places) -> bool {
+        if flow.forwarded && !self.let_in(flow) {
+            return false;
+        }
+        let guest = |name: &str| self.lans.iter().any(|lan| lan.guest && lan.name == name);
+        match decide(&self.rules, flow, places) {
+            (Some(verdict), _) => verdict == Verdict::Allow,
+            (None, Some((Direction::In, _))) => self.let_in(flow),
+            (None, Some((Direction::Across, lan))) => flow.forwarded || !guest(&lan),
+            (None, _) => true,
+        }
     }
 
     /// Whether a connection came in by a port forwarding or a pinhole of this one.
-    pub fn let_in(&self, flow: &Flow) -> bool {
+    fn let_in(&self, flow: &Flow) -> bool {
         let (from, to) = (flow.original.source.ip(), flow.original.destination);
         if flow.forwarded {
             return self

@@ -1,8 +1,9 @@
 //! Port forwardings and pinholes, with devices and prefixes as they are now.
-use super::Wanted;
+use super::{Ruled, Wanted};
 use crate::perm::Mac;
 use crate::perm::delegation::subnets;
-use crate::perm::forwardings::{Device, Forward, Forwardings, Host, Pinhole};
+use crate::perm::entries::{Device, Wrong};
+use crate::perm::forwardings::{Forward, Forwardings, Host, Pinhole};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -75,6 +76,10 @@ pub struct Resolved {
     pub forwards: Vec<Forwarded>,
     /// In the file's order, one for each prefix.
     pub pinholes: Vec<Opened>,
+    /// A person's own rules, in the file's order.
+    pub rules: Vec<Ruled>,
+    /// The names of all of them, in force or not: each is counted.
+    pub counted: Vec<String>,
     /// What is left out for now, and why.
     pub refused: Vec<(String, &'static str, String)>,
 }
@@ -101,7 +106,7 @@ pub fn resolve(wanted: &Wanted, forwardings: &Forwardings, leased: &[Leased]) ->
     all
 }
 
-fn forwarded(wanted: &Wanted, leased: &[Leased], forward: &Forward) -> Result<Forwarded, (&'static str, String)> {
+fn forwarded(wanted: &Wanted, leased: &[Leased], forward: &Forward) -> Result<Forwarded, Wrong> {
     let to = match &forward.to {
         Device::Address(address) => *address,
         device => find(leased, device)?.address,
@@ -122,10 +127,7 @@ fn forwarded(wanted: &Wanted, leased: &[Leased], forward: &Forward) -> Result<Fo
 }
 
 /// A port leads to one place; the first entry has it. One that is bound to a source stands before all others.
-fn free<'a>(
-    taken: &mut BTreeMap<(u8, u16), (u16, &'a str)>,
-    forward: &'a Forward,
-) -> Result<(), (&'static str, String)> {
+fn free<'a>(taken: &mut BTreeMap<(u8, u16), (u16, &'a str)>, forward: &'a Forward) -> Result<(), Wrong> {
     if forward.source.is_some() {
         return Ok(());
     }
@@ -140,7 +142,7 @@ fn free<'a>(
     Ok(())
 }
 
-fn opened(wanted: &Wanted, leased: &[Leased], pinhole: &Pinhole) -> Result<Vec<Opened>, (&'static str, String)> {
+fn opened(wanted: &Wanted, leased: &[Leased], pinhole: &Pinhole) -> Result<Vec<Opened>, Wrong> {
     let lans = wanted.interfaces.lans();
     if !lans.contains(&pinhole.lan.as_str()) {
         return Err(("lan", format!("{:?} is the name of no LAN", pinhole.lan)));
@@ -157,7 +159,8 @@ fn opened(wanted: &Wanted, leased: &[Leased], pinhole: &Pinhole) -> Result<Vec<O
     Ok(mine.map(|subnet| open(subnet.prefix)).collect())
 }
 
-fn find<'a>(leased: &'a [Leased], device: &Device) -> Result<&'a Leased, (&'static str, String)> {
+/// A device's lease.
+pub(super) fn find<'a>(leased: &'a [Leased], device: &Device) -> Result<&'a Leased, Wrong> {
     let is_it = |leased: &&Leased| match device {
         Device::Named(name) => leased.name.eq_ignore_ascii_case(name),
         Device::Hardware(mac) => leased.mac == *mac,
@@ -174,6 +177,6 @@ fn find<'a>(leased: &'a [Leased], device: &Device) -> Result<&'a Leased, (&'stat
 }
 
 /// The lower 64 bits that a host makes of its hardware address (RFC 4291, appendix A).
-fn interface_identifier(Mac([a, b, c, d, e, f]): Mac) -> u128 {
+pub(super) fn interface_identifier(Mac([a, b, c, d, e, f]): Mac) -> u128 {
     u64::from_be_bytes([a ^ 2, b, c, 0xff, 0xfe, d, e, f]).into()
 }

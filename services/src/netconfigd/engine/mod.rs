@@ -10,7 +10,9 @@ mod firewall;
 mod forwards;
 mod links;
 mod names;
+mod places;
 mod routes;
+mod rules;
 mod sysctls;
 mod wan;
 mod words;
@@ -19,6 +21,8 @@ pub use fields::{Action, Address, FROM_FILE, FROM_LEASE, Found, Link, Route};
 pub use firewall::{Firewall, Lan};
 pub use forwards::{Leased, Resolved, resolve};
 pub use names::{Bus, bus_of};
+pub use places::Places;
+pub use rules::{At, Ruled, rules};
 pub use sysctls::{Sysctl, after_ready, wanted as sysctls_wanted};
 
 use crate::perm::interfaces::Interfaces;

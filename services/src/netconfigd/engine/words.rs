@@ -13,7 +13,11 @@ fn ruleset(firewall: &Firewall) -> String {
             words.push_str(&format!("; {what}: {names}"));
         }
     }
-    for (what, count) in [("port forwardings", firewall.forwards.len()), ("pinholes", firewall.pinholes.len())] {
+    for (what, count) in [
+        ("port forwardings", firewall.forwards.len()),
+        ("pinholes", firewall.pinholes.len()),
+        ("rules", firewall.rules.len()),
+    ] {
         if count > 0 {
             words.push_str(&format!("; {what}: {count}"));
         }

@@ -1,6 +1,8 @@
 //! The chains that are jumped to, each an answer to one question.
+use super::person;
 use super::{GUEST, OTHER, SHARE, SOURCE, SPOOFED, TCP, UDP, WAN};
 use crate::netconfigd::engine::Firewall;
+use crate::perm::firewall::Direction;
 use ipnet::Ipv6Net;
 use netstack::nft::{Chain, Part, Rule};
 
@@ -21,7 +23,9 @@ const LINES: (u64, u32) = (1, 5);
 
 /// What the internet may begin with the LANs: what was forwarded to them, and pinholes.
 pub(super) fn from_wan(firewall: &Firewall) -> Chain {
-    let chain = Chain::plain("from_wan").rule(Rule::new().jump("strangers")).rule(Rule::new().forwarded().accept());
+    let chain = Chain::plain("from_wan").rule(Rule::new().jump("strangers"));
+    let chain = person::ask(chain, firewall, Direction::In, Rule::new());
+    let chain = chain.rule(Rule::new().forwarded().accept());
     let bound = firewall.pinholes.iter().filter(|pinhole| pinhole.source.is_some());
     let chain = bound.fold(chain, |chain, pinhole| {
         let rule = pinhole.source.map_or_else(Rule::new, |net| Rule::new().source(net.into()));
@@ -46,17 +50,21 @@ pub(super) fn strangers(firewall: &Firewall) -> Chain {
     chain.rule(Rule::new().ipv4().in_set(&[Part::SourceIpv4], "bogons").count_in(SPOOFED).drop())
 }
 
-/// What a guest may say to the router: ask for addresses and names, and what IP itself needs.
-pub(super) fn guests() -> Chain {
-    let chain = Chain::plain("guests")
+/// What everyone at home may say to the router: ask for addresses and names, and what IP itself needs.
+pub(super) fn basics() -> Chain {
+    let chain = Chain::plain("basics")
         .rule(Rule::new().ipv4().udp(68, 67).accept())
         .rule(Rule::new().ipv6().udp(546, 547).accept())
         .rule(Rule::new().udp_to(53).accept())
         .rule(Rule::new().tcp_to(53).accept())
         .rule(Rule::new().icmp(ECHO.0).accept());
     let chain = ICMP.into_iter().fold(chain, |chain, kind| chain.rule(Rule::new().icmp(kind).accept()));
-    let chain = ICMPV6_GUEST.into_iter().fold(chain, |chain, kind| chain.rule(Rule::new().icmpv6(kind).accept()));
-    chain.rule(Rule::new().count_in(GUEST).drop())
+    ICMPV6_GUEST.into_iter().fold(chain, |chain, kind| chain.rule(Rule::new().icmpv6(kind).accept()))
+}
+
+/// A guest may say no more.
+pub(super) fn guests() -> Chain {
+    Chain::plain("guests").rule(Rule::new().jump("basics")).rule(Rule::new().count_in(GUEST).drop())
 }
 
 pub(super) fn share(firewall: &Firewall) -> Chain {

@@ -6,9 +6,11 @@
 //! Established connections pass after a handful of rules; only a packet that begins one is asked all questions.
 mod chains;
 mod forwards;
+mod person;
 
 use super::engine::{Firewall, Lan};
-use chains::{clamp, egress, from_wan, guests, log, refused, share, strangers, wan};
+use crate::perm::firewall::Direction;
+use chains::{basics, clamp, egress, from_wan, guests, log, refused, share, strangers, wan};
 use forwards::{forwarded, forwardings, ours, postrouting};
 use netstack::nft::{Chain, Element, Field, Hook, Kind, Policy, Rule, Set, Table, state};
 
@@ -27,6 +29,8 @@ const SHARE: &str = "drop_share";
 const OTHER: &str = "drop_other";
 /// All of them.
 pub const DROPS: [&str; 7] = [INVALID, WAN, GUEST, SOURCE, SPOOFED, SHARE, OTHER];
+/// Before the name of a person's rule: its counter.
+pub const RULE: &str = "rule_";
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 /// Devices whose connections are counted at a time.
@@ -60,6 +64,7 @@ fn table(firewall: &Firewall) -> Table {
         .flat_map(|(ipv4, ipv6)| [ipv4, ipv6])
         .chain(&DROPS)
         .fold(Table::new(TABLE), |table, name| table.counter(name));
+    let table = firewall.counted.iter().fold(table, |table, name| table.counter(&format!("{RULE}{name}")));
     let devices = [("busy4", Field::Ipv4), ("busy6", Field::Ipv6)];
     let table = devices.iter().fold(table, |table, (name, field)| table.set(Set::by_rules(name, &[*field], DEVICES)));
     let bogons = BOGONS.iter().filter_map(|net| net.parse().ok()).map(Element::net).collect();
@@ -71,6 +76,7 @@ fn table(firewall: &Firewall) -> Table {
         clamp(firewall),
         strangers(firewall),
         from_wan(firewall),
+        basics(),
         guests(),
         share(firewall),
         refused(),
@@ -84,7 +90,7 @@ fn table(firewall: &Firewall) -> Table {
         Chain::base("redirect", Kind::Nat, Hook::Output, -100, Policy::Accept).rule(Rule::new().jump("ours")),
         postrouting(firewall),
     ];
-    chains.into_iter().fold(table, Table::chain)
+    chains.into_iter().chain(person::chains(firewall)).fold(table, Table::chain)
 }
 
 fn counted(chain: Chain, (ipv4, ipv6): (&str, &str)) -> Chain {
@@ -111,6 +117,7 @@ fn input(firewall: &Firewall) -> Chain {
     let chain = counted(Chain::base("input", Kind::Filter, Hook::Input, 0, Policy::Drop), TRAFFIC[1]);
     let chain = known(chain).rule(Rule::new().iifname("lo").accept());
     let chain = chain.rule(Rule::new().iifname(firewall.uplink()).jump("wan"));
+    let chain = person::ask(chain, firewall, Direction::Router, Rule::new());
     let chain =
         guest_lans(firewall).fold(chain, |chain, lan| chain.rule(Rule::new().iifname(&lan.name).jump("guests")));
     let chain = insiders(firewall).fold(chain, |chain, name| chain.rule(Rule::new().iifname(name).accept()));
@@ -126,6 +133,8 @@ fn forward(firewall: &Firewall) -> Chain {
     let chain = chain.rule(Rule::new().iifname(uplink).jump("from_wan"));
     // From here on it comes from a LAN; each device has its share of the connection table.
     let chain = chain.rule(Rule::new().no_way_back().count_in(SPOOFED).drop()).rule(Rule::new().jump("share"));
+    let chain = person::ask(chain, firewall, Direction::Out, Rule::new().oifname(uplink));
+    let chain = person::ask(chain, firewall, Direction::Across, Rule::new());
     let chain = guest_lans(firewall).fold(chain, |chain, lan| {
         let from = || Rule::new().iifname(&lan.name);
         let chain = chain.rule(from().oifname(uplink).accept()).rule(from().forwarded().accept());
