@@ -4,6 +4,7 @@
 //! `disk.img`; `weir run` ([`run`]) boots them in QEMU. The test bed and the benchmarks use [`machine`].
 #![forbid(unsafe_code)]
 
+pub mod check;
 pub mod cpio;
 pub mod disk;
 pub mod error;

@@ -1,4 +1,4 @@
-//! `weir`, the host tool: `weir image` packs, `weir run` boots.
+//! `weir`, the host tool: `weir image` packs, `weir run` boots, `weir check` checks a person's files.
 #![forbid(unsafe_code)]
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use lexopt::prelude::*;
 use weir::error::{Context, Error, Result};
 use weir::machine::Board;
-use weir::{pack, run};
+use weir::{check, pack, run};
 
 const HELP: &str = "\
 weir image --kernel DIR [--output DIR] [--interfaces FILE] [--perm DIR]
@@ -29,6 +29,10 @@ weir run [--image DIR] [--state DIR] [--dns-port N] [--web-port N] [--memory MIB
       --append WORDS     more words for the kernel command line
     WEIR_KVM=1 uses KVM; without it the machine is emulated, which is fast enough.
 
+weir check DIR
+    Checks the files that a person writes, in a folder laid out like /perm, with the router's own code: file, line, field
+    and value of everything that is wrong. docs/CONFIGURATION.md describes them.
+
 weir --version
 ";
 
@@ -46,6 +50,7 @@ fn command() -> Result<ExitCode> {
     let mut arguments = lexopt::Parser::from_env();
     match arguments.next().map_err(usage)? {
         Some(Value(verb)) if verb == "image" => image(arguments),
+        Some(Value(verb)) if verb == "check" => check_folder(arguments),
         Some(Value(verb)) if verb == "run" => run_machine(arguments),
         Some(Long("version")) => {
             println!("weir {}", pack::VERSION);
@@ -83,6 +88,20 @@ fn image(mut arguments: lexopt::Parser) -> Result<ExitCode> {
         Error::new("which kernel?").next("say --kernel DIR; kernel-config/build.sh prints the folder as its last line")
     })?;
     pack::pack(&order)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check_folder(mut arguments: lexopt::Parser) -> Result<ExitCode> {
+    let mut folder = None;
+    while let Some(argument) = arguments.next().map_err(usage)? {
+        match argument {
+            Value(path) if folder.is_none() => folder = Some(PathBuf::from(path)),
+            Long("help") | Short('h') => return help(),
+            other => return Err(usage(other.unexpected())),
+        }
+    }
+    let folder = folder.ok_or_else(|| Error::new("which folder?").next("weir check DIR"))?;
+    check::check(&folder)?;
     Ok(ExitCode::SUCCESS)
 }
 

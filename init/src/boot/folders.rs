@@ -1,14 +1,18 @@
 //! Each service's folder under `/perm`: there, and its own.
 use super::perm::{self, Perm};
 use crate::console::Console;
+use crate::sys;
 use nix::unistd::{Gid, Uid, fchownat};
 use rights::Service;
 use std::fs::{DirBuilder, Permissions, set_permissions, symlink_metadata};
 use std::io::{Error, ErrorKind, Result};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 const MODE: u32 = 0o750;
+/// Of a folder into which configd may put files: it may take away only its own. The group's bits are those of the access
+/// list's mask.
+const SHARED: u32 = 0o1770;
 
 /// Makes every folder of the table. A filesystem that cannot take them is given up for one in memory.
 pub fn prepare(perm: Perm, console: &Console) -> Perm {
@@ -30,12 +34,48 @@ fn every_folder(console: &Console) -> Option<Error> {
         let path = Path::new("/perm").join(service.name);
         if let Err(error) = folder(&path, service) {
             console.say(format_args!("{}: {error}", path.display()));
-            if matches!(error.raw_os_error(), Some(libc::EIO | libc::EUCLEAN | libc::EROFS | libc::EBADMSG)) {
-                damage = Some(error);
+            damage = damage.or(Some(error).filter(is_damage));
+        }
+        if rights::SERVICES.iter().any(|other| other.asks.contains(&service.name)) {
+            // Where everybody looks for it; it lies in the service's own folder.
+            let _ = symlink(format!("{}/sock", service.name), format!("/run/{}.sock", service.name));
+        }
+        for path in service.run {
+            if let Err(error) = in_memory(Path::new(path), service.uid) {
+                console.say(format_args!("{path}: {error}"));
             }
         }
     }
+    // After the folders: a router7's files in them have just been given to their services.
+    if let Some(configd) = rights::service("configd")
+        && let Err(error) = written(configd)
+    {
+        console.say(format_args!("/perm: {error}"));
+        damage = damage.or(Some(error).filter(is_damage));
+    }
     damage
+}
+
+fn is_damage(error: &Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EIO | libc::EUCLEAN | libc::EROFS | libc::EBADMSG))
+}
+
+/// `/perm` itself, and what a person has written, belong to configd.
+fn written(configd: &Service) -> Result<()> {
+    let paths = std::iter::once(&"/perm").chain(rights::WRITTEN).map(Path::new);
+    for path in paths {
+        match symlink_metadata(path) {
+            Ok(there) if there.uid() != configd.uid => own(path, configd.uid)?,
+            Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn in_memory(path: &Path, id: u32) -> Result<()> {
+    DirBuilder::new().mode(0o755).create(path)?;
+    own(path, id)
 }
 
 fn folder(path: &Path, service: &Service) -> Result<()> {
@@ -46,13 +86,23 @@ fn folder(path: &Path, service: &Service) -> Result<()> {
                 // A router7's folder belongs to root, with all that is in it.
                 own_all(path, service.uid)?;
             }
-            if there.mode() & 0o7777 != MODE { set_permissions(path, Permissions::from_mode(MODE)) } else { Ok(()) }
+            let mode = if rights::has_written(service) { SHARED } else { MODE };
+            if there.mode() & 0o7777 != mode { open_to(path, service, mode) } else { Ok(()) }
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
             DirBuilder::new().mode(MODE).create(path)?;
-            own(path, service.uid)
+            own(path, service.uid)?;
+            if rights::has_written(service) { open_to(path, service, SHARED) } else { Ok(()) }
         }
         Err(error) => Err(error),
+    }
+}
+
+fn open_to(path: &Path, service: &Service, mode: u32) -> Result<()> {
+    set_permissions(path, Permissions::from_mode(mode))?;
+    match rights::service("configd").filter(|_| rights::has_written(service)) {
+        Some(configd) => sys::access_list::share(path, configd.uid),
+        None => Ok(()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The only place with `unsafe` in PID 1: the calls that `nix` lacks or wraps in a way that PID 1 cannot use.
 #![allow(unsafe_code)]
 
+pub mod access_list;
 mod ioctl;
 mod reap;
 mod spawn;

@@ -53,6 +53,10 @@ pub struct Service {
     pub stdin: Stdin,
     /// Its rights on PID 1's control socket.
     pub control: Control,
+    /// Services that it may ask things of, on their sockets.
+    pub asks: &'static [&'static str],
+    /// Folders in memory that are its own, besides which it has none.
+    pub run: &'static [&'static str],
 }
 
 /// Leases that dhcp4d has given.
@@ -76,6 +80,18 @@ pub const FORWARDINGS: &str = "/perm/portforwardings.json";
 pub const FIREWALL: &str = "/perm/firewall.json";
 /// Where the clock on the wall hangs.
 pub const TIME: &str = "/perm/time.json";
+/// What dhcp4 and dhcp6 tell and ask the provider.
+pub const CLIENT4: &str = "/perm/dhcp4/client.json";
+/// The same for DHCPv6.
+pub const CLIENT6: &str = "/perm/dhcp6/client.json";
+/// What router advertisements say besides.
+pub const RADVD: &str = "/perm/radvd/config.json";
+/// The LANs' own prefixes, by hand.
+pub const PREFIXES: &str = "/perm/radvd/prefixes.json";
+/// Every file that a person writes: configd keeps them, wherever they are.
+pub const WRITTEN: &[&str] = &[INTERFACES, FORWARDINGS, FIREWALL, TIME, CLIENT4, CLIENT6, RADVD, PREFIXES];
+/// The interfaces.json that the kernel's network was last made to say. Like the kernel's state it ends with the boot.
+pub const APPLIED: &str = "/run/netconfigd/interfaces.json";
 /// Candidates of files that a person writes, while they are on trial, by their names under `/perm`.
 pub const TRIED: &str = "/run/try/now";
 
@@ -86,54 +102,77 @@ pub const SERVICES: &[Service] = &[
         uid: 101,
         capabilities: &[Capability::NetAdmin],
         reads: &["dhcp4", "dhcp6", "radvd", "dhcp4d"],
-        watches: &[LEASE4, LEASE6, ULA, ANNOUNCED, LEASES],
+        watches: &[INTERFACES, FORWARDINGS, FIREWALL, TIME, PREFIXES, LEASE4, LEASE6, ULA, ANNOUNCED, LEASES],
         stdin: Stdin::Null,
         control: Control::None,
+        asks: &[],
+        run: &["/run/netconfigd"],
+    },
+    Service {
+        name: "configd",
+        uid: 108,
+        capabilities: &[],
+        reads: &["dhcp4", "dhcp6", "radvd"],
+        watches: &[],
+        stdin: Stdin::Null,
+        control: Control::None,
+        asks: &[],
+        run: &["/run/configd", "/run/try"],
     },
     Service {
         name: "dhcp4",
         uid: 102,
         capabilities: &[Capability::NetBindService, Capability::NetRaw],
         reads: &["netconfigd"],
-        watches: &[GOOD_INTERFACES],
+        watches: &[APPLIED, CLIENT4],
         stdin: Stdin::Null,
         control: Control::None,
+        asks: &[],
+        run: &[],
     },
     Service {
         name: "dhcp6",
         uid: 106,
         capabilities: &[Capability::NetBindService],
         reads: &["netconfigd"],
-        watches: &[GOOD_INTERFACES],
+        watches: &[APPLIED, CLIENT6],
         stdin: Stdin::Null,
         control: Control::None,
+        asks: &[],
+        run: &[],
     },
     Service {
         name: "radvd",
         uid: 107,
         capabilities: &[Capability::NetRaw],
         reads: &["netconfigd", "dhcp6"],
-        watches: &[GOOD_INTERFACES, LEASE6],
+        watches: &[APPLIED, RADVD, PREFIXES, LEASE6],
         stdin: Stdin::Null,
         control: Control::None,
+        asks: &[],
+        run: &[],
     },
     Service {
         name: "dhcp4d",
         uid: 103,
         capabilities: &[Capability::NetBindService, Capability::NetRaw],
         reads: &["netconfigd"],
-        watches: &[GOOD_INTERFACES],
+        watches: &[APPLIED],
         stdin: Stdin::Null,
         control: Control::None,
+        asks: &[],
+        run: &[],
     },
     Service {
         name: "dnsd",
         uid: 104,
         capabilities: &[Capability::NetBindService],
         reads: &["netconfigd", "dhcp4", "dhcp6", "dhcp4d"],
-        watches: &[GOOD_INTERFACES, LEASE4, LEASE6, LEASES],
+        watches: &[APPLIED, LEASE4, LEASE6, LEASES],
         stdin: Stdin::Null,
         control: Control::None,
+        asks: &[],
+        run: &[],
     },
     Service {
         name: "console",
@@ -143,6 +182,8 @@ pub const SERVICES: &[Service] = &[
         watches: &[],
         stdin: Stdin::Console,
         control: Control::Full,
+        asks: &["configd"],
+        run: &[],
     },
 ];
 
@@ -156,9 +197,29 @@ pub fn readers(path: &str) -> impl Iterator<Item = &'static Service> + '_ {
     SERVICES.iter().filter(move |service| service.watches.contains(&path))
 }
 
-/// The one service that may announce a change of `path`: the owner of the folder under `/perm` that holds it.
+/// The one service that may announce a change of `path`: configd where a person writes it, else the owner of the folder
+/// that holds it.
 pub fn writer(path: &str) -> Option<&'static Service> {
-    service(path.strip_prefix("/perm/")?.split('/').next()?)
+    if WRITTEN.contains(&path) {
+        return service("configd");
+    }
+    let in_memory = SERVICES.iter().find(|service| service.run.iter().any(|folder| is_in(path, folder)));
+    in_memory.or_else(|| service(path.strip_prefix("/perm/")?.split('/').next()?))
+}
+
+fn is_in(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// Whether somebody may ask things of a service: root, and who has it in its row.
+pub fn may_ask(uid: u32, name: &str) -> bool {
+    uid == 0 || SERVICES.iter().any(|service| service.uid == uid && service.asks.contains(&name))
+}
+
+/// Services in whose folders a person's files lie, so that configd may put them there.
+pub fn has_written(service: &Service) -> bool {
+    let folder = format!("/perm/{}", service.name);
+    WRITTEN.iter().any(|path| is_in(path, &folder))
 }
 
 #[cfg(test)]
@@ -179,8 +240,10 @@ mod tests {
     #[test]
     fn who_watches_a_file_may_read_its_folder() {
         for service in SERVICES {
-            for path in service.watches {
-                let owner = writer(path).unwrap_or_else(|| panic!("{path} has no writer"));
+            // Who may see /perm may see what a person has written there, and all may see what lies in memory.
+            let open = |path: &&&str| path.starts_with("/run/") || path.matches('/').count() == 2;
+            for path in service.watches.iter().filter(|path| !open(path)) {
+                let owner = super::service(path.split('/').nth(2).unwrap()).unwrap();
                 assert!(
                     owner.name == service.name || service.reads.contains(&owner.name),
                     "{} is told of {path} but cannot read {}'s folder",
@@ -189,6 +252,19 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn every_file_has_one_writer() {
+        for path in SERVICES.iter().flat_map(|service| service.watches) {
+            assert!(writer(path).is_some(), "{path}");
+        }
+        assert_eq!(writer(INTERFACES).unwrap().name, "configd");
+        assert_eq!(writer(RADVD).unwrap().name, "configd");
+        assert_eq!(writer(ULA).unwrap().name, "radvd");
+        assert_eq!(writer(APPLIED).unwrap().name, "netconfigd");
+        assert!(writer("/run/netconfigdx/a").is_none() && writer("/run/init.sock").is_none());
+        assert!(may_ask(105, "configd") && !may_ask(104, "configd") && may_ask(0, "configd"));
     }
 
     #[test]

@@ -1,10 +1,13 @@
-//! One conversation with PID 1: a question, and the lines of its answer.
+//! One conversation with PID 1 or configd: a question, and the lines of its answer.
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
 /// Longest line that is taken, in bytes.
 const LONGEST: usize = 64 << 10;
+/// How long a question may take to be taken.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// An open conversation.
 pub struct Init {
@@ -20,9 +23,10 @@ impl Init {
     /// When nobody listens there.
     pub fn ask(path: &Path, request: &str) -> io::Result<Init> {
         let mut stream = UnixStream::connect(path)?;
-        stream.set_nonblocking(true)?;
-        // A question is a few hundred bytes: a fresh socket takes it whole.
+        // Most questions are a few hundred bytes and taken at once; a person's files are more.
+        stream.set_write_timeout(Some(PATIENCE))?;
         stream.write_all(request.as_bytes())?;
+        stream.set_nonblocking(true)?;
         Ok(Init { stream, received: Vec::new() })
     }
 

@@ -7,7 +7,7 @@
 //!
 //! What it shows comes from three places, each of which it may only read: the kernel (interfaces, addresses and routes,
 //! by rtnetlink), `/perm/dhcp4d/leases.json`, and PID 1 (`/run/init.sock`: services, logs, the kernel's messages). What
-//! it does, PID 1 does for it: restart a service, reboot, power off. The service has no capability.
+//! it does, PID 1 does for it: restart a service, reboot, power off; files that are typed go to configd. The service has no capability.
 //!
 //! Under PID 1 descriptor 0 is the serial line, read and written; by hand it is the terminal, or stdin and stdout.
 //! Files written: none. Ports: none.
@@ -181,7 +181,7 @@ impl Console {
                     self.hang_up();
                     Vec::new()
                 }
-                Wish::Ask(request) => match Init::ask(&self.house.path("/run/init.sock"), &request) {
+                Wish::Ask(peer, request) => match Init::ask(&self.house.path(peer.words().1), &request) {
                     Ok(init) => {
                         self.hang_up();
                         self.init = Some(init);

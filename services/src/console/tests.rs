@@ -1,5 +1,6 @@
 //! Transcripts: what is typed, what PID 1 says, what the terminal shows.
 use super::engine::command::HELP;
+use super::engine::command::Peer;
 use super::engine::{Face, Network, Session, Wish};
 use crate::perm::WallTime;
 use crate::perm::leases::Lease;
@@ -53,7 +54,7 @@ impl Bench {
                     let leases: Vec<Lease> = serde_json::from_str(LEASES).unwrap();
                     [self.session.leases(Ok(leases), WallTime::from_unix(1_700_000_000)), wishes].concat()
                 }
-                Wish::Ask(request) => match self.init {
+                Wish::Ask(_, request) => match self.init {
                     Some(init) => {
                         for line in init(&request) {
                             wishes.extend(self.session.answer(line.as_bytes()));
@@ -184,14 +185,17 @@ fn what_is_typed_while_a_command_runs_is_read_afterwards() {
     bench.types("\r");
     assert_eq!(
         bench.session.input(b"restart dnsd\rhelp\rx"),
-        [Wish::Ask("{\"name\":\"dnsd\",\"op\":\"restart\"}\n".into())]
+        [Wish::Ask(Peer::Init, "{\"name\":\"dnsd\",\"op\":\"restart\"}\n".into())]
     );
     assert!(bench.session.waits());
     assert_eq!(bench.session.answer(br#"{"ok":true}"#), [Wish::HangUp]);
     let shown = bench.types("");
     assert!(shown.contains("dnsd is being restarted\nweir> help\n") && shown.ends_with("weir> x"), "{shown}");
     bench.types("\x15reboot\r");
-    assert_eq!(bench.session.input(b"reboot\r\x03"), [Wish::Ask("{\"op\":\"reboot\"}\n".into()), Wish::HangUp]);
+    assert_eq!(
+        bench.session.input(b"reboot\r\x03"),
+        [Wish::Ask(Peer::Init, "{\"op\":\"reboot\"}\n".into()), Wish::HangUp]
+    );
 }
 
 proptest! {
@@ -204,4 +208,24 @@ proptest! {
         }
         prop_assert!(session.output.front().is_ascii());
     }
+}
+
+#[test]
+fn files_are_taken_and_sent_to_configd() {
+    fn configd(request: &str) -> Vec<&'static str> {
+        let attempt =
+            "{\"confirm\":60,\"files\":{\"time.json\":\"{\\\"zone\\\":\\n\\\"UTC0\\\"}\\n\"},\"op\":\"try\"}\n";
+        match request {
+            "{\"op\":\"keep\"}\n" => vec!["{\"error\":\"time.json:1:9: one\\ntwo\"}"],
+            _ if request == attempt => vec!["{\"ok\":true,\"confirm\":60}"],
+            _ => panic!("{request}"),
+        }
+    }
+    let mut bench = Bench::new(Some(configd));
+    let said = bench.types("\rapply 60\rtime.json\r{\"zone\":\r\"UTC0\"}\r.\r\r");
+    assert!(said.ends_with("in force for 60 s: `keep` keeps it, `revert` takes it back\nweir> "), "{said}");
+    assert_eq!(bench.types("keep\r"), "keep\nnothing has changed:\ntime.json:1:9: one\ntwo\nweir> ");
+    assert!(bench.types("apply\rtime.json\r{\x03").ends_with("forgotten\nweir> "));
+    bench.init = None;
+    assert!(bench.types("revert\r").contains("configd does not answer on its control socket"));
 }

@@ -85,6 +85,14 @@ struct Client {
     reopen: Option<Instant>,
 }
 
+/// Whether the bytes of client.json can be used.
+///
+/// # Errors
+/// Names file, line, field and value.
+pub fn check(path: &std::path::Path, bytes: &[u8]) -> Result<(), crate::perm::json::Refusal> {
+    wishes::Wishes::parse(path, bytes, "").map(drop)
+}
+
 /// Runs the service.
 ///
 /// # Errors
@@ -156,7 +164,8 @@ impl Client {
         let uplink = Entry::read(&self.house, &self.config.interface);
         self.handle(Event::Rest(uplink.fixed));
         self.handle(Event::Spoof(uplink.spoofed));
-        let path = self.house.path(&format!("{}/client.json", self.config.state.trim_end_matches('/')));
+        let path = format!("{}/client.json", self.config.state.trim_end_matches('/'));
+        let path = crate::perm::file::in_force(self.house.root(), &path);
         match Wishes::read(&path, &hostname()) {
             Ok(wishes) => self.handle(Event::Wishes(wishes)),
             Err(refusal) => log::warn!("{refusal}; what held before holds"),

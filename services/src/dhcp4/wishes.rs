@@ -71,10 +71,17 @@ impl Wishes {
     /// # Errors
     /// Names file, line, field and value.
     pub fn read(path: &Path, hostname: &str) -> Result<Wishes, Refusal> {
-        let refuse = |field: &str, words: String| Err(Refusal::field(path, field, words));
         let bytes = file::read(path).map_err(|error| Refusal::field(path, "the file", error))?;
-        let Some(bytes) = bytes else { return Ok(Wishes::defaults(hostname)) };
-        let written: Written = json::parse(path, &bytes)?;
+        bytes.map_or_else(|| Ok(Wishes::defaults(hostname)), |bytes| Wishes::parse(path, &bytes, hostname))
+    }
+
+    /// What the file's bytes say.
+    ///
+    /// # Errors
+    /// Names file, line, field and value.
+    pub fn parse(path: &Path, bytes: &[u8], hostname: &str) -> Result<Wishes, Refusal> {
+        let refuse = |field: &str, words: String| Err(Refusal::field(path, field, words).at(bytes));
+        let written: Written = json::parse(path, bytes)?;
         let mut wishes = Wishes::defaults(written.hostname.as_deref().unwrap_or(hostname));
         for (field, text) in [
             ("hostname", &wishes.hostname),

@@ -98,14 +98,21 @@ impl Wishes {
     /// Names file, line, field and value.
     pub fn read(path: &Path) -> Result<Wishes, Refusal> {
         let bytes = file::read(path).map_err(|error| Refusal::field(path, "the file", error))?;
-        let Some(bytes) = bytes else { return Ok(Wishes::default()) };
-        let wishes: Wishes = json::parse(path, &bytes)?;
+        bytes.map_or_else(|| Ok(Wishes::default()), |bytes| Wishes::parse(path, &bytes))
+    }
+
+    /// What the file's bytes say.
+    ///
+    /// # Errors
+    /// Names file, line, field and value.
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Wishes, Refusal> {
+        let wishes: Wishes = json::parse(path, bytes)?;
         if wishes.prefix_hints.len() > MOST_HINTS {
             let words = format!("{} are too many, {MOST_HINTS} at most", wishes.prefix_hints.len());
-            return Err(Refusal::field(path, "prefix_hints", words));
+            return Err(Refusal::field(path, "prefix_hints", words).at(bytes));
         }
         if let Some(net) = wishes.prefix_hints.iter().find(|net| !(8..=64).contains(&net.prefix_len())) {
-            return Err(Refusal::field(path, "prefix_hints", format!("{net} is not a /8 to /64")));
+            return Err(Refusal::field(path, "prefix_hints", format!("{net} is not a /8 to /64")).at(bytes));
         }
         Ok(wishes)
     }

@@ -75,6 +75,14 @@ struct Client {
     reopen: Option<Instant>,
 }
 
+/// Whether the bytes of client.json can be used.
+///
+/// # Errors
+/// Names file, line, field and value.
+pub fn check(path: &std::path::Path, bytes: &[u8]) -> Result<(), crate::perm::json::Refusal> {
+    config::Wishes::parse(path, bytes).map(drop)
+}
+
 /// Runs the service.
 ///
 /// # Errors
@@ -139,7 +147,7 @@ pub fn run(house: House) -> Result<(), Failure> {
 impl Client {
     fn configure(&mut self) {
         self.uplink = Uplink::read(&self.house, &self.config.interface);
-        match Wishes::read(&self.house.path(&self.config.path("client.json"))) {
+        match Wishes::read(&crate::perm::file::in_force(self.house.root(), &self.config.path("client.json"))) {
             Ok(wishes) => self.wishes = wishes,
             Err(refusal) => log::warn!("{refusal}; what held before holds"),
         }

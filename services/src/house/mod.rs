@@ -4,6 +4,7 @@ mod notify;
 pub mod private;
 pub mod random;
 pub mod rarely;
+pub mod requests;
 
 pub use logger::log_to_stderr;
 pub use notify::Notify;

@@ -1,5 +1,5 @@
 //! What netconfigd reads: interfaces.json, the leases, port forwardings, prefixes of our own.
-use super::engine::{self, Ipv6, Leased, Wanted};
+use super::engine::{self, Ipv6, Leased, Refused, Wanted};
 use crate::perm::firewall::{self, Rule, Rules};
 use crate::perm::forwardings::{self, Forwardings};
 use crate::perm::interfaces::{self, Interfaces, Loaded, Source};
@@ -36,7 +36,7 @@ const FILES: [&str; 9] = [
     rights::INTERFACES,
     rights::LEASE4,
     rights::LEASE6,
-    ula::PREFIXES,
+    rights::PREFIXES,
     rights::ULA,
     rights::ANNOUNCED,
     rights::FORWARDINGS,
@@ -54,11 +54,22 @@ fn memory_kib() -> u64 {
     total.and_then(|text| text.split_whitespace().next()?.parse().ok()).unwrap_or_default()
 }
 
-/// The file that was applied before this one, when it said something else.
+/// The file that was applied before this one in this boot, when it said something else.
 fn before(root: &Path, loaded: &Loaded) -> Option<Interfaces> {
-    let path = path(root, rights::GOOD_INTERFACES);
+    let path = path(root, rights::APPLIED);
     let differs = || file::read(&path).ok().flatten().is_some_and(|bytes| bytes != loaded.bytes);
-    (loaded.source == Source::File && differs()).then(|| Interfaces::read(&path).ok().flatten()).flatten()
+    (matches!(loaded.source, Source::File | Source::Default(None)) && differs())
+        .then(|| Interfaces::read(&path).ok().flatten())
+        .flatten()
+}
+
+/// What entries of several files say of each other that does not fit: entry, field, words. Devices are not looked for.
+pub fn check(interfaces: Interfaces, forwardings: &Forwardings, rules: &Rules) -> (Vec<Refused>, Vec<Refused>) {
+    let wanted = Wanted { interfaces, ..Wanted::default() };
+    let (_, of_rules) = engine::rules(&wanted, rules, &[], |_| true);
+    let of_forwardings = engine::resolve(&wanted, forwardings, &[]).refused;
+    let kept = |refused: Vec<Refused>| refused.into_iter().filter(|(_, field, _)| *field != "device").collect();
+    (kept(of_forwardings), kept(of_rules))
 }
 
 impl Config {
@@ -144,13 +155,9 @@ impl Config {
         let (rules, refused) = engine::rules(&wanted, &self.rules, &leased, |rule| self.holds(rule, now));
         wanted.open.rules = rules;
         wanted.open.counted = self.rules.rules.iter().map(|rule| rule.name.clone()).collect();
-        let refusal = |(entry, field, words): &(String, &'static str, String)| {
-            firewall::refusal(root, entry, field, words).to_string()
-        };
+        let refusal = |(entry, field, words): &Refused| firewall::refusal(root, entry, field, words).to_string();
         complaints.extend(refused.iter().map(refusal));
-        let refusal = |(entry, field, words): &(String, &'static str, String)| {
-            forwardings::refusal(root, entry, field, words).to_string()
-        };
+        let refusal = |(entry, field, words): &Refused| forwardings::refusal(root, entry, field, words).to_string();
         complaints.extend(wanted.open.refused.iter().map(refusal));
         (wanted, loaded)
     }

@@ -21,7 +21,8 @@
 //! our own in `/perm/radvd/` (`prefixes.json`, else `ula.json`), `/perm/radvd/announced.json`,
 //! `/perm/portforwardings.json`, `/perm/firewall.json` with `/perm/time.json` for its schedules and, where one of them
 //! names a device, `/perm/dhcp4d/leases.json`. Writes
-//! `/perm/netconfigd/interfaces.json`, the last file that was applied in full, `/perm/netconfigd/counters.json`, and
+//! `/perm/netconfigd/interfaces.json`, the last file that was applied in full and is no candidate,
+//! `/run/netconfigd/interfaces.json`, the last one of this boot, whatever it was, `/perm/netconfigd/counters.json`, and
 //! `/tmp/resolv.conf` when nobody else did.
 //! Port: 8066 on private addresses, `/metrics` for Prometheus.
 //!
@@ -91,6 +92,8 @@ struct Netconfigd {
     /// When the totals are to be written down.
     keep_at: Instant,
 }
+
+pub use config::check;
 
 /// Runs the service.
 pub fn run(house: House) -> Result<(), Failure> {
@@ -261,16 +264,31 @@ impl Netconfigd {
         }
     }
 
-    // The file has proved itself: from now on it holds when a later one is refused.
+    // The file has proved itself: from now on it holds when a later one is refused, unless it is only on trial.
     fn keep(&mut self, loaded: &Loaded, complaints: &mut Vec<String>) {
-        if loaded.source != Source::File {
-            return;
-        }
-        let path = self.house.path(rights::GOOD_INTERFACES);
-        match file::replace(&path, &loaded.bytes) {
-            Ok(true) => self.house.changed(rights::GOOD_INTERFACES),
-            Ok(false) => {}
-            Err(error) => complaints.push(format!("{}: {error}; the good copy is not kept", path.display())),
+        let applied = self.house.path(rights::APPLIED);
+        let is_first = !applied.exists();
+        let bytes = match loaded.source {
+            Source::File => loaded.bytes.as_slice(),
+            // A candidate has come and gone, and nobody had written a file before it.
+            Source::Default(None) if !is_first => b"{}",
+            _ => return,
+        };
+        let good = self.house.path(rights::GOOD_INTERFACES);
+        let kept = if loaded.on_trial || loaded.source != Source::File {
+            Ok(false)
+        } else {
+            file::replace(&good, &loaded.bytes)
+        };
+        let is_new = kept.unwrap_or_else(|error| {
+            complaints.push(format!("{}: {error}; the good copy is not kept", good.display()));
+            false
+        });
+        match file::replace(&applied, bytes) {
+            // At the first apply of a boot everybody has read the same file already.
+            Ok(true) if is_new || !is_first => self.house.changed(rights::APPLIED),
+            Ok(_) => {}
+            Err(error) => complaints.push(format!("{}: {error}; others are not told of it", applied.display())),
         }
     }
 

@@ -10,9 +10,8 @@ pub const LARGEST: u64 = 8 << 20;
 /// Where a file that a person writes is read from: what is on trial comes before what is kept.
 pub fn in_force(root: &Path, absolute: &str) -> PathBuf {
     let under = |folder: &str, name: &str| root.join(folder.trim_start_matches('/')).join(name);
-    let name = absolute.trim_start_matches("/perm/");
-    let tried = under(rights::TRIED, name);
-    if tried.is_file() { tried } else { under("/perm", name) }
+    let tried = absolute.strip_prefix("/perm/").map(|name| under(rights::TRIED, name));
+    tried.filter(|tried| tried.is_file()).unwrap_or_else(|| under("/", absolute.trim_start_matches('/')))
 }
 
 /// Reads a file; `None` when there is none.

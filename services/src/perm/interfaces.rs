@@ -118,6 +118,8 @@ pub struct Loaded {
     pub source: Source,
     /// The bytes of `/perm/interfaces.json` when it holds, to be kept as its good copy; else empty.
     pub bytes: Vec<u8>,
+    /// Whether it is a candidate that nobody has kept yet.
+    pub on_trial: bool,
 }
 
 /// The interface towards the internet.
@@ -248,9 +250,11 @@ impl Interfaces {
 /// What holds under a root: the file, else its last good copy, else the defaults.
 pub fn load(root: &Path) -> Loaded {
     let path = |absolute: &str| -> PathBuf { root.join(absolute.trim_start_matches('/')) };
-    let instead = |interfaces, source| Loaded { interfaces, source, bytes: Vec::new() };
-    match Interfaces::read_with_bytes(&file::in_force(root, rights::INTERFACES)) {
-        Ok(Some((interfaces, bytes))) => Loaded { interfaces, source: Source::File, bytes },
+    let instead = |interfaces, source| Loaded { interfaces, source, bytes: Vec::new(), on_trial: false };
+    let file = file::in_force(root, rights::INTERFACES);
+    let on_trial = file != path(rights::INTERFACES);
+    match Interfaces::read_with_bytes(&file) {
+        Ok(Some((interfaces, bytes))) => Loaded { interfaces, source: Source::File, bytes, on_trial },
         Ok(None) => instead(Interfaces::defaults(), Source::Default(None)),
         Err(refusal) => match Interfaces::read(&path(rights::GOOD_INTERFACES)) {
             Ok(Some(interfaces)) => instead(interfaces, Source::LastGood(refusal)),

@@ -7,9 +7,6 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// By hand, router7's.
-pub const PREFIXES: &str = "/perm/radvd/prefixes.json";
-
 /// `ula.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ula {
@@ -19,8 +16,8 @@ pub struct Ula {
 
 /// The prefixes in force under a root; none before radvd has made one. What cannot be read is complained of.
 pub fn read(root: &Path) -> (Vec<Ipv6Net>, Option<Refusal>) {
-    match read_one::<Vec<GoNet>>(root, PREFIXES) {
-        Ok(Some(nets)) => return (nets.iter().map(|net| net.0.trunc()).collect(), None),
+    match by_hand(root) {
+        Ok(Some(nets)) => return (nets, None),
         Ok(None) => {}
         Err(refusal) => return (read_ula(root).unwrap_or_default().into_iter().collect(), Some(refusal)),
     }
@@ -28,6 +25,20 @@ pub fn read(root: &Path) -> (Vec<Ipv6Net>, Option<Refusal>) {
         Ok(net) => (net.into_iter().collect(), None),
         Err(refusal) => (Vec::new(), Some(refusal)),
     }
+}
+
+fn by_hand(root: &Path) -> Result<Option<Vec<Ipv6Net>>, Refusal> {
+    let path = file::in_force(root, rights::PREFIXES);
+    let bytes = file::read(&path).map_err(|error| Refusal::field(&path, "the file", error))?;
+    bytes.map(|bytes| parse(&path, &bytes)).transpose()
+}
+
+/// What the bytes of prefixes.json say.
+///
+/// # Errors
+/// Names file, line, field and value.
+pub fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Ipv6Net>, Refusal> {
+    Ok(json::parse::<Vec<GoNet>>(path, bytes)?.iter().map(|net| net.0.trunc()).collect())
 }
 
 /// The kept prefix; `None` before one was made.

@@ -16,7 +16,6 @@ use std::net::Ipv6Addr;
 use std::path::Path;
 use std::time::Duration;
 
-const CONFIG: &str = "/perm/radvd/config.json";
 /// Lengths that NAT64's prefix may have (RFC 8781, section 4).
 const PREF64_LENGTHS: [u8; 6] = [32, 40, 48, 56, 64, 96];
 /// An option holds no longer text, in bytes.
@@ -83,7 +82,7 @@ impl Config {
         let (own, made) = self.own(house, clock, random, &mut complaints);
         let own = own.into_iter().map(|net| Timed::new(net, clock.now, FOREVER, FOREVER));
         let all: Vec<Timed<Ipv6Net>> = delegated.into_iter().chain(own).collect();
-        let written = written(&house.path(CONFIG)).unwrap_or_else(|refusal| {
+        let written = written(&file::in_force(house.root(), rights::RADVD)).unwrap_or_else(|refusal| {
             complaints.push(refusal.to_string());
             Written::default()
         });
@@ -127,7 +126,7 @@ impl Config {
     ) -> (Vec<Ipv6Net>, bool) {
         let (found, refusal) = ula::read(house.root());
         complaints.extend(refusal.map(|refusal| refusal.to_string()));
-        if !found.is_empty() || house.path(ula::PREFIXES).exists() {
+        if !found.is_empty() || file::in_force(house.root(), rights::PREFIXES).exists() {
             return (found, false);
         }
         let prefix = self.unwritten.map_or_else(|| make(random), |(prefix, _)| prefix);
@@ -159,18 +158,33 @@ fn make(random: &mut Random) -> Ipv6Net {
 fn written(path: &Path) -> Result<Written, Refusal> {
     let bytes = file::read(path).map_err(|error| Refusal::field(path, "the file", error))?;
     let Some(bytes) = bytes else { return Ok(Written::default()) };
-    let written: Written = json::parse(path, &bytes)?;
+    parse(path, &bytes)
+}
+
+fn parse(path: &Path, bytes: &[u8]) -> Result<Written, Refusal> {
+    let written: Written = json::parse(path, bytes)?;
     if let Some(prefix) = written.pref64.filter(|prefix| !PREF64_LENGTHS.contains(&prefix.prefix_len())) {
-        return Err(Refusal::field(path, "pref64", format!("{prefix}: its length is none of 32, 40, 48, 56, 64, 96")));
+        return Err(
+            Refusal::field(path, "pref64", format!("{prefix}: its length is none of 32, 40, 48, 56, 64, 96")).at(bytes)
+        );
     }
     if let Some(uri) = written.captive_portal.as_ref().filter(|uri| uri.len() > LONGEST_URI || !uri.contains("://")) {
         return Err(Refusal::field(
             path,
             "captive_portal",
             format!("{uri:?} is not a URI of up to {LONGEST_URI} bytes"),
-        ));
+        )
+        .at(bytes));
     }
     Ok(written)
+}
+
+/// Whether the bytes of config.json can be used.
+///
+/// # Errors
+/// Names file, line, field and value.
+pub fn check(path: &Path, bytes: &[u8]) -> Result<(), Refusal> {
+    parse(path, bytes).map(drop)
 }
 
 #[cfg(test)]

@@ -70,6 +70,8 @@ struct Radvd {
     reopen: Option<Instant>,
 }
 
+pub use config::check;
+
 /// Runs the service.
 ///
 /// # Errors

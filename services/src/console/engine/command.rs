@@ -29,10 +29,35 @@ pub enum Command {
         /// One of [`SIGNALS`].
         signal: &'static str,
     },
+    /// Takes files from the terminal and puts them in force: for so many seconds, or for good.
+    Apply(Option<u64>),
+    /// Keeps the files that are on trial.
+    Keep,
+    /// Takes them back.
+    Revert,
     /// Starts the machine again.
     Reboot,
     /// Switches the machine off.
     PowerOff,
+}
+
+/// Who answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// PID 1.
+    Init,
+    /// The keeper of a person's files.
+    Configd,
+}
+
+impl Peer {
+    /// Its name in messages, and where it listens.
+    pub fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Peer::Init => ("PID 1", "/run/init.sock"),
+            Peer::Configd => ("configd", "/run/configd.sock"),
+        }
+    }
 }
 
 /// Signals that PID 1 sends on: read the files again, release (dhcp4), stop, die.
@@ -49,6 +74,9 @@ leases           addresses given to the devices of the LAN
 dmesg            the kernel's messages
 restart NAME     stop a service and start it again
 signal NAME SIG  send a service USR1, USR2, TERM or KILL
+apply [SECONDS]  take files; with SECONDS they are on trial until `keep`
+keep             keep the files that are on trial
+revert           take them back
 reboot           start the router again
 poweroff         switch the router off
 ";
@@ -69,6 +97,13 @@ impl Command {
             ("routes", _) => (Command::Routes, 0),
             ("leases", _) => (Command::Leases, 0),
             ("dmesg", _) => (Command::Log { name: "kernel".into(), follow: false }, 0),
+            ("apply", [seconds, ..]) => {
+                let wrong = |_| format!("apply: {seconds:?} is no number of seconds, 5 to 3600");
+                (Command::Apply(Some(seconds.parse().map_err(wrong)?)), 1)
+            }
+            ("apply", _) => (Command::Apply(None), 0),
+            ("keep", _) => (Command::Keep, 0),
+            ("revert", _) => (Command::Revert, 0),
             ("reboot", _) => (Command::Reboot, 0),
             ("poweroff", _) => (Command::PowerOff, 0),
             ("log", ["-f", name, ..] | [name, "-f", ..]) => (Command::Log { name: known(name)?, follow: true }, 2),
@@ -96,9 +131,19 @@ impl Command {
             Command::Signal { name, signal } => serde_json::json!({"op": "signal", "name": name, "signal": signal}),
             Command::Reboot => serde_json::json!({"op": "reboot"}),
             Command::PowerOff => serde_json::json!({"op": "poweroff"}),
-            Command::Help | Command::Addresses | Command::Routes | Command::Leases => return None,
+            Command::Keep => serde_json::json!({"op": "keep"}),
+            Command::Revert => serde_json::json!({"op": "revert"}),
+            Command::Help | Command::Addresses | Command::Routes | Command::Leases | Command::Apply(_) => return None,
         };
         Some(format!("{value}\n"))
+    }
+
+    /// Who is asked.
+    pub fn peer(&self) -> Peer {
+        match self {
+            Command::Apply(_) | Command::Keep | Command::Revert => Peer::Configd,
+            _ => Peer::Init,
+        }
     }
 }
 
@@ -126,7 +171,8 @@ mod tests {
     fn understands_every_line_of_help() {
         for line in HELP.lines() {
             let words = line.split("  ").next().unwrap_or_default();
-            let typed = words.replace("NAME", "dhcp4").replace("[-f]", "-f").replace("SIG", "KILL");
+            let typed =
+                words.replace("NAME", "dhcp4").replace("[-f]", "-f").replace("SIG", "KILL").replace("[SECONDS]", "60");
             assert!(Command::parse(&typed).is_ok_and(|command| command.is_some()), "{typed}");
             assert!(line.len() <= 80, "{line}");
         }
@@ -137,11 +183,12 @@ mod tests {
     fn says_what_it_does_not_understand() {
         for (line, said) in [
             ("hlep", "\"hlep\" is no command"),
-            ("log", "wants a name: netconfigd, dhcp4"),
+            ("log", "wants a name: netconfigd, configd"),
             ("log x", "\"x\""),
             ("status now", "\"now\""),
             ("log dhcp4 -f x", "\"x\""),
             ("restart kernel", "reboot"),
+            ("apply soon", "\"soon\""),
             ("signal dhcp4", "USR1, USR2"),
             ("signal dhcp4 HUP", "\"HUP\""),
         ] {

@@ -3,14 +3,16 @@ mod answer;
 pub mod command;
 mod editor;
 mod output;
+mod paste;
 mod tables;
 
 use crate::perm::WallTime;
 use crate::perm::leases::Lease;
 use answer::Answer;
-use command::{Command, HELP};
+use command::{Command, HELP, Peer};
 use editor::{Editor, Typed};
 pub use output::Output;
+use paste::{HOW, Paste, Pasted};
 
 const PROMPT: &str = "weir> ";
 /// Bytes typed while a command runs that are kept for afterwards.
@@ -23,9 +25,9 @@ pub enum Wish {
     LookAtNetwork,
     /// Read the leases that dhcp4d gave, then call [`Session::leases`].
     LookAtLeases,
-    /// Connect to PID 1, send this line, and hand each line that comes to [`Session::answer`].
-    Ask(String),
-    /// Close the connection to PID 1.
+    /// Connect, send this line, and hand each line that comes to [`Session::answer`].
+    Ask(Peer, String),
+    /// Close the connection.
     HangUp,
 }
 
@@ -74,6 +76,8 @@ enum State {
     Asleep,
     /// A line is being typed.
     Prompt,
+    /// Files are being typed.
+    Pasting(Box<Paste>),
     /// PID 1 was asked, or the kernel is being looked at.
     Busy(Command),
 }
@@ -116,6 +120,7 @@ impl Session {
             }
             State::Busy(_) if self.ahead.len() < AHEAD => self.ahead.push(byte),
             State::Busy(_) => {}
+            State::Pasting(_) => self.paste(byte, wishes),
             State::Prompt => {
                 let mut echo = String::new();
                 let typed = self.editor.key(byte, &mut echo);
@@ -125,6 +130,26 @@ impl Session {
                     Typed::Cancel => self.prompt(),
                     Typed::Line(line) => self.line(&line, wishes),
                 }
+            }
+        }
+    }
+
+    fn paste(&mut self, byte: u8, wishes: &mut Vec<Wish>) {
+        let State::Pasting(paste) = &mut self.state else { return };
+        let mut echo = String::new();
+        let (pasted, confirm) = (paste.key(byte, &mut echo), paste.confirm);
+        self.output.push(&echo);
+        match pasted {
+            Pasted::Nothing => {}
+            Pasted::Not(why) => {
+                self.output.push(&format!("\n{why}\n"));
+                self.prompt();
+            }
+            Pasted::Files(files) if files.is_empty() => self.prompt(),
+            Pasted::Files(files) => {
+                let request = serde_json::json!({"op": "try", "files": files, "confirm": confirm});
+                wishes.push(Wish::Ask(Peer::Configd, format!("{request}\n")));
+                self.state = State::Busy(Command::Apply(confirm));
             }
         }
     }
@@ -143,11 +168,16 @@ impl Session {
                 self.output.push(HELP);
                 return self.prompt();
             }
+            Command::Apply(confirm) => {
+                self.output.push(HOW);
+                self.state = State::Pasting(Box::new(Paste::new(confirm)));
+                return;
+            }
             Command::Addresses | Command::Routes | Command::Status => wishes.push(Wish::LookAtNetwork),
             Command::Leases => wishes.push(Wish::LookAtLeases),
             _ => {}
         }
-        wishes.extend(command.request().map(Wish::Ask));
+        wishes.extend(command.request().map(|request| Wish::Ask(command.peer(), request)));
         self.state = State::Busy(command);
     }
 
@@ -203,6 +233,15 @@ impl Session {
             (Ok(Answer::Ok), Command::Signal { name, signal }) => format!("{name} has been sent {signal}\n"),
             (Ok(Answer::Ok), Command::Reboot) => "rebooting\n".into(),
             (Ok(Answer::Ok), Command::PowerOff) => "switching off\n".into(),
+            (Ok(Answer::Ok), Command::Apply(None) | Command::Keep) => "kept\n".into(),
+            (Ok(Answer::Ok), Command::Apply(Some(seconds))) => {
+                format!("in force for {seconds} s: `keep` keeps it, `revert` takes it back\n")
+            }
+            (Ok(Answer::Ok), Command::Revert) => "taken back\n".into(),
+            (Ok(Answer::Error(error)), _) if command.peer() == Peer::Configd => {
+                let lines: String = error.lines().map(|line| format!("{}\n", tables::clean(line))).collect();
+                format!("nothing has changed:\n{lines}")
+            }
             (Ok(Answer::Error(error)), _) => format!("PID 1 refuses: {}\n", tables::clean(&error)),
             (Ok(_), _) => "PID 1's answer does not fit the question\n".into(),
             (Err(error), _) => format!("{}\n", tables::clean(&error)),
@@ -214,7 +253,7 @@ impl Session {
 
     /// PID 1 cannot be asked, or its answer broke off; `why` ends a sentence.
     pub fn unreachable(&mut self, why: &str) -> Vec<Wish> {
-        if self.state == State::Prompt || self.state == State::Asleep {
+        if !matches!(self.state, State::Busy(_)) {
             return Vec::new();
         }
         // Half of `status` needs no PID 1.
@@ -222,7 +261,8 @@ impl Session {
             State::Busy(Command::Status) => tables::addresses(&self.network),
             _ => String::new(),
         };
-        text.push_str(&format!("PID 1 does not answer on its control socket: {}\n", tables::clean(why)));
+        let peer = if let State::Busy(command) = &self.state { command.peer() } else { Peer::Init };
+        text.push_str(&format!("{} does not answer on its control socket: {}\n", peer.words().0, tables::clean(why)));
         let mut wishes = vec![Wish::HangUp];
         wishes.extend(self.done(&text));
         wishes

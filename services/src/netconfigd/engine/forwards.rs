@@ -69,6 +69,9 @@ pub struct Leased {
     pub address: Ipv4Addr,
 }
 
+/// What is left out: entry, field, words.
+pub type Refused = (String, &'static str, String);
+
 /// What holds, and what does not: entry, field, words.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Resolved {
@@ -81,7 +84,7 @@ pub struct Resolved {
     /// The names of all of them, in force or not: each is counted.
     pub counted: Vec<String>,
     /// What is left out for now, and why.
-    pub refused: Vec<(String, &'static str, String)>,
+    pub refused: Vec<Refused>,
 }
 
 /// Resolves all by the LANs and prefixes that are wanted, and by the devices' leases; of two with one name the one that

@@ -19,7 +19,7 @@ mod words;
 
 pub use fields::{Action, Address, FROM_FILE, FROM_LEASE, Found, Link, Route};
 pub use firewall::{Firewall, Lan};
-pub use forwards::{Leased, Resolved, resolve};
+pub use forwards::{Leased, Refused, Resolved, resolve};
 pub use names::{Bus, bus_of};
 pub use places::Places;
 pub use rules::{At, Ruled, rules};

@@ -1,6 +1,6 @@
 //! A person's own rules: with devices as they are now, and held against a connection that is open.
 use super::Wanted;
-use super::forwards::{Leased, find, interface_identifier};
+use super::forwards::{Leased, Refused, find, interface_identifier};
 use super::places::{Place, Places};
 use crate::perm::Mac;
 use crate::perm::entries::{Device, Wrong};
@@ -60,7 +60,7 @@ pub fn rules(
     rules: &Rules,
     leased: &[Leased],
     holds: impl Fn(&Rule) -> bool,
-) -> (Vec<Ruled>, Vec<(String, &'static str, String)>) {
+) -> (Vec<Ruled>, Vec<Refused>) {
     let (mut all, mut refused) = (Vec::new(), Vec::new());
     for rule in &rules.rules {
         match ruled(wanted, leased, rule) {

@@ -1,0 +1,114 @@
+//! A person's files checked together, by the very code that reads them: on the router before they are tried, on the host
+//! before they are sent.
+use crate::perm::firewall::Rules;
+use crate::perm::forwardings::Forwardings;
+use crate::perm::interfaces::Interfaces;
+use crate::perm::json::Refusal;
+use crate::perm::{schedule, ula};
+use crate::{dhcp4, dhcp6, netconfigd, radvd};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Files by their names under `/perm`, such as `interfaces.json` and `radvd/config.json`.
+pub type Files = BTreeMap<String, Vec<u8>>;
+
+/// A file's name on the router, when it is one that a person writes.
+pub fn known(name: &str) -> Option<&'static str> {
+    rights::WRITTEN.iter().copied().find(|path| path.strip_prefix("/perm/") == Some(name))
+}
+
+/// Everything that is wrong with them, alone and together: file, line, field, value, a line each. `zone` knows the rule of
+/// a time zone by its name. What is absent holds as it does when the router finds no such file; what depends on leases is
+/// not asked.
+pub fn check(files: &Files, zone: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    let mut wrong: Vec<Refusal> = Vec::new();
+    let (mut interfaces, mut forwardings, mut rules) =
+        (Interfaces::defaults(), Forwardings::default(), Rules::default());
+    for (name, bytes) in files {
+        let path = Path::new(name);
+        let Some(known) = known(name) else {
+            wrong.push(Refusal::field(path, "the file", "is none that weir reads"));
+            continue;
+        };
+        let result = match known {
+            rights::INTERFACES => Interfaces::parse(path, bytes).map(|read| interfaces = read),
+            rights::FORWARDINGS => Forwardings::parse(path, bytes).map(|read| forwardings = read),
+            rights::FIREWALL => Rules::parse(path, bytes).map(|read| rules = read),
+            rights::TIME => schedule::parse(path, bytes, &zone).map(drop),
+            rights::CLIENT4 => dhcp4::check(path, bytes),
+            rights::CLIENT6 => dhcp6::check(path, bytes),
+            rights::RADVD => radvd::check(path, bytes),
+            rights::PREFIXES => ula::parse(path, bytes).map(drop),
+            _ => Ok(()),
+        };
+        wrong.extend(result.err());
+    }
+    wrong.append(&mut forwardings.refused);
+    wrong.append(&mut rules.refused);
+    let bytes = |name: &str| files.get(name).map(Vec::as_slice).unwrap_or_default();
+    let (of_forwardings, of_rules) = netconfigd::check(interfaces, &forwardings, &rules);
+    for (name, refused) in [("portforwardings.json", of_forwardings), ("firewall.json", of_rules)] {
+        for (entry, field, words) in refused {
+            wrong.push(Refusal::field(Path::new(name), &format!("{entry}.{field}"), words).at(bytes(name)));
+        }
+    }
+    wrong.iter().map(ToString::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(files: &[(&str, &str)]) -> Vec<String> {
+        let files = files.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec()));
+        check(&files.collect(), |name| (name == "Europe/Zurich").then(|| "CET-1CEST,M3.5.0,M10.5.0/3".to_owned()))
+    }
+
+    #[test]
+    fn files_are_checked_alone_and_together() {
+        let lan = r#"{"interfaces":[{"name":"uplink0"},{"name":"lan0","addr":"10.0.0.1/24"}]}"#;
+        let to = |address: &str| format!("{{\"forwardings\":[\n{{\"port\":\"80\",\"dest_addr\":\"{address}\"}}]}}");
+        assert_eq!(of(&[("interfaces.json", lan), ("portforwardings.json", &to("10.0.0.9"))]), [""; 0]);
+        let wrong = of(&[
+            ("interfaces.json", lan),
+            ("portforwardings.json", &to("192.168.42.9")),
+            (
+                "firewall.json",
+                r#"{"rules":[{"name":"a","action":"refuse","lan":"lan7"},{"name":"b"},
+                {"name":"c","action":"refuse","device":"unknown here"}]}"#,
+            ),
+            ("time.json", r#"{"zone":"Europe/Nowhere"}"#),
+            ("radvd/config.json", r#"{"pref64":"64:ff9b::/97"}"#),
+            ("dhcp4/client.json", r#"{"request":[]}"#),
+            ("dhcp6/client.json", r#"{"prefix_hints":["::/72"]}"#),
+            ("radvd/prefixes.json", "[{"),
+            ("passwd", "root"),
+        ]);
+        for begin in [
+            "portforwardings.json:2:26: forwardings[0].dest_addr: 192.168.42.9 is in no LAN",
+            "firewall.json:1:47: rules[0] (a).lan: \"lan7\"",
+            "firewall.json:1:55: rules[1]: missing field `action`",
+            "time.json:1:9: zone: \"Europe/Nowhere\"",
+            "radvd/config.json:1:11: pref64: 64:ff9b::/97",
+            "dhcp4/client.json:1:12: request: []",
+            "dhcp6/client.json:1:17: prefix_hints: ::/72",
+            "radvd/prefixes.json:1:",
+            "passwd: the file: is none that weir reads",
+        ] {
+            assert_eq!(wrong.iter().filter(|line| line.starts_with(begin)).count(), 1, "{begin}: {wrong:#?}");
+        }
+        assert_eq!(wrong.len(), 9, "{wrong:#?}");
+        assert_eq!(of(&[("time.json", r#"{"zone":"Europe/Zurich"}"#)]), [""; 0]);
+    }
+
+    #[test]
+    fn whatever_is_damaged_has_its_line() {
+        for path in rights::WRITTEN {
+            let name = path.strip_prefix("/perm/").unwrap();
+            for text in ["", "{", "7", "\u{feff}{}", "{\"rules\":7}x", "[[[[[["] {
+                assert!(of(&[(name, text)]).iter().all(|line| line.starts_with(name)), "{name} {text}");
+            }
+            assert_eq!(of(&[(name, "{")]).len(), 1, "{name}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Requests from other services: one line of JSON on `/run/NAME.sock`, answered by one line; who may ask stands in the
+//! table of rights.
+use super::{Failure, House};
+use netstack::event::{Interest, Loop, Token};
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+
+/// The first token of the sockets; a service's own are smaller.
+pub const FIRST: u64 = 1 << 33;
+/// Connections at a time; one more takes the place of the first.
+const PLACES: usize = 8;
+/// Bytes of a request, its end included.
+const LONGEST: usize = 2 << 20;
+
+struct Connection {
+    stream: UnixStream,
+    input: Vec<u8>,
+}
+
+/// The socket and its connections.
+pub struct Requests {
+    name: &'static str,
+    listener: UnixListener,
+    places: [Option<Connection>; PLACES],
+    next: usize,
+}
+
+impl Requests {
+    /// Opens the socket of a service. It lies in the service's own folder; PID 1 has put a link to it in `/run`.
+    ///
+    /// # Errors
+    /// When the folder does not take it.
+    pub fn open(house: &House, turn: &Loop, name: &'static str) -> Result<Requests, Failure> {
+        let path = house.path(&format!("/run/{name}/sock"));
+        let failed = |error| Failure::during(path.display())(error);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(failed)?;
+        }
+        // Of a life that has ended.
+        let _ = std::fs::remove_file(&path);
+        let listener = UnixListener::bind(&path).map_err(failed)?;
+        // Everybody may knock; the peer's uid decides.
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        turn.add(&listener, Token(FIRST), Interest::READ)?;
+        // PID 1 has made the link; alone, the service makes it.
+        let _ = std::os::unix::fs::symlink(format!("{name}/sock"), house.path(&format!("/run/{name}.sock")));
+        Ok(Requests { name, listener, places: [const { None }; PLACES], next: 0 })
+    }
+
+    /// Whether a token is one of the sockets'.
+    pub fn owns(token: Token) -> bool {
+        token.0 >= FIRST
+    }
+
+    /// Takes who knocks, and answers a request that is whole.
+    pub fn ready(&mut self, turn: &Loop, token: Token, answer: impl FnOnce(&[u8]) -> String) {
+        match token.0.checked_sub(FIRST + 1) {
+            None => self.accept(turn),
+            Some(place) => self.receive(place as usize, answer),
+        }
+    }
+
+    fn accept(&mut self, turn: &Loop) {
+        let Ok((stream, _)) = self.listener.accept() else { return };
+        let own = nix::unistd::getuid().as_raw();
+        let peer = getsockopt(&stream, PeerCredentials).map(|peer| peer.uid());
+        if !peer.is_ok_and(|uid| uid == own || rights::may_ask(uid, self.name)) {
+            return;
+        }
+        let place = self.places.iter().position(Option::is_none).unwrap_or(self.next);
+        self.next = (place + 1) % PLACES;
+        let token = Token(FIRST + 1 + place as u64);
+        self.places[place] = None;
+        if stream.set_nonblocking(true).is_ok() && turn.add(&stream, token, Interest::READ).is_ok() {
+            self.places[place] = Some(Connection { stream, input: Vec::new() });
+        }
+    }
+
+    fn receive(&mut self, place: usize, answer: impl FnOnce(&[u8]) -> String) {
+        let Some(Some(connection)) = self.places.get_mut(place) else { return };
+        let mut bytes = [0; 16 << 10];
+        let count = match connection.stream.read(&mut bytes) {
+            Ok(count) => count,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return,
+            Err(_) => 0,
+        };
+        connection.input.extend_from_slice(&bytes[..count]);
+        let whole = connection.input.iter().position(|byte| *byte == b'\n');
+        let said = match whole {
+            Some(end) => answer(&connection.input[..end]),
+            None if connection.input.len() >= LONGEST => error(&format!("a request has at most {LONGEST} bytes")),
+            None if count > 0 => return,
+            None => String::new(),
+        };
+        // A fresh socket takes an answer whole; who asks and does not listen misses it.
+        let _ = connection.stream.write_all(said.as_bytes());
+        self.places[place] = None;
+    }
+}
+
+/// The answer to what is not done, and why.
+pub fn error(why: &str) -> String {
+    format!("{}\n", serde_json::json!({"error": why}))
+}

@@ -1,0 +1,72 @@
+//! Every service of the router, for the one static binary `services` and for whoever checks files as they do.
+//!
+//! `services NAME --root DIR [flags]` runs one; `services --list` names them. PID 1 runs each under its row of the
+//! table (`rights`); by hand, any of them runs against a folder of its own and needs no PID 1.
+pub mod check;
+mod configd;
+mod console;
+mod dhcp4;
+mod dhcp4d;
+mod dhcp6;
+mod dnsd;
+mod house;
+mod metrics;
+mod netconfigd;
+mod perm;
+mod radvd;
+mod web;
+
+use house::{Failure, House};
+use std::process::ExitCode;
+
+/// What a service does until it ends.
+type Run = fn(House) -> Result<(), Failure>;
+
+/// One row per service: its name in the table of rights and its entry.
+const ENTRIES: &[(&str, Run)] = &[
+    ("netconfigd", netconfigd::run),
+    ("configd", configd::run),
+    ("dhcp4", dhcp4::run),
+    ("dhcp6", dhcp6::run),
+    ("radvd", radvd::run),
+    ("dhcp4d", dhcp4d::run),
+    ("dnsd", dnsd::run),
+    ("console", console::run),
+];
+
+const USAGE: &str = "usage: services NAME --root DIR [flags of the service]\n       services --list";
+
+/// `services`: the words of the command line say which one.
+pub fn main() -> ExitCode {
+    let mut words = std::env::args_os().skip(1);
+    let name = words.next().and_then(|word| word.into_string().ok()).unwrap_or_default();
+    if name == "--list" {
+        for service in rights::SERVICES {
+            println!("{}", service.name);
+        }
+        return ExitCode::SUCCESS;
+    }
+    let Some((name, run)) = ENTRIES.iter().find(|(entry, _)| *entry == name) else {
+        eprintln!("services: no service is called {name:?}\n{USAGE}");
+        return ExitCode::from(2);
+    };
+    house::log_to_stderr(name);
+    let result = House::open(words).and_then(run);
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            log::error!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_row_of_the_table_has_an_entry() {
+        let entries: Vec<_> = super::ENTRIES.iter().map(|(name, _)| *name).collect();
+        let rows: Vec<_> = rights::SERVICES.iter().map(|service| service.name).collect();
+        assert_eq!(entries, rows);
+    }
+}
