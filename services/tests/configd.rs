@@ -154,3 +154,26 @@ fn a_candidate_goes_without_a_trace_where_there_was_no_file() {
     bench.follow("lan0: lost 192.168.77.1/24");
     assert!(!bench.addresses().contains("br7"), "{}", bench.addresses());
 }
+
+#[test]
+fn a_disk_that_refuses_a_copy_loses_nothing_that_was_said_to_be_kept() {
+    let mut bench = Bench::new();
+    bench.attempt(NEW, Some(5));
+    bench.follow("lan0: got 192.168.77.1/24");
+    // A folder in the temporary file's place makes the copy fail as a full disk would; the promise is written by then.
+    let obstacle = bench.root.path("/perm/.interfaces.json.new");
+    std::fs::create_dir(&obstacle).unwrap();
+    assert_eq!(bench.ask(r#"{"op":"keep"}"#)["ok"], true);
+    bench.configd.wait_for("not all in its place");
+    assert!(bench.attempt(OLD, None)["error"].as_str().unwrap().contains("not all in their place"));
+    // It is in force all the time, the trial's end notwithstanding, and over a crash.
+    bench.configd.wait_for("not all in its place");
+    bench.configd.kill();
+    assert!(bench.root.path("/run/try/now/interfaces.json").exists());
+    std::fs::remove_dir(&obstacle).unwrap();
+    bench.configd = bench.router.service("configd", &bench.root, &[]);
+    bench.configd.wait_for("kept: interfaces.json");
+    bench.configd.wait_for("ready");
+    assert_eq!(bench.root.read("/perm/interfaces.json"), NEW);
+    assert!(!bench.root.path("/run/try/now").exists());
+}

@@ -101,7 +101,6 @@ impl Configd {
         match self.store.finish() {
             Ok(names) if names.is_empty() => {}
             Ok(names) => {
-                self.engine.ended();
                 if let Err(error) = self.store.withdraw() {
                     log::error!("/run/try: {error}");
                 }
@@ -124,6 +123,13 @@ impl Configd {
     fn answer(&mut self, line: &[u8]) -> String {
         let now = Instant::now();
         let result = Request::parse(line).and_then(|request| self.engine.order(now, request));
+        let result = result.and_then(|order| match order {
+            // What was promised first has to be in its place before another promise.
+            Order::Try(..) | Order::Apply(_) if self.unfinished.is_some() => {
+                Err("the files that were to be kept are not all in their place yet; the log says why".into())
+            }
+            order => Ok(order),
+        });
         let said = result.and_then(|order| match order {
             Order::Check(files) => self.check(&files).map(|()| json!({"ok": true})),
             Order::Try(files, confirm) => {
@@ -170,6 +176,8 @@ impl Configd {
 
     fn keep(&mut self, files: &Files) -> Result<serde_json::Value, String> {
         self.store.promise(files).map_err(|error| format!("/perm/configd/keep.json: {error}: not kept"))?;
+        // From here on it is kept, however long the disk takes to say so: no time runs out any more.
+        self.engine.ended();
         self.finish();
         Ok(json!({"ok": true, "kept": files.keys().collect::<Vec<_>>()}))
     }
