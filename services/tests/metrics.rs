@@ -107,6 +107,31 @@ fn what_is_counted_goes_on_over_restarts_and_reboots() {
 }
 
 #[test]
+fn a_rule_is_counted_by_its_name_for_as_long_as_there_is_one() {
+    let house = House::new();
+    let rule = r#"{"rules":[{"name":"hello","action":"allow","proto":"udp","port":"7"},
+        {"name":"later","action":"refuse","port":"9","schedule":{"from":"00:00","to":"00:01"}}]}"#;
+    house.root.write("/perm/firewall.json", rule);
+    let mut netconfigd = house.start();
+    house.send_out(5);
+    assert_eq!(house.metric(r#"weir_rule_packets_total{rule="hello"}"#), 5, "nobody has answered yet");
+    assert_eq!(house.metric(r#"weir_rule_bytes_total{rule="hello"}"#), 500);
+    assert_eq!(house.metric(r#"weir_rule_packets_total{rule="later"}"#), 0, "in force or not");
+    // Something else changes, a restart: it goes on.
+    house.root.write("/perm/firewall.json", rule.replace("later", "never"));
+    assert!(netconfigd.stop().success());
+    let mut netconfigd = house.start();
+    house.send_out(1);
+    assert_eq!(house.metric(r#"weir_rule_packets_total{rule="hello"}"#), 6);
+    house.root.write("/perm/firewall.json", "{}");
+    netconfigd.signal("USR1");
+    netconfigd.wait_for("ruleset replaced");
+    assert!(!house.ask("GET /metrics HTTP/1.1\r\n\r\n").contains("weir_rule_packets_total{"));
+    assert!(netconfigd.stop().success());
+    assert!(!house.root.read("/perm/netconfigd/counters.json").contains("hello"), "nothing is kept for ever");
+}
+
+#[test]
 fn requests_that_are_none_are_refused() {
     let house = House::new();
     let _netconfigd = house.start();
