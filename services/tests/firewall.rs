@@ -215,7 +215,7 @@ fn flows_end_with_the_address_and_with_the_way_that_let_them_in() {
     for (client, server) in [&out, &inside, &first, &second, &third] {
         exchange(client, server);
     }
-    let flows = || house.router.run(|| netstack::conntrack::flows().unwrap());
+    let flows = || house.flows();
     let to = |port: u16| flows().iter().filter(|flow| flow.original.destination.port() == port).count();
     assert_eq!([4000, 4001, 5000, 5001, 5002].map(to), [1; 5]);
 
@@ -239,7 +239,7 @@ fn flows_end_with_the_address_and_with_the_way_that_let_them_in() {
     netconfigd.wait_for("connections of 203.0.113.9 forgotten");
     let old = "203.0.113.9".parse().unwrap();
     assert!(flows().iter().all(|flow| !flow.carries(old)), "{:?}", flows());
-    assert!(flows().contains(&before), "an innocent flow was forgotten");
+    assert!(flows().iter().any(|flow| flow.id == before.id), "an innocent flow was forgotten");
     assert_eq!(exchange(&out.0, &out.1), "203.0.113.10", "a long flow goes on from the new address");
     exchange(&inside.0, &inside.1);
 }

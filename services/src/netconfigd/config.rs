@@ -6,6 +6,7 @@ use crate::perm::interfaces::{self, Interfaces, Loaded, Source};
 use crate::perm::stamp::Clock;
 use crate::perm::{Mac, WallTime, announced, delegation, file, lease4, lease6, leases, schedule, ula};
 use jiff::tz::TimeZone;
+use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -70,6 +71,17 @@ pub fn check(interfaces: Interfaces, forwardings: &Forwardings, rules: &Rules) -
     let of_forwardings = engine::resolve(&wanted, forwardings, &[]).refused;
     let kept = |refused: Vec<Refused>| refused.into_iter().filter(|(_, field, _)| *field != "device").collect();
     (kept(of_forwardings), kept(of_rules))
+}
+
+/// Names of devices by their leases, for those who look at them; none where there are none to be read.
+pub fn names(root: &Path) -> BTreeMap<Mac, String> {
+    let all = leases::read(&path(root, rights::LEASES)).unwrap_or_default();
+    all.into_iter().filter_map(leased).map(|leased| (leased.mac, leased.name)).collect()
+}
+
+fn leased(lease: leases::Lease) -> Option<Leased> {
+    let name = if lease.hostname_override.is_empty() { lease.hostname } else { lease.hostname_override };
+    Some(Leased { name, mac: lease.hardware_addr.parse::<Mac>().ok()?, address: lease.addr })
 }
 
 impl Config {
@@ -186,10 +198,6 @@ impl Config {
             Vec::new()
         });
         all.sort_by_key(|lease| std::cmp::Reverse((lease.is_static(), lease.expiry)));
-        let leased = |lease: leases::Lease| {
-            let name = if lease.hostname_override.is_empty() { lease.hostname } else { lease.hostname_override };
-            Some(Leased { name, mac: lease.hardware_addr.parse::<Mac>().ok()?, address: lease.addr })
-        };
         all.into_iter().filter_map(leased).collect()
     }
 

@@ -1,10 +1,10 @@
 //! The kernel: a look at what it holds, and actions applied to it.
-use super::engine::{Action, Address, Firewall, Found, Link, Places, Plan, Route, Sysctl};
+use super::engine::{Action, Address, Firewall, Found, Link, Places, Plan, Route, Sysctl, Traffic};
 use super::{bus, metrics, ruleset};
 use crate::house::{Failure, private};
 use crate::perm::Mac;
 use ipnet::IpNet;
-use netstack::conntrack::{self, Flow};
+use netstack::conntrack::{self, Endings, Flow};
 use netstack::netlink::{Change, Netlink};
 use netstack::{address, route};
 use std::collections::BTreeMap;
@@ -138,6 +138,24 @@ impl Kernel {
             log::info!("{ended} connections ended: they are refused now");
         }
         Ok(())
+    }
+
+    /// Counts what connections have carried: those that have ended, and when `stand` those that stand. Says whether no
+    /// end was missed.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn count(&mut self, endings: &mut Endings, traffic: &mut Traffic, stand: bool) -> io::Result<bool> {
+        traffic.place(self.places()?);
+        let mut whole = endings.drain(|flow| traffic.end(&flow));
+        if stand {
+            traffic.look(|take, ended| {
+                conntrack::flows(|flow| take(&flow))?;
+                whole &= endings.drain(|flow| ended.push(flow));
+                Ok::<(), io::Error>(())
+            })?;
+        }
+        Ok(whole)
     }
 
     fn places(&mut self) -> io::Result<Places> {

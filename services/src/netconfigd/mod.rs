@@ -48,6 +48,7 @@ use crate::web::{self, Response};
 use config::Config;
 use engine::{Firewall, Wanted};
 use kernel::Kernel;
+use netstack::conntrack::Endings;
 use netstack::event::{Event, Interest, Loop, Signal, Token};
 use netstack::netlink::Monitor;
 use netstack::nft;
@@ -57,6 +58,9 @@ use totals::Totals;
 
 const MONITOR: Token = Token(0);
 const RULESETS: Token = Token(1);
+const ENDINGS: Token = Token(2);
+/// Ends of connections are read at most so often.
+const GATHER: Duration = Duration::from_millis(200);
 /// How often what was counted is written down.
 const KEEP: Duration = Duration::from_secs(60);
 /// First and longest wait before what was refused is tried again.
@@ -91,6 +95,9 @@ struct Netconfigd {
     totals: Totals,
     /// When the totals are to be written down.
     keep_at: Instant,
+    endings: Endings,
+    /// When ends of connections are to be listened for again.
+    gather_at: Option<Instant>,
 }
 
 pub use config::check;
@@ -104,6 +111,9 @@ pub fn run(house: House) -> Result<(), Failure> {
     turn.add(&monitor, MONITOR, Interest::READ)?;
     let mut rulesets = Monitor::of_rulesets().map_err(Failure::during("news of rulesets"))?;
     turn.add(&rulesets, RULESETS, Interest::READ)?;
+    // Before the ruleset: only the ends of connections that begin from here on are told.
+    let endings = Endings::open().map_err(Failure::during("ends of connections"))?;
+    turn.add(&endings, ENDINGS, Interest::READ)?;
     let kernel = Kernel::open()?;
     let clock = Clock::read();
     let mut state = Netconfigd {
@@ -118,6 +128,8 @@ pub fn run(house: House) -> Result<(), Failure> {
         web: web::Server::default(),
         totals: Totals::default(),
         keep_at: clock.now + KEEP,
+        endings,
+        gather_at: None,
     };
     state.apply(Cause::Asked)?;
     if !linger {
@@ -133,7 +145,8 @@ pub fn run(house: House) -> Result<(), Failure> {
     let mut events = Vec::new();
     loop {
         let minute = state.config.has_schedules().then(|| next_minute(WallTime::now()));
-        let deadlines = [state.retry.map(|(at, _)| at), state.web.deadline(), Some(state.keep_at), minute];
+        let deadlines =
+            [state.retry.map(|(at, _)| at), state.web.deadline(), Some(state.keep_at), minute, state.gather_at];
         turn.wait(deadlines.into_iter().flatten().min(), &mut events)?;
         let now = Instant::now();
         let mut cause = None;
@@ -150,6 +163,11 @@ pub fn run(house: House) -> Result<(), Failure> {
                 }
                 Event::Signal(Signal::Second) | Event::Timeout => {}
                 Event::Ready { token, .. } if web::Server::owns(*token) => state.answer(&turn, now, *token),
+                Event::Ready { token: ENDINGS, .. } => {
+                    state.count_traffic(false);
+                    turn.modify(&state.endings, ENDINGS, Interest::NONE)?;
+                    state.gather_at = Some(now + GATHER);
+                }
                 Event::Ready { token, .. } => {
                     let news = if *token == RULESETS { &mut rulesets } else { &mut monitor };
                     if news.drain().any() {
@@ -168,6 +186,10 @@ pub fn run(house: House) -> Result<(), Failure> {
         }
         if let Some(cause) = cause {
             state.apply(cause)?;
+        }
+        if state.gather_at.is_some_and(|at| at <= now) {
+            state.gather_at = None;
+            turn.modify(&state.endings, ENDINGS, Interest::READ)?;
         }
         if state.keep_at <= now {
             state.count();
@@ -210,6 +232,17 @@ fn linger(house: &House) -> Result<bool, Failure> {
 fn look(totals: &mut Totals) {
     if let Ok(counts) = nft::counters(ruleset::TABLE) {
         totals.observe(counts);
+    }
+}
+
+/// The same for connections.
+fn traffic(kernel: &mut Kernel, endings: &mut Endings, totals: &mut Totals, stand: bool) {
+    match kernel.count(endings, &mut totals.traffic, stand) {
+        Ok(true) => {}
+        Ok(false) => {
+            log::warn!("more connections ended at once than could be read; the last they carried is not counted")
+        }
+        Err(error) => log::warn!("connections are not counted: {error}"),
     }
 }
 
@@ -298,19 +331,26 @@ impl Netconfigd {
     }
 
     fn answer(&mut self, turn: &Loop, now: Instant, token: Token) {
-        let Netconfigd { web, kernel, totals, .. } = self;
+        let Netconfigd { web, kernel, totals, endings, house, .. } = self;
         web.ready(turn, now, token, |request| match request.path.as_str() {
             "/metrics" => {
                 look(totals);
-                Response { status: 200, kind: KIND, body: metrics::page(totals, &kernel.links()) }
+                traffic(kernel, endings, totals, true);
+                let names = config::names(house.root());
+                Response { status: 200, kind: KIND, body: metrics::page(totals, &kernel.links(), &names) }
             }
             _ => Response::text(404, "there is /metrics\n"),
         });
     }
 
+    fn count_traffic(&mut self, stand: bool) {
+        traffic(&mut self.kernel, &mut self.endings, &mut self.totals, stand);
+    }
+
     /// Writes down what was counted.
     fn count(&mut self) {
         look(&mut self.totals);
+        self.count_traffic(true);
         self.totals.prune(ruleset::RULE);
         if let Err(error) = self.totals.keep() {
             log::warn!("/perm/netconfigd/counters.json: {error}; tried again in a minute");

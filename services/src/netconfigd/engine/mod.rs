@@ -14,6 +14,7 @@ mod places;
 mod routes;
 mod rules;
 mod sysctls;
+mod traffic;
 mod wan;
 mod words;
 
@@ -24,6 +25,7 @@ pub use names::{Bus, bus_of};
 pub use places::Places;
 pub use rules::{At, Ruled, rules};
 pub use sysctls::{Sysctl, after_ready, wanted as sysctls_wanted};
+pub use traffic::{Subject, Sums, Traffic};
 
 use crate::perm::interfaces::Interfaces;
 use crate::perm::lease4;

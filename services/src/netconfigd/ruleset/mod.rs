@@ -16,8 +16,9 @@ use netstack::nft::{Chain, Element, Field, Hook, Kind, Policy, Rule, Set, Table,
 
 /// The table's name; no other is touched.
 pub const TABLE: &str = "weir";
-/// Packets and bytes as router7 counts them, by hook: forwarded, to the router, from the router; IPv4 and IPv6.
-pub const TRAFFIC: [(&str, &str); 3] = [("forward4", "forward6"), ("input4", "input6"), ("output4", "output6")];
+/// Packets and bytes as router7 counts them, by hook: to the router, from the router; IPv4 and IPv6. What is forwarded is
+/// counted by its connections.
+pub const TRAFFIC: [(&str, &str); 2] = [("input4", "input6"), ("output4", "output6")];
 /// Dropped packets by cause: of no connection; begun by the internet; by a guest; from a source that is not ours; from one
 /// that cannot be there; beyond a device's share of the connection table; other.
 const INVALID: &str = "drop_invalid";
@@ -85,7 +86,7 @@ fn table(firewall: &Firewall) -> Table {
         forwarded(firewall),
         input(firewall),
         forward(firewall),
-        counted(Chain::base("output", Kind::Filter, Hook::Output, 0, Policy::Accept), TRAFFIC[2]),
+        counted(Chain::base("output", Kind::Filter, Hook::Output, 0, Policy::Accept), TRAFFIC[1]),
         Chain::base("prerouting", Kind::Nat, Hook::Prerouting, -100, Policy::Accept).rule(Rule::new().jump("ours")),
         Chain::base("redirect", Kind::Nat, Hook::Output, -100, Policy::Accept).rule(Rule::new().jump("ours")),
         postrouting(firewall),
@@ -114,7 +115,7 @@ fn guest_lans(firewall: &Firewall) -> impl Iterator<Item = &Lan> {
 }
 
 fn input(firewall: &Firewall) -> Chain {
-    let chain = counted(Chain::base("input", Kind::Filter, Hook::Input, 0, Policy::Drop), TRAFFIC[1]);
+    let chain = counted(Chain::base("input", Kind::Filter, Hook::Input, 0, Policy::Drop), TRAFFIC[0]);
     let chain = known(chain).rule(Rule::new().iifname("lo").accept());
     let chain = chain.rule(Rule::new().iifname(firewall.uplink()).jump("wan"));
     let chain = person::ask(chain, firewall, Direction::Router, Rule::new());
@@ -126,7 +127,7 @@ fn input(firewall: &Firewall) -> Chain {
 
 fn forward(firewall: &Firewall) -> Chain {
     let uplink = firewall.uplink();
-    let chain = counted(Chain::base("forward", Kind::Filter, Hook::Forward, 0, Policy::Drop), TRAFFIC[0]);
+    let chain = Chain::base("forward", Kind::Filter, Hook::Forward, 0, Policy::Drop);
     let chain = chain.rule(Rule::new().oifname(uplink).jump("egress"));
     // Both ways: a SYN that leaves, and one, or its answer, that comes in.
     let chain = known(chain.rule(Rule::new().tcp_syn().jump("clamp")));
