@@ -6,13 +6,14 @@
 //! | [`netlink`] | rtnetlink: [`link`], [`address`], [`route`]; changes to them and news of them |
 //! | [`nft`] | nftables: one table, changed in one transaction |
 //! | [`conntrack`] | the connections that the kernel remembers |
-//! | [`packet`], [`udp`], [`icmpv6`] | sockets that std does not know |
+//! | [`packet`], [`frame`], [`udp`], [`icmpv6`] | sockets that std does not know |
 //! | [`sysctl`] | settings under `/proc/sys` |
 //! | [`wire`] | formats that smoltcp does not have |
 //! | [`sys`] | the only `unsafe` |
 pub mod address;
 pub mod conntrack;
 pub mod event;
+pub mod frame;
 pub mod icmpv6;
 pub mod link;
 pub mod neighbour;

@@ -14,6 +14,7 @@ pub mod packets;
 pub mod provider6;
 pub mod router;
 pub mod stream;
+pub mod switch;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,5 +1,6 @@
 //! What netconfigd reads: interfaces.json, the leases, port forwardings, prefixes of our own.
 use super::engine::{self, Ipv6, Leased, Refused, Wanted};
+use super::good;
 use crate::perm::firewall::{self, Rule, Rules};
 use crate::perm::forwardings::{self, Forwardings};
 use crate::perm::interfaces::{self, Interfaces, Loaded, Source};
@@ -145,10 +146,8 @@ impl Config {
             complaints.push(format!("{}: fec {:?} is not applied", entry.name, entry.fec));
         }
         let ipv6 = self.ipv6(root, &loaded.interfaces, complaints);
-        match forwardings::read(root) {
-            Ok(forwardings) => self.forwardings = forwardings,
-            Err(refusal) => complaints.push(format!("{refusal}; the forwardings of before hold")),
-        }
+        let read = good::read(root, rights::FORWARDINGS, Forwardings::parse, complaints);
+        self.forwardings = read.unwrap_or_else(|| std::mem::take(&mut self.forwardings));
         complaints.extend(self.forwardings.refused.iter().map(|refusal| format!("{refusal}; the others hold")));
         self.read_rules(root, complaints);
         let mut wanted = Wanted {
@@ -156,6 +155,7 @@ impl Config {
             interfaces: loaded.interfaces.clone(),
             lease: self.lease.clone(),
             ipv6,
+            offload: self.rules.offload,
             memory_kib: self.memory_kib,
             ..Wanted::default()
         };
@@ -175,10 +175,8 @@ impl Config {
     }
 
     fn read_rules(&mut self, root: &Path, complaints: &mut Vec<String>) {
-        match firewall::read(root) {
-            Ok(rules) => self.rules = rules,
-            Err(refusal) => complaints.push(format!("{refusal}; the rules of before hold")),
-        }
+        let read = good::read(root, rights::FIREWALL, Rules::parse, complaints);
+        self.rules = read.unwrap_or_else(|| std::mem::take(&mut self.rules));
         complaints.extend(self.rules.refused.iter().map(|refusal| format!("{refusal}; the others hold")));
         if self.rules.have_schedules() {
             match schedule::zone(root) {

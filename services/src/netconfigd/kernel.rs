@@ -27,6 +27,8 @@ pub struct Kernel {
     netlink: Netlink,
     /// Where the metrics are to be shown, by the last look.
     private: Vec<SocketAddr>,
+    /// Why the kernel has no fast path.
+    slow: Option<String>,
 }
 
 /// What became of a plan.
@@ -52,7 +54,8 @@ impl Kernel {
     /// # Errors
     /// When the kernel gives no descriptor.
     pub fn open() -> Result<Kernel, Failure> {
-        Ok(Kernel { netlink: Netlink::route().map_err(Failure::during("rtnetlink"))?, private: Vec::new() })
+        let netlink = Netlink::route().map_err(Failure::during("rtnetlink"))?;
+        Ok(Kernel { netlink, private: Vec::new(), slow: None })
     }
 
     /// Reads everything that a plan depends on, but for the ruleset.
@@ -106,7 +109,7 @@ impl Kernel {
             let result = match action {
                 Action::Set(sysctl) => set(sysctl),
                 Action::Firewall(firewall) => {
-                    ruleset::commit(firewall).and_then(|()| self.close(found.firewall.as_ref(), firewall))
+                    self.commit(firewall).and_then(|()| self.close(found.firewall.as_ref(), firewall))
                 }
                 Action::Forget { address } => forget(|flow| flow.carries(*address)).map(drop),
                 _ => Ok(()),
@@ -121,6 +124,27 @@ impl Kernel {
         }
         self.flush(&mut batch, found, &mut outcome);
         outcome
+    }
+
+    /// Puts a ruleset in; without the fast path where the kernel has none.
+    fn commit(&mut self, firewall: &Firewall) -> Result<(), String> {
+        let slow = || Firewall { offload: false, ..firewall.clone() };
+        if !firewall.offload {
+            return ruleset::commit(firewall);
+        }
+        if self.slow.is_some() {
+            return ruleset::commit(&slow());
+        }
+        ruleset::commit(firewall).or_else(|words| {
+            ruleset::commit(&slow())?;
+            self.slow = Some(format!("no fast path: {words}"));
+            Ok(())
+        })
+    }
+
+    /// Why the kernel has no fast path, when it has none.
+    pub fn slow(&self) -> Option<&String> {
+        self.slow.as_ref()
     }
 
     /// Ends the connections that could be begun before and cannot now. After a restart of ours it is not known what could
@@ -257,6 +281,7 @@ fn link(found: netstack::link::Link) -> Link {
     Link {
         index: found.index,
         mac,
+        permanent: found.permanent_mac.map(Mac),
         mtu: found.mtu,
         up: found.up,
         master: found.master,

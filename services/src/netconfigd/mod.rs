@@ -31,6 +31,8 @@
 mod bus;
 mod config;
 mod engine;
+mod fast;
+mod good;
 mod kernel;
 mod metrics;
 mod resolv;
@@ -47,6 +49,7 @@ use crate::perm::{WallTime, file};
 use crate::web::{self, Response};
 use config::Config;
 use engine::{Firewall, Wanted};
+use fast::Fast;
 use kernel::Kernel;
 use netstack::conntrack::Endings;
 use netstack::event::{Event, Interest, Loop, Signal, Token};
@@ -82,8 +85,10 @@ enum Cause {
 struct Netconfigd {
     house: House,
     kernel: Kernel,
-    /// The ruleset that is in the kernel by our doing.
+    /// The ruleset that is in the kernel by our doing, and the kernel's numbers of its rules.
     firewall: Option<Firewall>,
+    handles: Option<Vec<u64>>,
+    fast: Fast,
     config: Config,
     /// What was complained of last time; a complaint is logged when it is new.
     complaints: Vec<String>,
@@ -120,6 +125,8 @@ pub fn run(house: House) -> Result<(), Failure> {
         house,
         kernel,
         firewall: None,
+        handles: None,
+        fast: Fast::default(),
         config: Config::new(),
         complaints: Vec::new(),
         retry: None,
@@ -254,11 +261,14 @@ impl Netconfigd {
         let mut found = engine::Found::default();
         for _ in 0..LOOKS {
             found = self.kernel.look(&engine::sysctls_wanted(&wanted, true))?;
-            // Whoever empties the kernel of rulesets takes ours, too.
-            found.firewall = self.firewall.take().filter(|_| nft::exists(ruleset::TABLE).unwrap_or(true));
+            found.without_others(&wanted.interfaces);
+            found.firewall = self.firewall.take().filter(|_| self.is_whole());
             let plan = engine::plan(&wanted, &found);
             let outcome = self.kernel.apply(&plan, &mut found);
             self.firewall = found.firewall.clone();
+            if plan.actions.iter().any(|action| matches!(action, engine::Action::Firewall(_))) {
+                self.handles = nft::handles(ruleset::TABLE).ok().flatten();
+            }
             failed |= outcome.refused.iter().any(|refused| !refused.bearable);
             done.extend(outcome.done);
             complaints.extend(outcome.refused.into_iter().map(|refused| refused.words));
@@ -276,6 +286,15 @@ impl Netconfigd {
         if ready && !failed {
             self.keep(&loaded, &mut complaints);
         }
+        if ready {
+            // After the router is ready: it routes without.
+            done.extend(self.fast.follow(engine::fast_nics(&wanted, &found)));
+            complaints.extend(self.fast.complaints().iter().cloned());
+        }
+        complaints.extend(self.kernel.slow().cloned());
+        if ready && let Err(error) = good::keep(self.house.root()) {
+            complaints.push(format!("good copies in /perm/netconfigd: {error}"));
+        }
         self.unsettled = if done.is_empty() { 0 } else { self.unsettled.saturating_add(1) };
         // What is said costs boot time, so it is said after the router is ready.
         self.say(cause, done, complaints);
@@ -287,6 +306,11 @@ impl Netconfigd {
             (Instant::now() + wait, wait)
         });
         Ok(())
+    }
+
+    /// Whether our table has the rules that we gave it: whoever empties the kernel of rulesets takes ours, too.
+    fn is_whole(&self) -> bool {
+        nft::handles(ruleset::TABLE).map_or(true, |handles| handles.is_some() && handles == self.handles)
     }
 
     fn resolv_conf(&self, wanted: &Wanted, complaints: &mut Vec<String>) {

@@ -19,7 +19,8 @@ fn usb() -> Option<Bus> {
 
 fn nic(index: u32, name: &str, bus: Option<Bus>) -> Link {
     let mac = Some(Mac([2, 0, 0, 0, 0, index as u8]));
-    Link { index, name: name.into(), mac, mtu: 1500, up: false, master: None, vlan: None, bridge: None, nic: true, bus }
+    let (name, permanent) = (name.into(), mac);
+    Link { index, name, mac, permanent, mtu: 1500, up: false, master: None, vlan: None, bridge: None, nic: true, bus }
 }
 
 fn kernel(nics: Vec<Link>) -> Found {
@@ -102,6 +103,26 @@ fn one_nic_is_the_lan_until_a_second_comes() {
     settle(&defaults(), &mut found);
     assert_eq!(names(&found), [(1, "lo"), (2, "uplink0"), (3, "lan0")]);
     assert_eq!((nets(&found, 2), nets(&found, 3)), (vec![], vec!["192.168.42.1/24".into()]));
+}
+
+#[test]
+fn what_the_file_no_longer_says_of_a_link_is_undone() {
+    let mut found = kernel(vec![nic(2, "eth0", None), nic(3, "eth1", None)]);
+    let said = r#"{"interfaces":[
+        {"name":"lan0","hardware_addr":"02:00:00:00:00:02","spoof_hardware_addr":"06:00:00:00:00:02","mtu":1400},
+        {"name":"dmz","hardware_addr":"02:00:00:00:00:03","spoof_hardware_addr":"06:00:00:00:00:03","mtu":1400,
+         "extra_routes":[{"destination":"10.9.0.0/16"}]}]}"#;
+    settle(&file(said), &mut found);
+    assert_eq!((found.links[2].mtu, found.links[2].mac), (1_400, Some(Mac([6, 0, 0, 0, 0, 3]))));
+    assert_eq!(found.routes.len(), 1);
+    let mut wanted = file(r#"{"interfaces":[{"name":"lan0","hardware_addr":"02:00:00:00:00:02"}]}"#);
+    wanted.before = Some(file(said).interfaces);
+    // It is found by the address that it has, or by its name.
+    settle(&wanted, &mut found);
+    for link in &found.links[1..] {
+        assert_eq!((link.mtu, link.mac), (1_500, link.permanent), "{}", link.name);
+    }
+    assert_eq!(found.routes, []);
 }
 
 #[test]

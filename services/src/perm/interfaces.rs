@@ -17,6 +17,9 @@ pub struct Interfaces {
     /// Bridges over them.
     #[serde(deserialize_with = "or_zero")]
     pub bridges: Vec<Bridge>,
+    /// Not router7's: names of interfaces that are left to others; `docker*` means every name that begins so.
+    #[serde(deserialize_with = "or_zero")]
+    pub ignore: Vec<String>,
 }
 
 /// One interface: how it is recognised, and what it becomes.
@@ -132,7 +135,7 @@ impl Interfaces {
     pub fn defaults() -> Interfaces {
         let lan = ipnet::Ipv4Net::new(DEFAULT_LAN.0, DEFAULT_LAN.1).ok().map(IpNet::V4);
         let named = |name: &str, addr| Interface { name: name.into(), addr, ..Interface::default() };
-        Interfaces { interfaces: vec![named("uplink0", None), named("lan0", lan)], bridges: Vec::new() }
+        Interfaces { interfaces: vec![named("uplink0", None), named("lan0", lan)], ..Interfaces::default() }
     }
 
     /// The entry of an interface by name.
@@ -150,6 +153,19 @@ impl Interfaces {
     pub fn lans(&self) -> Vec<&str> {
         let names = self.interfaces.iter().filter(|entry| !self.is_carrier(entry)).map(|entry| entry.name.as_str());
         names.filter(|name| *name != "lo" && !name.starts_with("uplink") && !name.starts_with("wg")).collect()
+    }
+
+    /// Whether an interface is left to others.
+    pub fn ignores(&self, name: &str) -> bool {
+        self.ignore.iter().any(|pattern| match pattern.strip_suffix('*') {
+            Some(begin) => name.starts_with(begin),
+            None => name == pattern,
+        })
+    }
+
+    /// Whether a bridge has this name.
+    fn is_bridge(&self, name: &str) -> bool {
+        self.bridges.iter().any(|bridge| bridge.name == name)
     }
 
     /// Whether an entry has nothing of its own to say: its cable carries the tagged frames of another entry.
@@ -236,6 +252,25 @@ impl Interfaces {
             let before = &interfaces.interfaces[..at];
             if before.iter().any(|other| other.name == interface.name) {
                 return Err(wrong(("name", format!("{:?} is the name of an earlier entry, too", interface.name))));
+            }
+            // A bridge is recognised by its name.
+            let by_mac = |entry: &&Interface| entry.hardware_addr.is_some() && !interfaces.is_bridge(&entry.name);
+            let same = |other: &&Interface| by_mac(other) && other.hardware_addr == interface.hardware_addr;
+            if let Some(other) = before.iter().find(same).filter(|_| by_mac(&interface)) {
+                let mac = interface.hardware_addr.map(|mac| mac.to_string()).unwrap_or_default();
+                return Err(wrong(("hardware_addr", format!("{mac} is that of {:?}, too", other.name))));
+            }
+            if interfaces.ignores(&interface.name) {
+                return Err(wrong(("name", format!("{:?} is among those that are left to others", interface.name))));
+            }
+        }
+        for (at, bridge) in interfaces.bridges.iter().enumerate() {
+            let wrong = |words: String| Refusal::field(path, &format!("bridges[{at}].name"), words).at(bytes);
+            if interfaces.bridges[..at].iter().any(|other| other.name == bridge.name) {
+                return Err(wrong(format!("{:?} is the name of an earlier bridge, too", bridge.name)));
+            }
+            if interfaces.ignores(&bridge.name) {
+                return Err(wrong(format!("{:?} is among those that are left to others", bridge.name)));
             }
         }
         Ok(interfaces)
@@ -406,6 +441,10 @@ mod tests {
                 r#"{"name":"a","parent":"b","vlan_id":7},{"name":"c","parent":"b","vlan_id":7},{"name":"b"}"#,
             ),
             ("interfaces[0].gateway", r#"{"name":"uplink0","gateway":"203.0.113.1"}"#),
+            (
+                "interfaces[1].hardware_addr",
+                r#"{"name":"a","hardware_addr":"02:73:53:00:ca:fe"},{"name":"b","hardware_addr":"02:73:53:00:CA:FE"}"#,
+            ),
             ("interfaces[0].gateway6", r#"{"name":"lan0","gateway6":"fe80::1"}"#),
             ("interfaces[0].delegated_prefixes", r#"{"name":"uplink0","delegated_prefixes":["2001:db8::/65"]}"#),
         ] {
@@ -413,7 +452,15 @@ mod tests {
             let Source::Default(Some(refusal)) = loaded.source else { panic!("{text} was taken") };
             assert!(refusal.to_string().contains(field), "{refusal}");
         }
-        let (_folder, loaded) = with(r#"{"interfaces":[{"name":"a"},{"name":"a"}]}"#);
-        assert!(matches!(loaded.source, Source::Default(Some(_))));
+        for (field, text) in [
+            ("interfaces[1].name", r#"{"interfaces":[{"name":"a"},{"name":"a"}]}"#),
+            ("interfaces[0].name", r#"{"interfaces":[{"name":"docker7"}],"ignore":["docker*"]}"#),
+            ("bridges[1].name", r#"{"bridges":[{"name":"a"},{"name":"a"}]}"#),
+            ("bridges[0].name", r#"{"bridges":[{"name":"a"}],"ignore":["a"]}"#),
+        ] {
+            let (_folder, loaded) = with(text);
+            let Source::Default(Some(refusal)) = loaded.source else { panic!("{text} was taken") };
+            assert!(refusal.to_string().contains(field), "{refusal}");
+        }
     }
 }

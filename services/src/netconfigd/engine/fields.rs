@@ -1,6 +1,7 @@
 //! What the kernel holds and what can be asked of it, in netconfigd's words.
 use super::{Bus, Firewall, Sysctl};
 use crate::perm::Mac;
+use crate::perm::interfaces::Interfaces;
 use ipnet::IpNet;
 use netstack::link::Bridge;
 use std::net::IpAddr;
@@ -14,6 +15,8 @@ pub struct Link {
     pub name: String,
     /// Its present hardware address; `None` for one that has none or only zeros.
     pub mac: Option<Mac>,
+    /// The address burnt into it, when the driver tells.
+    pub permanent: Option<Mac>,
     /// Its MTU.
     pub mtu: u32,
     /// Whether it is switched on.
@@ -87,6 +90,17 @@ pub struct Found {
     pub firewall: Option<Firewall>,
     /// Values of sysctls, by path; one that is missing could not be read.
     pub sysctls: Vec<(String, String)>,
+}
+
+impl Found {
+    /// Leaves out what is left to others.
+    pub fn without_others(&mut self, wanted: &Interfaces) {
+        let others: Vec<u32> =
+            self.links.iter().filter(|link| wanted.ignores(&link.name)).map(|link| link.index).collect();
+        self.links.retain(|link| !others.contains(&link.index));
+        self.addresses.retain(|address| !others.contains(&address.index));
+        self.routes.retain(|route| !others.contains(&route.index));
+    }
 }
 
 /// One thing to ask of the kernel.

@@ -26,6 +26,8 @@ pub struct Firewall {
     pub rules: Vec<Ruled>,
     /// The names of all of them, in force or not.
     pub counted: Vec<String>,
+    /// Whether established connections pass by the rules.
+    pub offload: bool,
 }
 
 /// A LAN, as the firewall sees it.
@@ -54,6 +56,7 @@ impl Firewall {
             pinholes: wanted.open.pinholes.clone(),
             rules: wanted.open.rules.clone(),
             counted: wanted.open.counted.clone(),
+            offload: wanted.offload,
         }
     }
 
@@ -64,6 +67,7 @@ impl Firewall {
         forwards
             || self.pinholes.iter().any(|pinhole| !other.pinholes.contains(pinhole))
             || self.rules != other.rules
+            || self.inside.iter().any(|net| !other.inside.iter().any(|wider| wider.contains(net)))
             || other.lans.iter().any(guest)
     }
 
@@ -78,7 +82,17 @@ impl Firewall {
             return false;
         }
         let guest = |name: &str| self.lans.iter().any(|lan| lan.guest && lan.name == name);
-        match decide(&self.rules, flow, places) {
+        let decided = decide(&self.rules, flow, places);
+        // What passes by the rules would go on with an address that is no longer ours.
+        let home = match decided.1 {
+            Some((Direction::Out, _)) => Some(flow.original.source.ip()),
+            Some((Direction::In, _)) => Some(flow.reply.source.ip()),
+            _ => None,
+        };
+        if matches!(home, Some(IpAddr::V6(home)) if !self.inside.iter().any(|net| net.contains(&home))) {
+            return false;
+        }
+        match decided {
             (Some(verdict), _) => verdict == Verdict::Allow,
             (None, Some((Direction::In, _))) => self.let_in(flow),
             (None, Some((Direction::Across, lan))) => flow.forwarded || !guest(&lan),

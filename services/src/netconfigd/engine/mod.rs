@@ -5,6 +5,7 @@
 //! a second look, gives it its addresses.
 mod addresses;
 mod expect;
+mod fast;
 mod fields;
 mod firewall;
 mod forwards;
@@ -18,6 +19,7 @@ mod traffic;
 mod wan;
 mod words;
 
+pub use fast::nics as fast_nics;
 pub use fields::{Action, Address, FROM_FILE, FROM_LEASE, Found, Link, Route};
 pub use firewall::{Firewall, Lan};
 pub use forwards::{Leased, Refused, Resolved, resolve};
@@ -50,6 +52,8 @@ pub struct Wanted {
     pub ipv6: Option<Ipv6>,
     /// What may be reached from outside.
     pub open: Resolved,
+    /// Whether established connections may pass by the rules.
+    pub offload: bool,
     /// Memory of the machine in KiB; the size of the connection table follows from it.
     pub memory_kib: u64,
 }
@@ -113,6 +117,7 @@ pub fn plan(wanted: &Wanted, found: &Found) -> Plan {
     links::vlans(&wanted.interfaces, &roles, &found.links, &mut plan.actions);
     // The uplink's own sysctls carry its name, so they come after the renames, and before it is up.
     plan.actions.extend(of_links.into_iter().map(Action::Set));
+    links::left_alone(wanted, &roles, &found.links, &mut plan.actions);
     links::settings(wanted, &roles, &found.links, &mut plan.actions);
     addresses::add(wanted, &roles, &found.addresses, &mut plan.actions);
     routes::plan(wanted, &roles, found, &mut plan.actions);

@@ -87,6 +87,9 @@ pub fn plan(wanted: &Wanted, roles: &[Role], found: &Found, actions: &mut Vec<Ac
             }
         }
     }
+    // A link that plays no entry any more keeps none of the file's routes.
+    let nobodys = |old: &&Route| old.protocol == FROM_FILE && roles.iter().all(|role| role.index != old.index);
+    stale.extend(found.routes.iter().filter(nobodys).cloned().map(Action::DeleteRoute));
     if let Some(lo) = found.links.iter().find(|link| link.name == "lo").filter(|_| wanted.ipv6.is_some()) {
         let routes = unreachable(wanted, lo.index);
         let old = || found.routes.iter().filter(|old| old.unreachable && old.protocol == FROM_LEASE);

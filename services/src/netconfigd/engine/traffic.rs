@@ -293,7 +293,9 @@ mod tests {
         for at in 1..=1_500 {
             traffic.place(Places::new(route(), [(ip(at).into(), mac(at))]));
             traffic.end(&flow(at, &format!("{}:9", ip(at)), "198.51.100.1:80", u64::from(at)));
-            look(&mut traffic, &[], &[]);
+            if at % 100 == 0 {
+                look(&mut traffic, &[], &[]);
+            }
         }
         traffic.end(&flow(9, &format!("{}:9", ip(1_499)), "198.51.100.1:80", 1));
         look(&mut traffic, &[], &[]);

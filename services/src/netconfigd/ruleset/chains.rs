@@ -1,4 +1,5 @@
 //! The chains that are jumped to, each an answer to one question.
+use super::forwards::{HOLES, forwardings};
 use super::person;
 use super::{GUEST, OTHER, SHARE, SOURCE, SPOOFED, TCP, UDP, WAN};
 use crate::netconfigd::engine::Firewall;
@@ -34,9 +35,11 @@ pub(super) fn from_wan(firewall: &Firewall) -> Chain {
         chain.rule(rule.ports(pinhole.ports.0, pinhole.ports.1).accept())
     });
     let hole = [Part::DestinationIpv6, Part::Protocol, Part::Port];
-    let open = firewall.pinholes.iter().any(|pinhole| pinhole.source.is_none());
-    let chain = [TCP, UDP].into_iter().filter(|_| open).fold(chain, |chain, protocol| {
-        chain.rule(Rule::new().ipv6().protocol(protocol.into()).in_set(&hole, "pinholes").accept())
+    let sets = forwardings(firewall).into_iter().filter(|set| set.name().starts_with(HOLES));
+    let chain = sets.fold(chain, |chain, set| {
+        [TCP, UDP].into_iter().fold(chain, |chain, protocol| {
+            chain.rule(Rule::new().ipv6().protocol(protocol.into()).in_set(&hole, set.name()).accept())
+        })
     });
     chain.rule(Rule::new().count_in(WAN).jump("log")).rule(Rule::new().drop())
 }

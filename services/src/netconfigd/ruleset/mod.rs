@@ -30,6 +30,11 @@ const SHARE: &str = "drop_share";
 const OTHER: &str = "drop_other";
 /// All of them.
 pub const DROPS: [&str; 7] = [INVALID, WAN, GUEST, SOURCE, SPOOFED, SHARE, OTHER];
+/// The flowtable of the fast path.
+pub const FAST: &str = "fast";
+/// Packets of a connection, both ways together, that meet the rules before it takes the fast path: to put it there costs as
+/// much as some packets save, and a question with its answer is over by then.
+const PROVED: u64 = 8;
 /// Before the name of a person's rule: its counter.
 pub const RULE: &str = "rule_";
 const TCP: u8 = 6;
@@ -66,6 +71,7 @@ fn table(firewall: &Firewall) -> Table {
         .chain(&DROPS)
         .fold(Table::new(TABLE), |table, name| table.counter(name));
     let table = firewall.counted.iter().fold(table, |table, name| table.counter(&format!("{RULE}{name}")));
+    let table = if firewall.offload { table.flowtable(FAST) } else { table };
     let devices = [("busy4", Field::Ipv4), ("busy6", Field::Ipv6)];
     let table = devices.iter().fold(table, |table, (name, field)| table.set(Set::by_rules(name, &[*field], DEVICES)));
     let bogons = BOGONS.iter().filter_map(|net| net.parse().ok()).map(Element::net).collect();
@@ -75,6 +81,7 @@ fn table(firewall: &Firewall) -> Table {
         wan(),
         egress(firewall),
         clamp(firewall),
+        established(firewall),
         strangers(firewall),
         from_wan(firewall),
         basics(),
@@ -98,10 +105,19 @@ fn counted(chain: Chain, (ipv4, ipv6): (&str, &str)) -> Chain {
     chain.rule(Rule::new().ipv4().count_in(ipv4)).rule(Rule::new().ipv6().count_in(ipv6))
 }
 
-fn known(chain: Chain) -> Chain {
-    chain
-        .rule(Rule::new().ct_state(state::ESTABLISHED | state::RELATED).accept())
-        .rule(Rule::new().ct_state(state::INVALID).count_in(INVALID).drop())
+fn known(chain: Chain, known: Rule) -> Chain {
+    chain.rule(known).rule(Rule::new().ct_state(state::INVALID).count_in(INVALID).drop())
+}
+
+fn of_known() -> Rule {
+    Rule::new().ct_state(state::ESTABLISHED | state::RELATED)
+}
+
+/// What has been let in goes on, and by the fast path once it has proved to be more than a question and its answer.
+fn established(firewall: &Firewall) -> Chain {
+    let chain = Chain::plain("established");
+    let chain = if firewall.offload { chain.rule(Rule::new().packets_from(PROVED).offload(FAST)) } else { chain };
+    chain.rule(Rule::new().accept())
 }
 
 /// Names of LANs that are no guests': every `lan*`, and others by name. Guests are asked for before.
@@ -116,7 +132,7 @@ fn guest_lans(firewall: &Firewall) -> impl Iterator<Item = &Lan> {
 
 fn input(firewall: &Firewall) -> Chain {
     let chain = counted(Chain::base("input", Kind::Filter, Hook::Input, 0, Policy::Drop), TRAFFIC[0]);
-    let chain = known(chain).rule(Rule::new().iifname("lo").accept());
+    let chain = known(chain, of_known().accept()).rule(Rule::new().iifname("lo").accept());
     let chain = chain.rule(Rule::new().iifname(firewall.uplink()).jump("wan"));
     let chain = person::ask(chain, firewall, Direction::Router, Rule::new());
     let chain =
@@ -130,7 +146,7 @@ fn forward(firewall: &Firewall) -> Chain {
     let chain = Chain::base("forward", Kind::Filter, Hook::Forward, 0, Policy::Drop);
     let chain = chain.rule(Rule::new().oifname(uplink).jump("egress"));
     // Both ways: a SYN that leaves, and one, or its answer, that comes in.
-    let chain = known(chain.rule(Rule::new().tcp_syn().jump("clamp")));
+    let chain = known(chain.rule(Rule::new().tcp_syn().jump("clamp")), of_known().jump("established"));
     let chain = chain.rule(Rule::new().iifname(uplink).jump("from_wan"));
     // From here on it comes from a LAN; each device has its share of the connection table.
     let chain = chain.rule(Rule::new().no_way_back().count_in(SPOOFED).drop()).rule(Rule::new().jump("share"));
