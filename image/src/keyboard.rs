@@ -17,16 +17,19 @@ pub const SOCKET: &str = "console.sock";
 ///
 /// # Errors
 /// When it cannot be started, or there is no place for the socket.
-pub fn attend(mut command: Command, folder: &Path) -> Result<ExitStatus> {
+pub fn attend(command: &Command, folder: &Path) -> Result<ExitStatus> {
     let path = folder.join(SOCKET);
     if path.exists() {
         // The folder is locked: whoever made it is gone.
         std::fs::remove_file(&path).cannot_file("remove", &path)?;
     }
     let listener = UnixListener::bind(&path).cannot_file("listen at", &path)?;
-    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    // A machine whose keyboard is gone would run on for ever.
+    let mut tied = Command::new("setpriv");
+    tied.arg("--pdeathsig=KILL").arg("--").arg(command.get_program()).args(command.get_args());
     let terminal = Terminal::open();
-    let mut machine = command.spawn().cannot(|| format!("run {}", command.get_program().display()))?;
+    let machine = tied.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let mut machine = machine.cannot(|| format!("run {}", command.get_program().display()))?;
     let status = relay(&mut machine, listener);
     drop(terminal);
     drop(std::fs::remove_file(&path));

@@ -45,7 +45,7 @@ pub fn run(order: &Order) -> Result<ExitStatus> {
 
     let machine = machine(order, &disk);
     welcome(order, &disk, first);
-    let status = keyboard::attend(machine.command(), &order.state);
+    let status = keyboard::attend(&machine.command(), &order.state);
     let status = status.map_err(|error| error.next("install qemu-system-x86 (make deps does)"))?;
     drop(lock);
     eprintln!("\nweir run: the machine is off; its /perm stays in {}", disk.display());

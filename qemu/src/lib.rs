@@ -8,9 +8,12 @@
 pub mod bed;
 pub mod child;
 pub mod disk;
+pub mod forward;
+pub mod frames;
 pub mod lan;
 pub mod namespace;
 pub mod packets;
+pub mod plugin;
 pub mod provider6;
 pub mod router;
 pub mod stream;

@@ -115,7 +115,8 @@ fn nic_arguments(line: &mut Line, number: usize, nic: &Nic) {
         Nic::Tap { name, mac } => (format!("tap,id=net{number},ifname={name},script=no,downscript=no"), mac),
         Nic::Datagrams { local, remote, mac } => {
             let text = format!("dgram,id=net{number},local.type=unix,remote.type=unix");
-            let paths = [Part::Text(",local.path="), Part::Path(local), Part::Text(",remote.path="), Part::Path(remote)];
+            let paths =
+                [Part::Text(",local.path="), Part::Path(local), Part::Text(",remote.path="), Part::Path(remote)];
             line.joined("-netdev", &[&[Part::Text(&text)][..], &paths].concat());
             return card(line, number, mac);
         }
