@@ -5,6 +5,7 @@
 //! | [`time`], [`event`] | the clock and the event loop of every service |
 //! | [`netlink`] | rtnetlink: [`link`], [`address`], [`route`]; changes to them and news of them |
 //! | [`nft`] | nftables: one table, changed in one transaction |
+//! | [`genetlink`], [`ethtool`] | families by name; what drivers are asked |
 //! | [`conntrack`] | the connections that the kernel remembers |
 //! | [`packet`], [`frame`], [`udp`], [`icmpv6`] | sockets that std does not know |
 //! | [`sysctl`] | settings under `/proc/sys` |
@@ -12,8 +13,10 @@
 //! | [`sys`] | the only `unsafe` |
 pub mod address;
 pub mod conntrack;
+pub mod ethtool;
 pub mod event;
 pub mod frame;
+pub mod genetlink;
 pub mod icmpv6;
 pub mod link;
 pub mod neighbour;

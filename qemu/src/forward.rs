@@ -53,7 +53,10 @@ impl Rig {
         }
         network.run(|| std::fs::write("/proc/sys/net/unix/max_dgram_qlen", "8192")).unwrap();
         let at = |name: String| folder.0.join(name);
-        let counter = Plugin { path: plugin.to_owned(), arguments: vec![("ask".into(), folder.file("count"))] };
+        let counter = Plugin {
+            path: plugin.to_owned(),
+            arguments: vec![("ask".into(), folder.file("count")), ("out".into(), folder.file("boot"))],
+        };
         let mut machine = Machine::of_image(images)
             .disk(Disk::throw_away(&disk.path))
             .serial(Serial::Stdio)
@@ -107,6 +110,12 @@ impl Rig {
         let mut text = String::new();
         UnixStream::connect(self.folder.0.join("count")).unwrap().read_to_string(&mut text).unwrap();
         text.trim().parse().unwrap()
+    }
+
+    /// Instructions from power-on to ready; wants `weir.bench` on the kernel's command line.
+    pub fn executed_to_ready(&self) -> u64 {
+        let text = std::fs::read_to_string(self.folder.0.join("boot")).unwrap();
+        text.trim().rsplit('=').next().unwrap().parse().unwrap()
     }
 
     /// Sends frames into one cable; each is waited for at the end of another. Whether all came.

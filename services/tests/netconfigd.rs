@@ -448,12 +448,14 @@ fn a_link_whose_entry_goes_is_as_it_was_and_one_that_is_left_to_others_is_not_to
         house.root.write("/perm/interfaces.json", format!(r#"{{"interfaces":[{entries}],"ignore":["docker*"]}}"#));
     };
     let route = r#""extra_routes":[{"destination":"10.9.0.0/16"}]"#;
-    write(r#","mtu":1400"#, &format!(r#",{{"name":"tail0","addr":"10.8.0.1/24","mtu":1280,{route}}}"#));
+    write(r#","mtu":1400,"fec":"RS""#, &format!(r#",{{"name":"tail0","addr":"10.8.0.1/24","mtu":1280,{route}}}"#));
     let mut netconfigd = house.start();
     netconfigd.wait_for("ready");
     netconfigd.wait_for("tail0: route to 10.9.0.0/16");
     let mtu = |name: &str| house.json(&format!("link show dev {name}"))[0]["mtu"].as_u64().unwrap();
     assert_eq!((mtu("lan0"), mtu("tail0")), (1_400, 1_280));
+    let line = netconfigd.wait_for("lan0: fec");
+    assert!(line.contains("\"rs\"") && line.contains("not supported"), "{line}");
     // What carries a router's own marks, on a link of others.
     house.router.ip("link set docker3 up mtu 1300");
     house.router.ip("addr add 10.7.0.1/24 dev docker3");

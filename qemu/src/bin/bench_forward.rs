@@ -198,7 +198,7 @@ fn main() {
     let images = std::env::args().nth(1).map_or_else(|| PathBuf::from("target/appliance"), PathBuf::from);
     let folder = Folder::new();
     let plugin = plugin::compile(&folder.0).unwrap_or_else(|error| panic!("{error}"));
-    let boot = |layout: Layout| -> Rig { Rig::boot(&images, &plugin, &files(layout), "") };
+    let boot = |layout: Layout| -> Rig { Rig::boot(&images, &plugin, &files(layout), "weir.bench") };
     let mut results = Map::new();
     for offload in [false, true] {
         let begin = if offload { "fast" } else { "rules" };
@@ -213,10 +213,13 @@ fn main() {
         let frames = repeat(&[talk[0].up(60)]);
         measure(&rig, &format!("{begin}_bridge_udp64_up"), &mut results, &|| (PACKETS, rig.send(LAN, WAN, &frames)));
     }
+    let mut to_ready = Vec::new();
     for forwards in [0, 1_000] {
         let rig = boot(Layout { offload: true, forwards, ..Layout::default() });
+        to_ready.push(rig.executed_to_ready());
         closed(&rig, &format!("syn_closed_port_{forwards}_forwards"), &mut results);
     }
+    results.insert("apply_1000_forwards".to_owned(), json!(to_ready[1].saturating_sub(to_ready[0])));
     let of = |name: &str| results.get(name).and_then(Value::as_f64).unwrap_or(f64::NAN);
     let ratio = |name: &str| (of(&format!("fast_{name}")) / of(&format!("rules_{name}")) * 1_000.0).round() / 1_000.0;
     let ratios: Map<String, Value> = [

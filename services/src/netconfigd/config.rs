@@ -142,9 +142,6 @@ impl Config {
             Ok(lease) => self.lease = lease.or(self.lease.take()),
             Err(refusal) => complaints.push(format!("{refusal}; the uplink keeps what it has")),
         }
-        for entry in loaded.interfaces.interfaces.iter().filter(|entry| !entry.fec.is_empty()) {
-            complaints.push(format!("{}: fec {:?} is not applied", entry.name, entry.fec));
-        }
         let ipv6 = self.ipv6(root, &loaded.interfaces, complaints);
         let read = good::read(root, rights::FORWARDINGS, Forwardings::parse, complaints);
         self.forwardings = read.unwrap_or_else(|| std::mem::take(&mut self.forwardings));

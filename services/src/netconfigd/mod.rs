@@ -32,6 +32,7 @@ mod bus;
 mod config;
 mod engine;
 mod fast;
+mod fec;
 mod good;
 mod kernel;
 mod metrics;
@@ -290,6 +291,9 @@ impl Netconfigd {
             // After the router is ready: it routes without.
             done.extend(self.fast.follow(engine::fast_nics(&wanted, &found)));
             complaints.extend(self.fast.complaints().iter().cloned());
+            let (set, refused) = fec::follow(&wanted.interfaces, &found);
+            done.extend(set);
+            complaints.extend(refused);
         }
         complaints.extend(self.kernel.slow().cloned());
         if ready && let Err(error) = good::keep(self.house.root()) {
