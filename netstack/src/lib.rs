@@ -6,6 +6,8 @@
 //! | [`netlink`] | rtnetlink: [`link`], [`address`], [`route`]; changes to them and news of them |
 //! | [`nft`] | nftables: one table, changed in one transaction |
 //! | [`conntrack`] | the connections that the kernel remembers |
+//! | [`wireguard`] | WireGuard interfaces and their peers |
+//! | [`qdisc`] | what queues in front of an interface |
 //! | [`packet`], [`udp`], [`icmpv6`] | sockets that std does not know |
 //! | [`sysctl`] | settings under `/proc/sys` |
 //! | [`wire`] | formats that smoltcp does not have |
@@ -19,6 +21,7 @@ pub mod neighbour;
 pub mod netlink;
 pub mod nft;
 pub mod packet;
+pub mod qdisc;
 pub mod route;
 pub mod sys;
 pub mod sysctl;
@@ -27,3 +30,4 @@ mod testing;
 pub mod time;
 pub mod udp;
 pub mod wire;
+pub mod wireguard;

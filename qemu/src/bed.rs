@@ -54,33 +54,42 @@ impl Bed {
 
     /// Starts the provider's dnsmasq: DHCP with [`WAN`] and what follows, DNS with [`NAME`].
     pub fn serve_isp(&self) -> Child {
+        self.serve_isp_with(&[])
+    }
+
+    /// The same, with further words for dnsmasq.
+    pub fn serve_isp_with(&self, further: &[&str]) -> Child {
         let leases = self.folder.file("isp.leases");
         let mut child = self.isp.spawn(
             "dnsmasq",
             &[
-                "--keep-in-foreground",
-                "--conf-file=/dev/null",
-                // Keeps its user and groups: in a user namespace it cannot change them.
-                "--user=root",
-                "--group=",
-                "--pid-file=",
-                "--log-facility=-",
-                "--log-dhcp",
-                "--log-queries",
-                "--no-resolv",
-                "--no-hosts",
-                "--no-ping",
-                "--interface=wan0",
-                "--bind-interfaces",
-                "--dhcp-authoritative",
-                "--dhcp-sequential-ip",
-                &format!("--dhcp-range={WAN},203.0.113.60,255.255.255.0,1h"),
-                &format!("--dhcp-option=option:router,{ISP}"),
-                &format!("--dhcp-option=option:dns-server,{ISP}"),
-                &format!("--dhcp-leasefile={leases}"),
-                &format!("--host-record={NAME},{SERVER}"),
-                "--local-ttl=60",
-            ],
+                further,
+                &[
+                    "--keep-in-foreground",
+                    "--conf-file=/dev/null",
+                    // Keeps its user and groups: in a user namespace it cannot change them.
+                    "--user=root",
+                    "--group=",
+                    "--pid-file=",
+                    "--log-facility=-",
+                    "--log-dhcp",
+                    "--log-queries",
+                    "--no-resolv",
+                    "--no-hosts",
+                    "--no-ping",
+                    "--interface=wan0",
+                    "--bind-interfaces",
+                    "--dhcp-authoritative",
+                    "--dhcp-sequential-ip",
+                    &format!("--dhcp-range={WAN},203.0.113.60,255.255.255.0,1h"),
+                    &format!("--dhcp-option=option:router,{ISP}"),
+                    &format!("--dhcp-option=option:dns-server,{ISP}"),
+                    &format!("--dhcp-leasefile={leases}"),
+                    &format!("--host-record={NAME},{SERVER}"),
+                    "--local-ttl=60",
+                ],
+            ]
+            .concat(),
         );
         child.wait_for("DHCP, IP range");
         child

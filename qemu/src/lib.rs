@@ -6,11 +6,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod bed;
+pub mod bottleneck;
 pub mod child;
 pub mod disk;
 pub mod lan;
 pub mod namespace;
 pub mod packets;
+pub mod peer;
 pub mod provider6;
 pub mod router;
 pub mod stream;

@@ -4,14 +4,29 @@ use super::totals::Totals;
 use crate::metrics::Exposition;
 use netstack::conntrack;
 use netstack::link::Link;
+use netstack::qdisc::Qdisc;
+use netstack::wireguard::Device;
+
+mod lines;
 
 /// router7's port.
 pub const PORT: u16 = 8066;
 /// router7's names of what is counted, in the order of [`TRAFFIC`].
 const ROUTER7: [&str; 3] = ["filter_forward", "filter_input", "filter_output"];
 
+/// What the kernel shows beside its counters.
+#[derive(Debug, Default)]
+pub struct Lines {
+    /// Every link.
+    pub links: Vec<Link>,
+    /// WireGuard interfaces.
+    pub tunnels: Vec<Device>,
+    /// What queues.
+    pub queues: Vec<Qdisc>,
+}
+
 /// The page.
-pub fn page(totals: &Totals, links: &[Link]) -> Vec<u8> {
+pub fn page(totals: &Totals, shown: &Lines) -> Vec<u8> {
     let mut page = Exposition::default();
     for (name, (ipv4, ipv6)) in ROUTER7.iter().zip(TRAFFIC) {
         let counts = [("ipv4", totals.of(ipv4)), ("ipv6", totals.of(ipv6))];
@@ -49,7 +64,9 @@ pub fn page(totals: &Totals, links: &[Link]) -> Vec<u8> {
         page.metric("weir_connections_limit", "gauge", "Connections that it can remember.");
         page.value("weir_connections_limit", &[], most);
     }
-    interfaces(&mut page, links);
+    interfaces(&mut page, &shown.links);
+    lines::tunnels(&mut page, &shown.tunnels);
+    lines::queues(&mut page, &shown.queues, &shown.links);
     page.into_bytes()
 }
 
