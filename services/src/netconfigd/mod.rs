@@ -60,6 +60,7 @@ use netstack::event::{Event, Interest, Loop, Signal, Token};
 use netstack::netlink::Monitor;
 use netstack::nft;
 use netstack::time::Instant;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use totals::Totals;
 
@@ -363,7 +364,10 @@ impl Netconfigd {
         }
     }
 
-    fn say(&mut self, cause: Cause, done: Vec<String>, complaints: Vec<String>) {
+    fn say(&mut self, cause: Cause, done: Vec<String>, mut complaints: Vec<String>) {
+        // What was refused in one look is refused in the next.
+        let mut said = BTreeSet::new();
+        complaints.retain(|words| said.insert(words.clone()));
         for words in &done {
             log::info!("{words}");
         }

@@ -61,8 +61,8 @@ impl Action {
             }
             Action::DropQueue { index } => format!("{}: not shaped any more", name(*index)),
             Action::Lead { index, through } => {
-                let why = "several LANs or ports share the rate, so they wait where they come in, past the flowtable";
-                format!("{}: downloads led through {}: {why}", name(*index), name(*through))
+                let why = "as several LANs or ports share the rate; the flowtable is no use to them there";
+                format!("{}: downloads led through {}, {why}", name(*index), name(*through))
             }
             Action::NoLead { index } => format!("{}: downloads led nowhere else", name(*index)),
             Action::DeleteLink { index } => format!("{}: removed", name(*index)),
