@@ -261,13 +261,17 @@ impl Action {
 
     /// Whether it is about a tunnel or a queue: the router does its work without.
     pub fn is_extra(&self) -> bool {
-        match self {
-            Action::AddLink { .. } | Action::SetTunnel { .. } | Action::SetPeer { .. } | Action::RemovePeer { .. } => {
-                true
-            }
-            Action::SetQueue { .. } | Action::DropQueue { .. } | Action::Lead { .. } | Action::NoLead { .. } => true,
-            _ => false,
-        }
+        matches!(
+            self,
+            Action::AddLink { .. }
+                | Action::SetTunnel { .. }
+                | Action::SetPeer { .. }
+                | Action::RemovePeer { .. }
+                | Action::SetQueue { .. }
+                | Action::DropQueue { .. }
+                | Action::Lead { .. }
+                | Action::NoLead { .. }
+        )
     }
 
     /// Whether it opens a way for the internet, so that it must not happen before the ruleset is in the kernel.

@@ -151,5 +151,5 @@ pub fn took(queues: &mut Vec<Qdisc>, action: &Action) {
 /// A rate as one says it.
 pub fn words(cake: &Cake) -> String {
     let kbit = cake.rate * 8 / 1_000;
-    if kbit % 1_000 == 0 { format!("{} Mbit/s", kbit / 1_000) } else { format!("{kbit} kbit/s") }
+    if kbit.is_multiple_of(1_000) { format!("{} Mbit/s", kbit / 1_000) } else { format!("{kbit} kbit/s") }
 }
