@@ -29,3 +29,28 @@ fn number(payload: &[u8], name: &str) -> Option<u16> {
     all().find(|(kind, value)| *kind == FAMILY_NAME && text(value) == name)?;
     all().find(|(kind, _)| *kind == FAMILY_ID).and_then(|(_, value)| u16_at(value, 0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::netlink::builder::{Builder, HEADER};
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_family_is_found_by_its_whole_name() {
+        let answer = |name: &str| {
+            let mut builder = Builder::new(1);
+            builder.message(CONTROLLER, 0).raw(&header(1)).text(FAMILY_NAME, name);
+            builder.bytes(FAMILY_ID, &33u16.to_ne_bytes());
+            number(&builder.done()[HEADER..], "wireguard")
+        };
+        assert_eq!((answer("wireguard"), answer("wireguardx")), (Some(33), None));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_met(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = number(&bytes, "ethtool");
+        }
+    }
+}

@@ -7,6 +7,8 @@
 //! | [`nft`] | nftables: one table, changed in one transaction |
 //! | [`genetlink`], [`ethtool`] | families by name; what drivers are asked |
 //! | [`conntrack`] | the connections that the kernel remembers |
+//! | [`wireguard`] | WireGuard interfaces and their peers |
+//! | [`qdisc`] | what queues in front of an interface |
 //! | [`packet`], [`frame`], [`udp`], [`icmpv6`] | sockets that std does not know |
 //! | [`sysctl`] | settings under `/proc/sys` |
 //! | [`wire`] | formats that smoltcp does not have |
@@ -23,6 +25,7 @@ pub mod neighbour;
 pub mod netlink;
 pub mod nft;
 pub mod packet;
+pub mod qdisc;
 pub mod route;
 pub mod sys;
 pub mod sysctl;
@@ -31,3 +34,4 @@ mod testing;
 pub mod time;
 pub mod udp;
 pub mod wire;
+pub mod wireguard;

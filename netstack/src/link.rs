@@ -26,6 +26,8 @@ pub struct Link {
     pub vlan: Option<(u32, u16)>,
     /// Whether it speaks the spanning tree protocol and whether it filters VLANs, when it is a bridge.
     pub bridge: Option<Bridge>,
+    /// Whether [`crate::netlink::Change::AddLink`] made it: it carries that change's mark.
+    pub ours: bool,
     /// `IFF_LOOPBACK`.
     pub loopback: bool,
     /// How often carrier came or went; tells of a flap between two looks.
@@ -101,6 +103,8 @@ impl Statistics {
     }
 }
 
+/// `IFLA_GROUP` of a link that we have made: the mark comes with the link and goes with it, whoever asks for it.
+pub(crate) const OURS: u32 = 0x7765_6972;
 /// Within `IFLA_INFO_DATA` of a bridge.
 pub(crate) const IFLA_BR_STP_STATE: u16 = 5;
 pub(crate) const IFLA_BR_VLAN_FILTERING: u16 = 7;
@@ -142,6 +146,7 @@ impl Link {
                     link.other_config = flags & IF_RA_OTHERCONF != 0;
                 }
                 IFLA_STATS64 => link.statistics = Statistics::parse(value),
+                libc::IFLA_GROUP => link.ours = u32_at(value, 0) == Some(OURS),
                 libc::IFLA_MASTER => link.master = u32_at(value, 0),
                 libc::IFLA_LINKINFO => {
                     link.kind =

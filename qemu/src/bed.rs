@@ -63,38 +63,43 @@ impl Bed {
 
     /// Starts the provider's dnsmasq: DHCP with [`WAN`] and what follows, DNS with [`NAME`].
     pub fn serve_isp(&self) -> Child {
-        self.serve_isp_from(WAN)
+        self.serve_isp_with(WAN, &[])
     }
 
-    /// The same with another first address of the same network; what it gave before is not known to it.
-    pub fn serve_isp_from(&self, first: &str) -> Child {
+    /// The same, with another first address of the same network, of which it knows no leases, and further words for
+    /// dnsmasq.
+    pub fn serve_isp_with(&self, first: &str, further: &[&str]) -> Child {
         let leases = self.folder.file(&format!("isp.leases.{first}"));
         let mut child = self.isp.spawn(
             "dnsmasq",
             &[
-                "--keep-in-foreground",
-                "--conf-file=/dev/null",
-                // Keeps its user and groups: in a user namespace it cannot change them.
-                "--user=root",
-                "--group=",
-                "--pid-file=",
-                "--log-facility=-",
-                "--log-dhcp",
-                "--log-queries",
-                "--no-resolv",
-                "--no-hosts",
-                "--no-ping",
-                "--interface=wan0",
-                "--bind-interfaces",
-                "--dhcp-authoritative",
-                "--dhcp-sequential-ip",
-                &format!("--dhcp-range={first},{},255.255.255.0,1h", last(first)),
-                &format!("--dhcp-option=option:router,{ISP}"),
-                &format!("--dhcp-option=option:dns-server,{ISP}"),
-                &format!("--dhcp-leasefile={leases}"),
-                &format!("--host-record={NAME},{SERVER}"),
-                "--local-ttl=60",
-            ],
+                further,
+                &[
+                    "--keep-in-foreground",
+                    "--conf-file=/dev/null",
+                    // Keeps its user and groups: in a user namespace it cannot change them.
+                    "--user=root",
+                    "--group=",
+                    "--pid-file=",
+                    "--log-facility=-",
+                    "--log-dhcp",
+                    "--log-queries",
+                    "--no-resolv",
+                    "--no-hosts",
+                    "--no-ping",
+                    "--interface=wan0",
+                    "--bind-interfaces",
+                    "--dhcp-authoritative",
+                    "--dhcp-sequential-ip",
+                    &format!("--dhcp-range={first},{},255.255.255.0,1h", last(first)),
+                    &format!("--dhcp-option=option:router,{ISP}"),
+                    &format!("--dhcp-option=option:dns-server,{ISP}"),
+                    &format!("--dhcp-leasefile={leases}"),
+                    &format!("--host-record={NAME},{SERVER}"),
+                    "--local-ttl=60",
+                ],
+            ]
+            .concat(),
         );
         child.wait_for("DHCP, IP range");
         child

@@ -80,6 +80,16 @@ impl Disk {
         (!missing).then(|| text(&output.stdout))
     }
 
+    /// A file's mode, owner and group, as numbers.
+    pub fn owner(&self, name: &str) -> String {
+        let text = text(&run("debugfs", &["-R", &format!("stat {name}"), &self.perm()]).stdout);
+        let word = |after: &str| {
+            let rest = text.split(after).nth(1).unwrap_or_else(|| panic!("debugfs stat {name}: {text}"));
+            rest.split_whitespace().next().unwrap_or_default().to_owned()
+        };
+        format!("{} {} {}", word("Mode:"), word("User:"), word("Group:"))
+    }
+
     /// Names in a folder of `/perm`, without `.` and `..`.
     pub fn list(&self, folder: &str) -> Vec<String> {
         let output = run("debugfs", &["-R", &format!("ls -p {folder}"), &self.perm()]);

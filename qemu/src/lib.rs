@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod bed;
+pub mod bottleneck;
 pub mod child;
 pub mod disk;
 pub mod forward;
@@ -13,6 +14,7 @@ pub mod frames;
 pub mod lan;
 pub mod namespace;
 pub mod packets;
+pub mod peer;
 pub mod plugin;
 pub mod provider6;
 pub mod router;

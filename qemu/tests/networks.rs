@@ -173,7 +173,7 @@ fn a_bridge_a_guest_lan_over_a_vlan_and_a_conversation_over_a_change_of_address(
         assert_eq!(turn(&client, &server).as_deref(), Some(WAN));
     }
     drop(isp);
-    let _isp = bed.serve_isp_from(OTHER_WAN);
+    let _isp = bed.serve_isp_with(OTHER_WAN, &[]);
     router.command("restart dhcp4");
     router.command_until("addresses", |text| text.contains(OTHER_WAN) && !text.contains(WAN));
     let deadline = Instant::now() + PATIENCE;

@@ -4,6 +4,8 @@ use crate::perm::firewall::Rules;
 use crate::perm::forwardings::Forwardings;
 use crate::perm::interfaces::Interfaces;
 use crate::perm::json::Refusal;
+use crate::perm::shaping::Shaping;
+use crate::perm::wireguard::Tunnels;
 use crate::perm::{schedule, ula};
 use crate::{dhcp4, dhcp6, netconfigd, radvd};
 use std::collections::BTreeMap;
@@ -38,6 +40,8 @@ pub fn check(files: &Files, zone: impl Fn(&str) -> Option<String>) -> Vec<String
             rights::CLIENT4 => dhcp4::check(path, bytes),
             rights::CLIENT6 => dhcp6::check(path, bytes),
             rights::RADVD => radvd::check(path, bytes),
+            rights::WIREGUARD => Tunnels::parse(path, bytes).map(|mut read| wrong.append(&mut read.refused)),
+            rights::SHAPING => Shaping::parse(path, bytes).map(|mut read| wrong.append(&mut read.refused)),
             rights::PREFIXES => ula::parse(path, bytes).map(drop),
             _ => Ok(()),
         };
@@ -82,6 +86,8 @@ mod tests {
             ("dhcp4/client.json", r#"{"request":[]}"#),
             ("dhcp6/client.json", r#"{"prefix_hints":["::/72"]}"#),
             ("radvd/prefixes.json", "[{"),
+            ("wireguard.json", r#"{"interfaces":[{"name":"wg0","private_key":"7"}]}"#),
+            ("shaping.json", r#"{"up":"0Mbit","down":"20Mbit"}"#),
             ("passwd", "root"),
         ]);
         for begin in [
@@ -93,11 +99,13 @@ mod tests {
             "dhcp4/client.json:1:12: request: []",
             "dhcp6/client.json:1:17: prefix_hints: ::/72",
             "radvd/prefixes.json:1:",
+            "wireguard.json:1:44: interfaces[0].private_key: is no key",
+            "shaping.json:1:7: up: \"0Mbit\"",
             "passwd: the file: is none that weir reads",
         ] {
             assert_eq!(wrong.iter().filter(|line| line.starts_with(begin)).count(), 1, "{begin}: {wrong:#?}");
         }
-        assert_eq!(wrong.len(), 9, "{wrong:#?}");
+        assert_eq!(wrong.len(), 11, "{wrong:#?}");
         assert_eq!(of(&[("time.json", r#"{"zone":"Europe/Zurich"}"#)]), [""; 0]);
     }
 

@@ -7,8 +7,9 @@ pub use monitor::{Changes, Monitor};
 pub use socket::{Error, Refused, Socket};
 
 use crate::address::Address;
-use crate::link::{IFLA_BR_STP_STATE, IFLA_BR_VLAN_FILTERING, IFLA_VLAN_ID, Link};
+use crate::link::{IFLA_BR_STP_STATE, IFLA_BR_VLAN_FILTERING, IFLA_VLAN_ID, Link, OURS};
 use crate::neighbour::Neighbour;
+use crate::qdisc::{self, Cake, Qdisc};
 use crate::route::Route;
 use builder::Builder;
 use nix::sys::socket::SockProtocol;
@@ -36,8 +37,20 @@ pub enum Change {
     BridgeVlanFiltering(u32, bool),
     /// Makes a VLAN with a name over an interface, with this number, 1 to 4094.
     AddVlan(String, u32, u16),
+    /// Makes an interface of a kind that wants nothing said (`wireguard`, `ifb`), with a name and our mark.
+    AddLink(String, &'static str),
     /// Removes an interface that was made by software.
     DeleteLink(u32),
+    /// Shapes what leaves an interface.
+    Cake(u32, Cake),
+    /// Takes that away.
+    NoCake(u32),
+    /// Makes an entrance at an interface.
+    Entrance(u32),
+    /// Takes it away, with what leads from it.
+    NoEntrance(u32),
+    /// Leads what comes in by an interface, through its entrance, to another one.
+    Lead(u32, u32),
     /// Adds an address or replaces its attributes.
     ReplaceAddress(Address),
     /// Removes an address.
@@ -62,7 +75,13 @@ impl fmt::Display for Change {
             Change::AddVlan(name, over, number) => {
                 write!(f, "add VLAN {name} with number {number} over interface {over}")
             }
+            Change::AddLink(name, kind) => write!(f, "add {kind} {name}"),
             Change::DeleteLink(index) => write!(f, "delete interface {index}"),
+            Change::Cake(index, cake) => write!(f, "CAKE with {} bytes/s on interface {index}", cake.rate),
+            Change::NoCake(index) => write!(f, "no CAKE on interface {index}"),
+            Change::Entrance(index) => write!(f, "entrance of interface {index}"),
+            Change::NoEntrance(index) => write!(f, "no entrance of interface {index}"),
+            Change::Lead(index, through) => write!(f, "interface {index} led through {through}"),
             Change::ReplaceAddress(address) => write!(f, "address {address} on interface {}", address.index),
             Change::DeleteAddress(address) => write!(f, "delete address {address} on interface {}", address.index),
             Change::ReplaceRoute(route) => write!(f, "route {route}"),
@@ -146,6 +165,19 @@ impl Change {
                     });
                 });
             }
+            Change::AddLink(name, kind) => {
+                builder.message(libc::RTM_NEWLINK, CREATE | libc::NLM_F_EXCL as u16);
+                link_header(builder, 0, 0, 0);
+                builder.text(libc::IFLA_IFNAME, name).u32(libc::IFLA_GROUP, OURS);
+                builder.nest(libc::IFLA_LINKINFO, |info| {
+                    info.text(libc::IFLA_INFO_KIND, kind);
+                });
+            }
+            Change::Cake(index, cake) => qdisc::write_cake(builder, *index, cake),
+            Change::NoCake(index) => qdisc::write_delete(builder, *index),
+            Change::Entrance(index) => qdisc::write_entrance(builder, *index),
+            Change::NoEntrance(index) => qdisc::write_delete_entrance(builder, *index),
+            Change::Lead(index, through) => qdisc::write_lead(builder, *index, *through),
             Change::DeleteLink(index) => {
                 builder.message(libc::RTM_DELLINK, ACK);
                 link_header(builder, *index, 0, 0);
@@ -232,6 +264,16 @@ impl Netlink {
         let mut neighbours = Vec::new();
         self.socket.dump(libc::RTM_GETNEIGH, &[0; 12], |message| neighbours.extend(Neighbour::parse(message)))?;
         Ok(neighbours)
+    }
+
+    /// What queues at every interface.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn qdiscs(&mut self) -> io::Result<Vec<Qdisc>> {
+        let mut all = Vec::new();
+        self.socket.dump(qdisc::RTM_GETQDISC, &[0; 20], |message| all.extend(Qdisc::parse(message)))?;
+        Ok(all)
     }
 
     /// Makes all changes in order, many per system call; one that is refused does not keep the others from being

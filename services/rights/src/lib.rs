@@ -88,8 +88,19 @@ pub const CLIENT6: &str = "/perm/dhcp6/client.json";
 pub const RADVD: &str = "/perm/radvd/config.json";
 /// The LANs' own prefixes, by hand.
 pub const PREFIXES: &str = "/perm/radvd/prefixes.json";
+/// WireGuard interfaces and their private keys.
+pub const WIREGUARD: &str = "/perm/wireguard.json";
+/// How fast the uplink is.
+pub const SHAPING: &str = "/perm/shaping.json";
 /// Every file that a person writes: configd keeps them, wherever they are.
-pub const WRITTEN: &[&str] = &[INTERFACES, FORWARDINGS, FIREWALL, TIME, CLIENT4, CLIENT6, RADVD, PREFIXES];
+pub const WRITTEN: &[&str] =
+    &[INTERFACES, FORWARDINGS, FIREWALL, TIME, WIREGUARD, SHAPING, CLIENT4, CLIENT6, RADVD, PREFIXES];
+/// Those of them that hold a secret, and the group that may read it besides configd, to which it belongs.
+pub const SECRETS: &[(&str, u32)] = &[(WIREGUARD, KEYS)];
+/// The group of the private keys. That of netconfigd's folder would not do: others read there.
+pub const KEYS: u32 = 180;
+/// Who is in a group that is no folder's.
+pub const MEMBERS: &[(u32, &[&str])] = &[(KEYS, &["netconfigd", "configd"])];
 /// The interfaces.json that the kernel's network was last made to say. Like the kernel's state it ends with the boot.
 pub const APPLIED: &str = "/run/netconfigd/interfaces.json";
 /// Candidates of files that a person writes, while they are on trial, by their names under `/perm`.
@@ -102,7 +113,20 @@ pub const SERVICES: &[Service] = &[
         uid: 101,
         capabilities: &[Capability::NetAdmin],
         reads: &["dhcp4", "dhcp6", "radvd", "dhcp4d"],
-        watches: &[INTERFACES, FORWARDINGS, FIREWALL, TIME, PREFIXES, LEASE4, LEASE6, ULA, ANNOUNCED, LEASES],
+        watches: &[
+            INTERFACES,
+            FORWARDINGS,
+            FIREWALL,
+            TIME,
+            WIREGUARD,
+            SHAPING,
+            PREFIXES,
+            LEASE4,
+            LEASE6,
+            ULA,
+            ANNOUNCED,
+            LEASES,
+        ],
         stdin: Stdin::Null,
         control: Control::None,
         asks: &[],
@@ -216,6 +240,19 @@ pub fn may_ask(uid: u32, name: &str) -> bool {
     uid == 0 || SERVICES.iter().any(|service| service.uid == uid && service.asks.contains(&name))
 }
 
+/// The group that may read a file of [`SECRETS`].
+pub fn secret_of(path: &str) -> Option<u32> {
+    SECRETS.iter().find(|(secret, _)| *secret == path).map(|(_, group)| *group)
+}
+
+/// The groups that a service joins: those of the folders that it reads, which have their services' numbers, and those of
+/// the secrets that it is told.
+pub fn groups(service: &Service) -> Vec<u32> {
+    let folders = service.reads.iter().filter_map(|name| self::service(name)).map(|row| row.uid);
+    let secrets = MEMBERS.iter().filter(|(_, names)| names.contains(&service.name)).map(|(group, _)| *group);
+    folders.chain(secrets).collect()
+}
+
 /// Services in whose folders a person's files lie, so that configd may put them there.
 pub fn has_written(service: &Service) -> bool {
     let folder = format!("/perm/{}", service.name);
@@ -265,6 +302,19 @@ mod tests {
         assert_eq!(writer(APPLIED).unwrap().name, "netconfigd");
         assert!(writer("/run/netconfigdx/a").is_none() && writer("/run/init.sock").is_none());
         assert!(may_ask(105, "configd") && !may_ask(104, "configd") && may_ask(0, "configd"));
+    }
+
+    #[test]
+    fn a_secret_is_read_by_who_watches_it_and_configd_alone() {
+        for (path, group) in SECRETS {
+            assert!(WRITTEN.contains(path) && secret_of(path) == Some(*group), "{path}");
+            for service in SERVICES {
+                let may = service.uid == *group || groups(service).contains(group);
+                assert_eq!(may, service.name == "configd" || service.watches.contains(path), "{} {path}", service.name);
+            }
+        }
+        assert_eq!(secret_of(INTERFACES), None);
+        assert!(MEMBERS.iter().all(|(_, names)| names.iter().all(|name| service(name).is_some())));
     }
 
     #[test]

@@ -4,7 +4,9 @@ use super::good;
 use crate::perm::firewall::{self, Rule, Rules};
 use crate::perm::forwardings::{self, Forwardings};
 use crate::perm::interfaces::{self, Interfaces, Loaded, Source};
+use crate::perm::shaping::{self, Shaping};
 use crate::perm::stamp::Clock;
+use crate::perm::wireguard::{self, Tunnels};
 use crate::perm::{Mac, WallTime, announced, delegation, file, lease4, lease6, leases, schedule, ula};
 use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
@@ -20,6 +22,9 @@ pub struct Config {
     ipv6: Option<Ipv6>,
     /// What may be reached from outside.
     forwardings: Forwardings,
+    /// WireGuard's interfaces, and how fast the uplink is.
+    tunnels: Option<Tunnels>,
+    shaping: Option<Shaping>,
     /// A person's own rules, and the clock on the wall that they go by.
     rules: Rules,
     zone: Option<TimeZone>,
@@ -34,7 +39,7 @@ pub struct Config {
 type Seen = Option<(u64, i64, i64)>;
 
 /// Everything that is read, but for the LAN's leases.
-const FILES: [&str; 9] = [
+const FILES: [&str; 11] = [
     rights::INTERFACES,
     rights::LEASE4,
     rights::LEASE6,
@@ -44,6 +49,8 @@ const FILES: [&str; 9] = [
     rights::FORWARDINGS,
     rights::FIREWALL,
     rights::TIME,
+    rights::WIREGUARD,
+    rights::SHAPING,
 ];
 
 fn path(root: &Path, absolute: &str) -> PathBuf {
@@ -147,12 +154,15 @@ impl Config {
         self.forwardings = read.unwrap_or_else(|| std::mem::take(&mut self.forwardings));
         complaints.extend(self.forwardings.refused.iter().map(|refusal| format!("{refusal}; the others hold")));
         self.read_rules(root, complaints);
+        self.read_lines(root, complaints);
         let mut wanted = Wanted {
             before: before(root, &loaded),
             interfaces: loaded.interfaces.clone(),
             lease: self.lease.clone(),
             ipv6,
             offload: self.rules.offload,
+            tunnels: self.tunnels.clone(),
+            shaping: self.shaping.clone(),
             memory_kib: self.memory_kib,
             ..Wanted::default()
         };
@@ -181,6 +191,21 @@ impl Config {
                 Err(refusal) => complaints.push(format!("{refusal}; the zone of before holds, else UTC")),
             }
         }
+    }
+
+    fn read_lines(&mut self, root: &Path, complaints: &mut Vec<String>) {
+        match wireguard::read(root) {
+            Ok(tunnels) => self.tunnels = Some(tunnels),
+            Err(refusal) => complaints.push(format!("{refusal}; the tunnels of before hold")),
+        }
+        let refused = self.tunnels.iter().flat_map(|tunnels| &tunnels.refused);
+        complaints.extend(refused.map(|refusal| format!("{refusal}; the others hold")));
+        match shaping::read(root) {
+            Ok(shaping) => self.shaping = Some(shaping),
+            Err(refusal) => complaints.push(format!("{refusal}; the shaping of before holds")),
+        }
+        let refused = self.shaping.iter().flat_map(|shaping| &shaping.refused);
+        complaints.extend(refused.map(|refusal| format!("{refusal}; the rest holds")));
     }
 
     /// Devices by their leases, when a forwarding or rule names one; a static lease counts before others, then the latest.

@@ -6,6 +6,7 @@ use crate::perm::Mac;
 use ipnet::IpNet;
 use netstack::conntrack::{self, Endings, Flow};
 use netstack::netlink::{Change, Netlink};
+use netstack::wireguard::{Device, Wireguard};
 use netstack::{address, route};
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,6 +26,8 @@ const SCOPE_LINK: u8 = 253;
 /// A way into the kernel.
 pub struct Kernel {
     netlink: Netlink,
+    /// Opened when there is a tunnel to look at.
+    wireguard: Option<Wireguard>,
     /// Where the metrics are to be shown, by the last look.
     private: Vec<SocketAddr>,
     /// Why the kernel has no fast path.
@@ -46,6 +49,8 @@ pub struct Refused {
     pub words: String,
     /// Whether the router can do without it.
     pub bearable: bool,
+    /// Whether it is to be tried again all the same.
+    pub again: bool,
 }
 
 impl Kernel {
@@ -55,7 +60,7 @@ impl Kernel {
     /// When the kernel gives no descriptor.
     pub fn open() -> Result<Kernel, Failure> {
         let netlink = Netlink::route().map_err(Failure::during("rtnetlink"))?;
-        Ok(Kernel { netlink, private: Vec::new(), slow: None })
+        Ok(Kernel { netlink, wireguard: None, private: Vec::new(), slow: None })
     }
 
     /// Reads everything that a plan depends on, but for the ruleset.
@@ -71,7 +76,11 @@ impl Kernel {
             let value = fs::read_to_string(Path::new("/proc/sys").join(&sysctl.path)).ok()?;
             Some((sysctl.path.clone(), value.trim().to_owned()))
         };
+        // A kernel without disciplines has none to show.
+        let queues = self.netlink.qdiscs().unwrap_or_default();
         Ok(Found {
+            tunnels: self.tunnels_of(&links),
+            queues,
             links: links.into_iter().map(link).collect(),
             addresses: addresses.iter().filter_map(found_address).collect(),
             routes: routes.into_iter().filter_map(found_route).collect(),
@@ -85,9 +94,46 @@ impl Kernel {
         &self.private
     }
 
-    /// Every link with its counts; none when the kernel does not say.
-    pub fn links(&mut self) -> Vec<netstack::link::Link> {
-        self.netlink.links().unwrap_or_default()
+    /// What the metrics show besides; nothing where the kernel does not say.
+    pub fn lines(&mut self) -> metrics::Lines {
+        let links = self.netlink.links().unwrap_or_default();
+        let queues = self.netlink.qdiscs().unwrap_or_default();
+        metrics::Lines { tunnels: self.tunnels_of(&links), queues, links }
+    }
+
+    fn wireguard(&mut self) -> io::Result<&mut Wireguard> {
+        if self.wireguard.is_none() {
+            self.wireguard = Some(Wireguard::open()?);
+        }
+        self.wireguard.as_mut().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    }
+
+    /// Those that can be read; what cannot be is asked for anew, and that is refused in words.
+    fn tunnels_of(&mut self, links: &[netstack::link::Link]) -> Vec<Device> {
+        let tunnels = links.iter().filter(|link| link.kind.as_deref() == Some("wireguard"));
+        tunnels.filter_map(|link| self.wireguard().and_then(|wireguard| wireguard.device(link.index)).ok()).collect()
+    }
+
+    /// What goes to WireGuard.
+    fn tunnel(&mut self, action: &Action) -> Result<(), String> {
+        let wireguard = self.wireguard().map_err(|error| error.to_string())?;
+        let done = match action {
+            Action::SetTunnel { index, key, port } => wireguard.set_device(*index, key.as_ref(), *port),
+            Action::SetPeer { index, change } => wireguard.set_peer(*index, change),
+            Action::RemovePeer { index, key } => wireguard.remove_peer(*index, key),
+            _ => Ok(()),
+        };
+        done.map_err(|error| error.to_string())
+    }
+
+    /// An entrance that leads nowhere is none.
+    fn lead(&mut self, index: u32, through: u32) -> Result<(), String> {
+        self.netlink.change(Change::Entrance(index)).map_err(|error| error.to_string())?;
+        self.netlink.change(Change::Lead(index, through)).map_err(|error| {
+            // That it cannot be taken away either would be another line of the same trouble.
+            let _ = self.netlink.change(Change::NoEntrance(index));
+            error.to_string()
+        })
     }
 
     /// Applies a plan in its order and brings `found` up to date. While no ruleset of ours is in the kernel, nothing is
@@ -111,14 +157,21 @@ impl Kernel {
                 Action::Firewall(firewall) => {
                     self.commit(firewall).and_then(|()| self.close(found.firewall.as_ref(), firewall))
                 }
+                Action::SetTunnel { .. } | Action::SetPeer { .. } | Action::RemovePeer { .. } => {
+                    self.tunnel(action).map_err(|why| format!("{}: {why}", action.words(found)))
+                }
+                Action::Lead { index, through } => {
+                    self.lead(*index, *through).map_err(|why| format!("{}: {why}", action.words(found)))
+                }
                 Action::Forget { address } => forget(|flow| flow.carries(*address)).map(drop),
                 _ => Ok(()),
             };
             match result {
                 Ok(()) => outcome.take(action, found),
                 Err(words) => {
-                    let bearable = matches!(action, Action::Set(sysctl) if !sysctl.essential());
-                    outcome.refused.push(Refused { words, bearable });
+                    let sysctl = matches!(action, Action::Set(sysctl) if !sysctl.essential());
+                    let (bearable, again) = (sysctl || action.is_extra(), !sysctl);
+                    outcome.refused.push(Refused { words, bearable, again });
                 }
             }
         }
@@ -224,7 +277,8 @@ impl Outcome {
     }
 
     fn refuse(&mut self, action: &Action, found: &Found, why: &str) {
-        self.refused.push(Refused { words: format!("{}: {why}", action.words(found)), bearable: false });
+        let (words, bearable) = (format!("{}: {why}", action.words(found)), action.is_extra());
+        self.refused.push(Refused { words, bearable, again: true });
     }
 }
 
@@ -249,6 +303,12 @@ fn change(action: &Action) -> Option<Change> {
     };
     Some(match action {
         Action::Set(_) | Action::Firewall(_) | Action::Forget { .. } => return None,
+        Action::SetTunnel { .. } | Action::SetPeer { .. } | Action::RemovePeer { .. } => return None,
+        Action::Lead { .. } => return None,
+        Action::AddLink { name, kind } => Change::AddLink(name.clone(), kind),
+        Action::SetQueue { index, cake } => Change::Cake(*index, *cake),
+        Action::DropQueue { index } => Change::NoCake(*index),
+        Action::NoLead { index } => Change::NoEntrance(*index),
         Action::AddBridge { name, mac } => Change::AddBridge(name.clone(), mac.map(|mac| mac.0)),
         Action::Rename { index, to, .. } => Change::Rename(*index, to.clone()),
         Action::SetMac { index, mac } => Change::Mac(*index, mac.0),
@@ -287,6 +347,8 @@ fn link(found: netstack::link::Link) -> Link {
         master: found.master,
         vlan: found.vlan,
         bridge: found.bridge,
+        kind: found.kind,
+        ours: found.ours,
         nic,
         bus,
         name: found.name,

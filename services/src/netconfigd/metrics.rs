@@ -7,7 +7,11 @@ use crate::perm::Mac;
 use netstack::conntrack;
 use netstack::link::Link;
 use netstack::nft::Count;
+use netstack::qdisc::Qdisc;
+use netstack::wireguard::Device;
 use std::collections::BTreeMap;
+
+mod lines;
 
 /// router7's port.
 pub const PORT: u16 = 8066;
@@ -15,8 +19,19 @@ pub const PORT: u16 = 8066;
 const FORWARD: &str = "filter_forward";
 const LOCAL: [&str; 2] = ["filter_input", "filter_output"];
 
+/// What the kernel shows beside its counters.
+#[derive(Debug, Default)]
+pub struct Lines {
+    /// Every link.
+    pub links: Vec<Link>,
+    /// WireGuard interfaces.
+    pub tunnels: Vec<Device>,
+    /// What queues.
+    pub queues: Vec<Qdisc>,
+}
+
 /// The page. Devices are called by `names`.
-pub fn page(totals: &Totals, links: &[Link], names: &BTreeMap<Mac, String>) -> Vec<u8> {
+pub fn page(totals: &Totals, shown: &Lines, names: &BTreeMap<Mac, String>) -> Vec<u8> {
     let mut page = Exposition::default();
     let forwarded = [false, true].map(|ipv6| totals.traffic.of(Subject::Family(ipv6)));
     let local = LOCAL.iter().zip(TRAFFIC).map(|(name, (ipv4, ipv6))| (*name, [totals.of(ipv4), totals.of(ipv6)]));
@@ -59,7 +74,9 @@ pub fn page(totals: &Totals, links: &[Link], names: &BTreeMap<Mac, String>) -> V
     }
     page.metric("weir_connections_offloaded", "gauge", "Connections that pass by the firewall on the fast path.");
     page.value("weir_connections_offloaded", &[], totals.traffic.offloaded());
-    interfaces(&mut page, links);
+    interfaces(&mut page, &shown.links);
+    lines::tunnels(&mut page, &shown.tunnels);
+    lines::queues(&mut page, &shown.queues, &shown.links);
     page.into_bytes()
 }
 

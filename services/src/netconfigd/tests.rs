@@ -1,4 +1,5 @@
 //! Scenarios: an interfaces.json, a lease and a small kernel; what is planned, and that it ends where it should.
+mod lines;
 mod wan;
 
 use super::engine::{
@@ -20,7 +21,21 @@ fn usb() -> Option<Bus> {
 fn nic(index: u32, name: &str, bus: Option<Bus>) -> Link {
     let mac = Some(Mac([2, 0, 0, 0, 0, index as u8]));
     let (name, permanent) = (name.into(), mac);
-    Link { index, name, mac, permanent, mtu: 1500, up: false, master: None, vlan: None, bridge: None, nic: true, bus }
+    Link {
+        index,
+        name,
+        mac,
+        permanent,
+        mtu: 1500,
+        up: false,
+        master: None,
+        vlan: None,
+        bridge: None,
+        kind: None,
+        ours: false,
+        nic: true,
+        bus,
+    }
 }
 
 fn kernel(nics: Vec<Link>) -> Found {
@@ -60,10 +75,19 @@ fn settle(wanted: &Wanted, found: &mut Found) -> Plan {
             let index = 100 + found.links.len() as u32;
             match action {
                 Action::AddBridge { name, mac } => {
-                    found.links.push(Link { mac: *mac, nic: false, ..nic(index, name, None) });
+                    let bridge = Some(netstack::link::Bridge::default());
+                    found.links.push(Link { mac: *mac, nic: false, bridge, ..nic(index, name, None) });
                 }
                 Action::AddVlan { name, over, number } => {
                     found.links.push(Link { nic: false, vlan: Some((*over, *number)), ..nic(index, name, None) });
+                }
+                Action::AddLink { name, kind } => {
+                    let kind = Some((*kind).to_owned());
+                    let made = Link { mac: None, nic: false, kind: kind.clone(), ours: true, ..nic(index, name, None) };
+                    found.links.push(made);
+                    if kind.as_deref() == Some("wireguard") {
+                        found.tunnels.push(lines::blank(index, name));
+                    }
                 }
                 _ => {}
             }

@@ -14,9 +14,11 @@ pub mod lease6;
 pub mod leases;
 pub mod mac;
 pub mod schedule;
+pub mod shaping;
 pub mod stamp;
 pub mod time;
 pub mod ula;
+pub mod wireguard;
 
 pub use mac::Mac;
 pub use time::WallTime;

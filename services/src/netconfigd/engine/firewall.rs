@@ -22,6 +22,8 @@ pub struct Firewall {
     pub forwards: Vec<Forwarded>,
     /// What of IPv6 may be reached from outside.
     pub pinholes: Vec<Opened>,
+    /// UDP ports on which the internet may reach WireGuard, sorted.
+    pub tunnels: Vec<u16>,
     /// A person's own rules that are in force.
     pub rules: Vec<Ruled>,
     /// The names of all of them, in force or not.
@@ -54,6 +56,7 @@ impl Firewall {
             share: u32::try_from(sysctls::connections(wanted.memory_kib) / SHARES).unwrap_or(u32::MAX),
             forwards: wanted.open.forwards.clone(),
             pinholes: wanted.open.pinholes.clone(),
+            tunnels: ports(wanted),
             rules: wanted.open.rules.clone(),
             counted: wanted.open.counted.clone(),
             offload: wanted.offload,
@@ -118,6 +121,13 @@ impl Firewall {
     pub fn uplink(&self) -> &'static str {
         UPLINK
     }
+}
+
+fn ports(wanted: &Wanted) -> Vec<u16> {
+    let tunnels = wanted.tunnels.iter().flat_map(|tunnels| &tunnels.tunnels);
+    let mut ports: Vec<u16> = tunnels.map(|tunnel| tunnel.port).filter(|port| *port != 0).collect();
+    ports.sort_unstable();
+    ports
 }
 
 fn lans(wanted: &Wanted) -> Vec<Lan> {

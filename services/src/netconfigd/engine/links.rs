@@ -1,6 +1,6 @@
 //! Bridges, hardware addresses, MTUs, and what is switched on.
 use super::names::Role;
-use super::{Action, Link, UPLINK, Wanted};
+use super::{Action, Link, UPLINK, Wanted, tunnels};
 use crate::perm::Mac;
 use crate::perm::interfaces::{Bridge, Interface, Interfaces};
 
@@ -9,6 +9,7 @@ const ETHERNET: u32 = 1_500;
 
 /// Bridges and VLANs of the file before, which this one does not have any more. What others made is not in either.
 pub fn gone(wanted: &Wanted, links: &[Link], actions: &mut Vec<Action>) {
+    tunnels::gone(wanted, links, actions);
     let Some(before) = &wanted.before else { return };
     let now = &wanted.interfaces;
     let bridges = before.bridges.iter().map(|bridge| &bridge.name);

@@ -106,7 +106,7 @@ pub(super) fn clamp(firewall: &Firewall) -> Chain {
 }
 
 /// What the internet may say to the router without having been asked.
-pub(super) fn wan() -> Chain {
+pub(super) fn wan(firewall: &Firewall) -> Chain {
     let (rate, burst) = PINGS;
     let mut chain = Chain::plain("wan")
         .rule(Rule::new().ipv4().udp(67, 68).accept())
@@ -118,6 +118,9 @@ pub(super) fn wan() -> Chain {
         .rule(Rule::new().jump("strangers"))
         .rule(Rule::new().icmp(ECHO.0).limit_per_second(rate, burst).accept())
         .rule(Rule::new().icmpv6(ECHO.1).limit_per_second(rate, burst).accept());
+    for port in &firewall.tunnels {
+        chain = chain.rule(Rule::new().udp_to(*port).accept());
+    }
     for kind in ICMP {
         chain = chain.rule(Rule::new().icmp(kind).accept());
     }

@@ -78,7 +78,7 @@ fn table(firewall: &Firewall) -> Table {
     let table = table.set(Set::ranges("bogons", &[Field::Ipv4], bogons));
     let table = forwardings(firewall).into_iter().fold(table, Table::set);
     let chains = [
-        wan(),
+        wan(firewall),
         egress(firewall),
         clamp(firewall),
         established(firewall),
