@@ -24,18 +24,23 @@ pub struct Bottleneck {
 }
 
 impl Bottleneck {
-    /// Joins two ports that nothing else joins. `rate` in bits per second, `room` in bytes.
+    /// Joins two ports that nothing else joins. `rate` in bits per second, `room` in bytes. What comes to a port has to be
+    /// whole: a host at the other end of a cable is not to leave sums and segments to hardware (`ethtool -K`).
     pub fn between(namespace: &Namespace, ports: [&str; 2], rate: u64, room: usize) -> Bottleneck {
         for port in ports {
             let path = format!("/proc/sys/net/ipv6/conf/{port}/disable_ipv6");
             namespace.run(move || std::fs::write(path, "1")).unwrap();
         }
         let line = Bottleneck { stop: Arc::default(), passed: [Arc::default(), Arc::default()] };
+        // One for each port: the kernel does not show a socket what it has sent itself.
+        let sockets = ports.map(|port| {
+            let port = port.to_owned();
+            Arc::new(namespace.run(move || open(&port)))
+        });
         for (at, passed) in line.passed.iter().enumerate() {
-            let (from, to) = (ports[at].to_owned(), ports[1 - at].to_owned());
-            let sockets = namespace.run(move || (open(&from), open(&to)));
+            let (from, to) = (Arc::clone(&sockets[at]), Arc::clone(&sockets[1 - at]));
             let (stop, passed) = (Arc::clone(&line.stop), Arc::clone(passed));
-            std::thread::spawn(move || carry(&sockets.0, &sockets.1, rate, room, &stop, &passed));
+            std::thread::spawn(move || carry(&from, &to, rate, room, &stop, &passed));
         }
         line
     }
@@ -91,5 +96,44 @@ fn carry(from: &OwnedFd, to: &OwnedFd, rate: u64, room: usize, stop: &AtomicBool
             // A late thread makes up for a little, an idle line saves nothing.
             free = free.max(now - Duration::from_millis(2)) + time;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::UdpSocket;
+
+    #[test]
+    fn what_finds_no_room_is_lost_and_the_rest_arrives() {
+        let (machine, near, far) = (Namespace::new(), Namespace::new(), Namespace::new());
+        machine.veth("one", &near, "eth0");
+        machine.veth("two", &far, "eth0");
+        for host in [&near, &far] {
+            host.output("ethtool", &["-K", "eth0", "tx", "off"]);
+        }
+        near.ip("addr add 192.0.2.1/24 dev eth0");
+        far.ip("addr add 192.0.2.2/24 dev eth0");
+        let line = Bottleneck::between(&machine, ["one", "two"], 8_000_000, 100_000);
+        let sockets = [(&near, "192.0.2.1:9"), (&far, "192.0.2.2:9")];
+        let [near, far] = sockets.map(|(host, at)| host.run(move || UdpSocket::bind(at)).unwrap());
+        far.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        near.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        // The neighbours know each other.
+        near.send_to(&[0], "192.0.2.2:9").unwrap();
+        far.recv_from(&mut [0; 9]).unwrap();
+        far.send_to(&[0], "192.0.2.1:9").unwrap();
+        near.recv_from(&mut [0; 9]).unwrap();
+        for _ in 0..200 {
+            near.send_to(&[7; 1_358], "192.0.2.2:9").unwrap();
+        }
+        // A hundredth of a second's worth passes while the burst is sent, and as much again on a busy host.
+        let arrived = std::iter::from_fn(|| {
+            far.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+            far.recv_from(&mut [0; 2_000]).ok()
+        });
+        let arrived = arrived.count();
+        assert!((70..150).contains(&arrived), "{arrived} of 200 frames of 1,400 bytes");
+        assert!(line.passed()[0] > 70 * 1_400 && line.passed()[1] > 0);
     }
 }
