@@ -7,6 +7,7 @@
 //! | [`nft`] | nftables: one table, changed in one transaction |
 //! | [`conntrack`] | the connections that the kernel remembers |
 //! | [`packet`], [`udp`], [`icmpv6`] | sockets that std does not know |
+//! | [`ppp`] | the kernel's PPP and its PPPoE sessions |
 //! | [`sysctl`] | settings under `/proc/sys` |
 //! | [`wire`] | formats that smoltcp does not have |
 //! | [`sys`] | the only `unsafe` |
@@ -19,6 +20,7 @@ pub mod neighbour;
 pub mod netlink;
 pub mod nft;
 pub mod packet;
+pub mod ppp;
 pub mod route;
 pub mod sys;
 pub mod sysctl;

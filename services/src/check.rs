@@ -5,7 +5,7 @@ use crate::perm::forwardings::Forwardings;
 use crate::perm::interfaces::Interfaces;
 use crate::perm::json::Refusal;
 use crate::perm::{schedule, ula};
-use crate::{dhcp4, dhcp6, netconfigd, radvd};
+use crate::{dhcp4, dhcp6, netconfigd, pppoe, radvd};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -39,6 +39,7 @@ pub fn check(files: &Files, zone: impl Fn(&str) -> Option<String>) -> Vec<String
             rights::CLIENT6 => dhcp6::check(path, bytes),
             rights::RADVD => radvd::check(path, bytes),
             rights::PREFIXES => ula::parse(path, bytes).map(drop),
+            rights::PPPOE_SECRET => pppoe::check(path, bytes),
             _ => Ok(()),
         };
         wrong.extend(result.err());

@@ -63,6 +63,9 @@ pub struct Service {
 pub const LEASES: &str = "/perm/dhcp4d/leases.json";
 /// The lease that dhcp4 holds on the uplink.
 pub const LEASE4: &str = "/perm/dhcp4/wire/lease.json";
+/// What the uplink's PPPoE session has brought, in the form of [`LEASE4`]. In memory, because nobody else sees into the
+/// folder that holds the password.
+pub const LEASE_PPPOE: &str = "/run/pppoe/lease.json";
 /// What dhcp6 holds: delegated prefixes and the uplink's addresses.
 pub const LEASE6: &str = "/perm/dhcp6/lease.json";
 /// The LAN's own prefix, made once (RFC 4193).
@@ -88,8 +91,14 @@ pub const CLIENT6: &str = "/perm/dhcp6/client.json";
 pub const RADVD: &str = "/perm/radvd/config.json";
 /// The LANs' own prefixes, by hand.
 pub const PREFIXES: &str = "/perm/radvd/prefixes.json";
+/// The password of the uplink's PPPoE session.
+pub const PPPOE_SECRET: &str = "/perm/pppoe/secret.json";
 /// Every file that a person writes: configd keeps them, wherever they are.
-pub const WRITTEN: &[&str] = &[INTERFACES, FORWARDINGS, FIREWALL, TIME, CLIENT4, CLIENT6, RADVD, PREFIXES];
+pub const WRITTEN: &[&str] = &[INTERFACES, FORWARDINGS, FIREWALL, TIME, CLIENT4, CLIENT6, RADVD, PREFIXES, PPPOE_SECRET];
+/// Those of them that only configd and the service of their folder may read.
+pub const SECRET: &[&str] = &[PPPOE_SECRET];
+/// Device nodes that belong to a service, by its name.
+pub const DEVICES: &[(&str, &str)] = &[("/dev/ppp", "pppoe")];
 /// The interfaces.json that the kernel's network was last made to say. Like the kernel's state it ends with the boot.
 pub const APPLIED: &str = "/run/netconfigd/interfaces.json";
 /// Candidates of files that a person writes, while they are on trial, by their names under `/perm`.
@@ -102,7 +111,7 @@ pub const SERVICES: &[Service] = &[
         uid: 101,
         capabilities: &[Capability::NetAdmin],
         reads: &["dhcp4", "dhcp6", "radvd", "dhcp4d"],
-        watches: &[INTERFACES, FORWARDINGS, FIREWALL, TIME, PREFIXES, LEASE4, LEASE6, ULA, ANNOUNCED, LEASES],
+        watches: &[INTERFACES, FORWARDINGS, FIREWALL, TIME, PREFIXES, LEASE4, LEASE_PPPOE, LEASE6, ULA, ANNOUNCED, LEASES],
         stdin: Stdin::Null,
         control: Control::None,
         asks: &[],
@@ -112,7 +121,7 @@ pub const SERVICES: &[Service] = &[
         name: "configd",
         uid: 108,
         capabilities: &[],
-        reads: &["dhcp4", "dhcp6", "radvd"],
+        reads: &["dhcp4", "dhcp6", "radvd", "pppoe"],
         watches: &[],
         stdin: Stdin::Null,
         control: Control::None,
@@ -129,6 +138,17 @@ pub const SERVICES: &[Service] = &[
         control: Control::None,
         asks: &[],
         run: &[],
+    },
+    Service {
+        name: "pppoe",
+        uid: 110,
+        capabilities: &[Capability::NetAdmin, Capability::NetRaw],
+        reads: &["netconfigd"],
+        watches: &[APPLIED, PPPOE_SECRET],
+        stdin: Stdin::Null,
+        control: Control::None,
+        asks: &[],
+        run: &["/run/pppoe"],
     },
     Service {
         name: "dhcp6",
@@ -168,7 +188,7 @@ pub const SERVICES: &[Service] = &[
         uid: 104,
         capabilities: &[Capability::NetBindService],
         reads: &["netconfigd", "dhcp4", "dhcp6", "dhcp4d"],
-        watches: &[APPLIED, LEASE4, LEASE6, LEASES],
+        watches: &[APPLIED, LEASE4, LEASE_PPPOE, LEASE6, LEASES],
         stdin: Stdin::Null,
         control: Control::None,
         asks: &[],
@@ -214,6 +234,11 @@ fn is_in(path: &str, folder: &str) -> bool {
 /// Whether somebody may ask things of a service: root, and who has it in its row.
 pub fn may_ask(uid: u32, name: &str) -> bool {
     uid == 0 || SERVICES.iter().any(|service| service.uid == uid && service.asks.contains(&name))
+}
+
+/// The service whose group may read a file of [`SECRET`]; nobody else is in it but configd.
+pub fn secret_of(path: &str) -> Option<&'static Service> {
+    SECRET.contains(&path).then(|| service(path.split('/').nth(2)?)).flatten()
 }
 
 /// Services in whose folders a person's files lie, so that configd may put them there.
@@ -265,6 +290,18 @@ mod tests {
         assert_eq!(writer(APPLIED).unwrap().name, "netconfigd");
         assert!(writer("/run/netconfigdx/a").is_none() && writer("/run/init.sock").is_none());
         assert!(may_ask(105, "configd") && !may_ask(104, "configd") && may_ask(0, "configd"));
+    }
+
+    #[test]
+    fn a_secret_is_read_by_its_service_and_configd_alone() {
+        for path in SECRET {
+            let owner = secret_of(path).unwrap();
+            let others = SERVICES.iter().filter(|service| service.reads.contains(&owner.name));
+            assert_eq!(others.map(|service| service.name).collect::<Vec<_>>(), ["configd"], "{path}");
+            assert!(WRITTEN.contains(path) && has_written(owner));
+        }
+        assert!(DEVICES.iter().all(|(_, name)| service(name).is_some()));
+        assert!(secret_of(INTERFACES).is_none());
     }
 
     #[test]

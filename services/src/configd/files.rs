@@ -37,7 +37,10 @@ impl Store {
         for (name, bytes) in files {
             let path = next.join(name);
             fs::create_dir_all(path.parent().unwrap_or(&next))?;
-            fs::write(path, bytes)?;
+            match readers(name) {
+                Some(group) => file::replace_for(&path, bytes, Some(group)).map(drop)?,
+                None => fs::write(path, bytes)?,
+            }
         }
         fs::rename(next, now)
     }
@@ -104,11 +107,16 @@ impl Store {
         let known: Vec<(String, String)> =
             files.into_iter().filter(|(name, _)| crate::check::known(name).is_some()).collect();
         for (name, text) in &known {
-            file::replace(&self.path("/perm").join(name), text.as_bytes())?;
+            file::replace_for(&self.path("/perm").join(name), text.as_bytes(), readers(name))?;
         }
         fs::remove_file(&promise)?;
         Ok(known.into_iter().map(|(name, _)| name).collect())
     }
+}
+
+/// The group that alone may read a secret, by its name under `/perm`.
+fn readers(name: &str) -> Option<u32> {
+    rights::secret_of(&format!("/perm/{name}")).map(|service| service.uid)
 }
 
 fn names() -> impl Iterator<Item = &'static str> {

@@ -244,6 +244,7 @@ fn link(found: netstack::link::Link) -> Link {
         master: found.master,
         vlan: found.vlan,
         bridge: found.bridge,
+        ppp: found.kind.as_deref() == Some("ppp"),
         nic,
         bus,
         name: found.name,

@@ -24,6 +24,8 @@ pub struct Link {
     pub bridge: Option<Bridge>,
     /// The link that carries its frames and its number, when it is a VLAN.
     pub vlan: Option<(u32, u16)>,
+    /// Whether it is a PPP session.
+    pub ppp: bool,
     /// Whether it is an Ethernet NIC (or plays one, as a veth does): a thing that a cable goes into.
     pub nic: bool,
     /// Its place on the machine's buses.
