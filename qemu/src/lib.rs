@@ -7,6 +7,7 @@
 
 pub mod bed;
 pub mod child;
+pub mod concentrator;
 pub mod disk;
 pub mod lan;
 pub mod namespace;

@@ -94,7 +94,8 @@ pub const PREFIXES: &str = "/perm/radvd/prefixes.json";
 /// The password of the uplink's PPPoE session.
 pub const PPPOE_SECRET: &str = "/perm/pppoe/secret.json";
 /// Every file that a person writes: configd keeps them, wherever they are.
-pub const WRITTEN: &[&str] = &[INTERFACES, FORWARDINGS, FIREWALL, TIME, CLIENT4, CLIENT6, RADVD, PREFIXES, PPPOE_SECRET];
+pub const WRITTEN: &[&str] =
+    &[INTERFACES, FORWARDINGS, FIREWALL, TIME, CLIENT4, CLIENT6, RADVD, PREFIXES, PPPOE_SECRET];
 /// Those of them that only configd and the service of their folder may read.
 pub const SECRET: &[&str] = &[PPPOE_SECRET];
 /// Device nodes that belong to a service, by its name.
@@ -111,7 +112,19 @@ pub const SERVICES: &[Service] = &[
         uid: 101,
         capabilities: &[Capability::NetAdmin],
         reads: &["dhcp4", "dhcp6", "radvd", "dhcp4d"],
-        watches: &[INTERFACES, FORWARDINGS, FIREWALL, TIME, PREFIXES, LEASE4, LEASE_PPPOE, LEASE6, ULA, ANNOUNCED, LEASES],
+        watches: &[
+            INTERFACES,
+            FORWARDINGS,
+            FIREWALL,
+            TIME,
+            PREFIXES,
+            LEASE4,
+            LEASE_PPPOE,
+            LEASE6,
+            ULA,
+            ANNOUNCED,
+            LEASES,
+        ],
         stdin: Stdin::Null,
         control: Control::None,
         asks: &[],

@@ -19,7 +19,19 @@ fn usb() -> Option<Bus> {
 
 fn nic(index: u32, name: &str, bus: Option<Bus>) -> Link {
     let mac = Some(Mac([2, 0, 0, 0, 0, index as u8]));
-    Link { index, name: name.into(), mac, mtu: 1500, up: false, master: None, vlan: None, bridge: None, ppp: false, nic: true, bus }
+    Link {
+        index,
+        name: name.into(),
+        mac,
+        mtu: 1500,
+        up: false,
+        master: None,
+        vlan: None,
+        bridge: None,
+        ppp: false,
+        nic: true,
+        bus,
+    }
 }
 
 fn kernel(nics: Vec<Link>) -> Found {

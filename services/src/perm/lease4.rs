@@ -1,6 +1,6 @@
 //! `/perm/dhcp4/wire/lease.json`: the configuration that dhcp4 obtained for the uplink (router7's keys).
-use super::json::{self, Refusal, or_zero};
 use super::interfaces::Interfaces;
+use super::json::{self, Refusal, or_zero};
 use super::{WallTime, file};
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};

@@ -236,9 +236,8 @@ impl Round {
 
 /// What a concentrator says is wrong.
 fn refusal(packet: &Discovery<'_>) -> Option<String> {
-    let (kind, value) = packet
-        .tags()
-        .find(|(kind, _)| [tag::SERVICE_ERROR, tag::SYSTEM_ERROR, tag::GENERIC_ERROR].contains(kind))?;
+    let (kind, value) =
+        packet.tags().find(|(kind, _)| [tag::SERVICE_ERROR, tag::SYSTEM_ERROR, tag::GENERIC_ERROR].contains(kind))?;
     let kind = match kind {
         tag::SERVICE_ERROR => "it has no such service",
         tag::SYSTEM_ERROR => "it has a trouble of its own",

@@ -288,13 +288,6 @@ impl Session {
 }
 
 /// A packet for a network protocol's negotiation.
-fn of_layer<L: Layer>(
-    automaton: &mut Automaton<L>,
-    now: Instant,
-    control: &Control<'_>,
-    packet: &[u8],
-) -> Vec<Out> {
-    automaton
-        .receive(now, control)
-        .unwrap_or_else(|| vec![Out::Send(automaton.fresh(code::CODE_REJECT, packet))])
+fn of_layer<L: Layer>(automaton: &mut Automaton<L>, now: Instant, control: &Control<'_>, packet: &[u8]) -> Vec<Out> {
+    automaton.receive(now, control).unwrap_or_else(|| vec![Out::Send(automaton.fresh(code::CODE_REJECT, packet))])
 }
