@@ -14,6 +14,8 @@ use weir::machine::{Mac, Machine, Nic, Serial};
 pub const NAME: &str = "weir-ac";
 /// Its end of every session.
 pub const NEAR: &str = "192.0.2.1";
+/// Its sessions' other ends begin with this: the first is [`FIRST`].
+pub const FAR: &str = "192.0.2.5";
 /// The address that the first session gets.
 pub const FIRST: &str = "192.0.2.50";
 /// Who may log in, and the right password.
@@ -31,6 +33,8 @@ const PROGRAMS: [&str; 3] = ["/bin/busybox", "/usr/sbin/pppd", "/usr/sbin/pppoe-
 pub struct Setup<'a> {
     /// `require-chap` or `require-pap`, and whatever else pppd is to be told, a word a line.
     pub options: &'a str,
+    /// Words for the server itself.
+    pub server: &'a str,
     /// Payload of its frames, in bytes.
     pub mtu: u32,
 }
@@ -88,12 +92,13 @@ fn initramfs(helper: &Path, setup: &Setup<'_>) -> Vec<u8> {
         $b mount -t devtmpfs dev /dev; $b mount -t proc proc /proc; $b mount -t sysfs sys /sys
         $b mount -t tmpfs run /run; $b mkdir -p /run/lock /var; $b ln -s /run /var/run; $b ln -s /run/lock /var/lock
         echo 1 >/proc/sys/net/ipv4/ip_forward
+        $b --install -s /bin; hash -r
         $b ip link set lo up; $b ip link set eth0 mtu {mtu}; $b ip link set eth0 up
         $b ip addr add {OWN}/24 dev eth0; $b ip route add default via {ISP}
-        serve() {{ pppoe-server -F -C {NAME} -I eth0 -L {NEAR} -R {FIRST} -N 9 -r -q /bin/ppp_peer \"$@\" & }}
-        serve; echo concentrator: ready
+        pppoe-server -F -C {NAME} -I eth0 -L {NEAR} -R {FIRST} -N 9 -q /bin/ppp_peer {server} & echo concentrator: ready
         while read line; do eval \"$line\"; echo \"concentrator: did $line\"; done",
-        mtu = setup.mtu
+        mtu = setup.mtu,
+        server = setup.server
     );
     for (path, mode, text) in [
         ("/etc/ppp/options", 0o644, ""),

@@ -84,6 +84,18 @@ impl Disk {
         (!missing).then(|| text(&output.stdout))
     }
 
+    /// Mode, owner and group of a file of `/perm`, as debugfs says them.
+    pub fn owner(&self, name: &str) -> (u32, u32, u32) {
+        let text = text(&run("debugfs", &["-R", &format!("stat {name}"), &self.perm()]).stdout);
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let value = |key: &str| {
+            let at = words.iter().position(|word| *word == key).unwrap_or_else(|| panic!("{name}: {text}"));
+            words[at + 1]
+        };
+        let number = |key| value(key).parse().unwrap();
+        (u32::from_str_radix(value("Mode:"), 8).unwrap(), number("User:"), number("Group:"))
+    }
+
     /// Names in a folder of `/perm`, without `.` and `..`.
     pub fn list(&self, folder: &str) -> Vec<String> {
         let output = run("debugfs", &["-R", &format!("ls -p {folder}"), &self.perm()]);

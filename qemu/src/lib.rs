@@ -13,6 +13,7 @@ pub mod lan;
 pub mod namespace;
 pub mod packets;
 pub mod provider6;
+pub mod qmp;
 pub mod router;
 pub mod stream;
 
