@@ -29,7 +29,7 @@ const MAC: Mac = Mac([0x52, 0x54, 0x00, 0x77, 0x01, 0x01]);
 const PROGRAMS: [&str; 3] = ["/bin/busybox", "/usr/sbin/pppd", "/usr/sbin/pppoe-server"];
 
 /// How the concentrator is set up.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Setup<'a> {
     /// `require-chap` or `require-pap`, and whatever else pppd is to be told, a word a line.
     pub options: &'a str,
@@ -37,6 +37,10 @@ pub struct Setup<'a> {
     pub server: &'a str,
     /// Payload of its frames, in bytes.
     pub mtu: u32,
+    /// Further programs, and files with their text.
+    pub programs: &'a [&'a str],
+    /// See there.
+    pub files: &'a [(&'a str, &'a str)],
 }
 
 /// The machine.
@@ -76,8 +80,9 @@ fn initramfs(helper: &Path, setup: &Setup<'_>) -> Vec<u8> {
     let helper = helper.to_str().unwrap();
     let plugins = fs::read_dir("/usr/lib/pppd").expect("Debian's ppp").flatten().next().unwrap().path();
     let plugin = plugins.join("pppoe.so").to_str().unwrap().to_owned();
-    let mut files: BTreeSet<String> = PROGRAMS.iter().map(|program| (*program).to_owned()).collect();
-    for program in PROGRAMS.iter().copied().chain([helper, plugin.as_str()]) {
+    let programs = || PROGRAMS.iter().chain(setup.programs).copied();
+    let mut files: BTreeSet<String> = programs().map(str::to_owned).collect();
+    for program in programs().chain([helper, plugin.as_str()]) {
         files.extend(libraries(program));
     }
     files.insert(plugin);
@@ -100,6 +105,9 @@ fn initramfs(helper: &Path, setup: &Setup<'_>) -> Vec<u8> {
         mtu = setup.mtu,
         server = setup.server
     );
+    for (path, text) in setup.files {
+        put(&mut archive, &mut folders, path, 0o644, text.as_bytes());
+    }
     for (path, mode, text) in [
         ("/etc/ppp/options", 0o644, ""),
         ("/etc/ppp/pppoe-server-options", 0o644, options.as_str()),
@@ -126,6 +134,7 @@ impl Concentrator {
         fs::write(&initrd, initramfs(helper, setup)).unwrap();
         let machine = Machine::new(crate::images().join("vmlinuz"), initrd)
             .append("rdinit=/bin/busybox quiet -- sh /start")
+            .memory_mib(512)
             .nic(Nic::Tap { name: "ac".into(), mac: MAC })
             .watchdog(false)
             .serial(Serial::Stdio);

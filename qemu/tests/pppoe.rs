@@ -5,6 +5,7 @@
 use qemu::bed::{Bed, NAME, PAGE, SERVER};
 use qemu::concentrator::{Concentrator, FAR, FIRST, PASSWORD, Setup, USER};
 use qemu::disk::Disk;
+use qemu::provider6::{Offer, kea_text};
 use qemu::qmp::set_cable;
 use qemu::router::Router;
 use qemu::step;
@@ -16,7 +17,11 @@ const UP: &str = " ms after its offer";
 const CHAP: &str = "require-chap\n+ipv6\nlcp-echo-interval 5\nlcp-echo-failure 3";
 
 fn concentrator(bed: &Bed, options: &str, server: &str, mtu: u32) -> Concentrator {
-    Concentrator::start(bed, Path::new(env!("CARGO_BIN_EXE_ppp_peer")), &Setup { options, server, mtu })
+    Concentrator::start(
+        bed,
+        Path::new(env!("CARGO_BIN_EXE_ppp_peer")),
+        &Setup { options, server, mtu, ..Setup::default() },
+    )
 }
 
 fn secret(password: &str) -> String {
@@ -178,4 +183,47 @@ fn a_wrong_password_is_one_line_and_the_right_one_is_used_at_once() {
     assert_eq!(disk.read("pppoe/secret.json"), Some(secret(PASSWORD)));
     let uid = |name| rights::service(name).unwrap().uid;
     assert_eq!(disk.owner("pppoe/secret.json"), (0o640, uid("configd"), uid("pppoe")), "nobody else may read it");
+}
+
+#[test]
+fn ipv6_prefixes_and_pages_come_over_the_session() {
+    let bed = Bed::new();
+    let _isp = bed.serve_isp();
+    let kea = kea_text("ppp0", "/tmp", &Offer { pool: "2001:db8:a000::", times: [600, 900, 1800, 3600] }, 1);
+    let radvd = "interface ppp0 { AdvSendAdvert on; AdvManagedFlag on; MinRtrAdvInterval 3; MaxRtrAdvInterval 4; };";
+    let setup = Setup {
+        options: CHAP,
+        mtu: 1500,
+        programs: &["/usr/sbin/kea-dhcp6", "/usr/sbin/radvd"],
+        files: &[("/tmp/kea.json", &kea), ("/tmp/radvd.conf", radvd), ("/www/page", PAGE)],
+        ..Setup::default()
+    };
+    let mut ac = Concentrator::start(&bed, Path::new(env!("CARGO_BIN_EXE_ppp_peer")), &setup);
+    let disk = disk(&bed, PASSWORD, "");
+    let mut router = Router::boot(&bed, &disk);
+    router.wait_ready();
+    sessions(&mut router, 1);
+    for line in [
+        "echo 1 >/proc/sys/net/ipv6/conf/all/forwarding",
+        "ip -6 addr add 2001:db8:1::10/128 dev lo",
+        "httpd -h /www",
+        "radvd -n -m stderr -C /tmp/radvd.conf -p /tmp/radvd.pid &",
+        "KEA_PIDFILE_DIR=/tmp KEA_LOCKFILE_DIR=/tmp kea-dhcp6 -c /tmp/kea.json &",
+    ] {
+        ac.run(line);
+    }
+    ac.wait_for("DHCP6_STARTED");
+
+    step("a prefix by DHCPv6, a default route by advertisement");
+    router.command_until("addresses", |text| text.contains("2001:db8:a0"));
+    router.command_until("routes", |text| text.lines().any(|line| line.starts_with("default via fe80::")));
+
+    step("a page from the concentrator's side, over IPv6 alone");
+    ac.run("ip -6 route add 2001:db8:a000::/40 dev ppp0");
+    let deadline = std::time::Instant::now() + qemu::child::PATIENCE;
+    while !bed.lan.ip("-6 route show default").contains("default") {
+        assert!(std::time::Instant::now() < deadline, "the LAN's host has no default route");
+    }
+    let words = ["--silent", "--show-error", "--fail", "--max-time", "60", "--retry", "9", "--retry-all-errors"];
+    assert_eq!(bed.lan.output("curl", &[&words[..], &["http://[2001:db8:1::10]/page"]].concat()), PAGE);
 }
