@@ -110,7 +110,7 @@ enum State {
     Idle,
     /// Until something is tried again.
     Pause(Instant),
-    Searching(Round),
+    Searching(Box<Round>),
     Session(Box<Live>),
 }
 
@@ -120,7 +120,7 @@ struct Live {
     session: Session,
     /// Since when it has brought something.
     up: Option<Instant>,
-    round: Round,
+    round: Box<Round>,
 }
 
 /// The client.
@@ -240,7 +240,7 @@ impl Engine {
         let mut deeds = Vec::new();
         let payload = settings.mtu.min(room);
         let round = Round::begin(now, settings, payload, self.avoided, &mut self.random, &mut deeds);
-        self.state = State::Searching(round);
+        self.state = State::Searching(Box::new(round));
         self.searched(now, deeds, actions);
     }
 
