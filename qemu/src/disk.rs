@@ -84,16 +84,14 @@ impl Disk {
         (!missing).then(|| text(&output.stdout))
     }
 
-    /// Mode, owner and group of a file of `/perm`, as debugfs says them.
-    pub fn owner(&self, name: &str) -> (u32, u32, u32) {
+    /// A file's mode, owner and group, as numbers.
+    pub fn owner(&self, name: &str) -> String {
         let text = text(&run("debugfs", &["-R", &format!("stat {name}"), &self.perm()]).stdout);
-        let words: Vec<&str> = text.split_whitespace().collect();
-        let value = |key: &str| {
-            let at = words.iter().position(|word| *word == key).unwrap_or_else(|| panic!("{name}: {text}"));
-            words[at + 1]
+        let word = |after: &str| {
+            let rest = text.split(after).nth(1).unwrap_or_else(|| panic!("debugfs stat {name}: {text}"));
+            rest.split_whitespace().next().unwrap_or_default().to_owned()
         };
-        let number = |key| value(key).parse().unwrap();
-        (u32::from_str_radix(value("Mode:"), 8).unwrap(), number("User:"), number("Group:"))
+        format!("{} {} {}", word("Mode:"), word("User:"), word("Group:"))
     }
 
     /// Names in a folder of `/perm`, without `.` and `..`.

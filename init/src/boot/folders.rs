@@ -70,7 +70,7 @@ fn written(configd: &Service) -> Result<()> {
     for path in paths {
         let secret = path.to_str().and_then(rights::secret_of);
         match symlink_metadata(path) {
-            Ok(there) if let Some(reader) = secret => conceal(path, &there, configd.uid, reader.uid)?,
+            Ok(there) if let Some(group) = secret => conceal(path, &there, configd.uid, group)?,
             Ok(there) if there.uid() != configd.uid => own(path, configd.uid)?,
             Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Err(error),
             _ => {}
@@ -79,12 +79,12 @@ fn written(configd: &Service) -> Result<()> {
     Ok(())
 }
 
-/// A secret is configd's, and its service may read it.
-fn conceal(path: &Path, there: &Metadata, owner: u32, reader: u32) -> Result<()> {
+/// A secret is configd's, and its readers' group may read it; a router7's was open to everybody.
+fn conceal(path: &Path, there: &Metadata, owner: u32, group: u32) -> Result<()> {
     const READ: u32 = 0o640;
-    if there.is_file() && (there.uid(), there.gid(), there.mode() & 0o7777) != (owner, reader, READ) {
+    if there.is_file() && (there.uid(), there.gid(), there.mode() & 0o7777) != (owner, group, READ) {
         set_permissions(path, Permissions::from_mode(0o600))?;
-        give(path, owner, reader)?;
+        give(path, owner, group)?;
         set_permissions(path, Permissions::from_mode(READ))?;
     }
     Ok(())

@@ -96,8 +96,10 @@ pub const PPPOE_SECRET: &str = "/perm/pppoe/secret.json";
 /// Every file that a person writes: configd keeps them, wherever they are.
 pub const WRITTEN: &[&str] =
     &[INTERFACES, FORWARDINGS, FIREWALL, TIME, CLIENT4, CLIENT6, RADVD, PREFIXES, PPPOE_SECRET];
-/// Those of them that only configd and the service of their folder may read.
-pub const SECRET: &[&str] = &[PPPOE_SECRET];
+/// Those of them that hold a secret, and the group that may read it besides configd, to which it belongs.
+pub const SECRETS: &[(&str, u32)] = &[(PPPOE_SECRET, PPPOE)];
+/// pppoe and its folder's group, in which there is nobody else but configd.
+const PPPOE: u32 = 110;
 /// Device nodes that belong to a service, by its name.
 pub const DEVICES: &[(&str, &str)] = &[("/dev/ppp", "pppoe")];
 /// The interfaces.json that the kernel's network was last made to say. Like the kernel's state it ends with the boot.
@@ -154,7 +156,7 @@ pub const SERVICES: &[Service] = &[
     },
     Service {
         name: "pppoe",
-        uid: 110,
+        uid: PPPOE,
         capabilities: &[Capability::NetAdmin, Capability::NetRaw],
         reads: &["netconfigd"],
         watches: &[APPLIED, PPPOE_SECRET],
@@ -249,9 +251,14 @@ pub fn may_ask(uid: u32, name: &str) -> bool {
     uid == 0 || SERVICES.iter().any(|service| service.uid == uid && service.asks.contains(&name))
 }
 
-/// The service whose group may read a file of [`SECRET`]; nobody else is in it but configd.
-pub fn secret_of(path: &str) -> Option<&'static Service> {
-    SECRET.contains(&path).then(|| service(path.split('/').nth(2)?)).flatten()
+/// The group that may read a file of [`SECRETS`].
+pub fn secret_of(path: &str) -> Option<u32> {
+    SECRETS.iter().find(|(secret, _)| *secret == path).map(|(_, group)| *group)
+}
+
+/// The groups that a service joins: those of the folders that it reads, which have their services' numbers.
+pub fn groups(service: &Service) -> Vec<u32> {
+    service.reads.iter().filter_map(|name| self::service(name)).map(|row| row.uid).collect()
 }
 
 /// Services in whose folders a person's files lie, so that configd may put them there.
@@ -306,15 +313,16 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_read_by_its_service_and_configd_alone() {
-        for path in SECRET {
-            let owner = secret_of(path).unwrap();
-            let others = SERVICES.iter().filter(|service| service.reads.contains(&owner.name));
-            assert_eq!(others.map(|service| service.name).collect::<Vec<_>>(), ["configd"], "{path}");
-            assert!(WRITTEN.contains(path) && has_written(owner));
+    fn a_secret_is_read_by_who_watches_it_and_configd_alone() {
+        for (path, group) in SECRETS {
+            assert!(WRITTEN.contains(path) && secret_of(path) == Some(*group), "{path}");
+            for service in SERVICES {
+                let may = service.uid == *group || groups(service).contains(group);
+                assert_eq!(may, service.name == "configd" || service.watches.contains(path), "{} {path}", service.name);
+            }
         }
+        assert_eq!(secret_of(INTERFACES), None);
         assert!(DEVICES.iter().all(|(_, name)| service(name).is_some()));
-        assert!(secret_of(INTERFACES).is_none());
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<bool> {
 /// The same; with a group, that group may read it and nobody else.
 ///
 /// # Errors
-/// Those of [`replace`].
+/// Those of [`replace`], and when we are not in that group.
 pub fn replace_for(path: &Path, bytes: &[u8], group: Option<u32>) -> io::Result<bool> {
     if let Ok(Some(old)) = read(path)
         && old == bytes
@@ -74,11 +74,8 @@ fn write_synced(path: &Path, bytes: &[u8], group: Option<u32>) -> io::Result<()>
     if let Some(group) = group {
         // Before there is anything to read in it, whatever an earlier life has left.
         file.set_permissions(Permissions::from_mode(0o600))?;
-        match fchown(&file, None, Some(group)) {
-            Ok(()) => file.set_permissions(Permissions::from_mode(0o640))?,
-            // Without PID 1 there are no groups: reader and writer are one user.
-            Err(error) => log::warn!("{}: group {group}: {error}: only its owner can read it", path.display()),
-        }
+        fchown(&file, None, Some(group))?;
+        file.set_permissions(Permissions::from_mode(0o640))?;
     }
     file.write_all(bytes)?;
     file.sync_all()
