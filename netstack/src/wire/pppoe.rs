@@ -133,7 +133,7 @@ mod tests {
         for end in 0..packet.len() {
             assert_eq!(Discovery::parse(&packet[..end]), None, "{end}");
         }
-        for (at, value) in [(0, 0x12), (0, 0x21), (9, 9), (5, 4)] {
+        for (at, value) in [(0, 0x12), (0, 0x21), (9, 10), (5, 4)] {
             let mut wrong = packet.clone();
             wrong[at] = value;
             assert_eq!(Discovery::parse(&wrong), None, "{at}");
