@@ -10,6 +10,7 @@
 //! | [`wireguard`] | WireGuard interfaces and their peers |
 //! | [`qdisc`] | what queues in front of an interface |
 //! | [`packet`], [`frame`], [`udp`], [`icmpv6`] | sockets that std does not know |
+//! | [`ppp`] | the kernel's PPP and its PPPoE sessions |
 //! | [`sysctl`] | settings under `/proc/sys` |
 //! | [`wire`] | formats that smoltcp does not have |
 //! | [`sys`] | the only `unsafe` |
@@ -25,6 +26,7 @@ pub mod neighbour;
 pub mod netlink;
 pub mod nft;
 pub mod packet;
+pub mod ppp;
 pub mod qdisc;
 pub mod route;
 pub mod sys;

@@ -66,6 +66,10 @@ impl Disk {
     pub fn write(&self, name: &str, bytes: &[u8]) {
         let source = self.path.with_extension("file");
         std::fs::write(&source, bytes).unwrap();
+        if let Some((folder, _)) = name.rsplit_once('/') {
+            // That it is there already is no failure.
+            self.change(&format!("mkdir {folder}"));
+        }
         // Removing first: debugfs does not overwrite. That it says "not found" is no failure.
         self.change(&format!("rm {name}"));
         let said = self.change(&format!("write {} {name}", source.display()));

@@ -8,6 +8,7 @@
 pub mod bed;
 pub mod bottleneck;
 pub mod child;
+pub mod concentrator;
 pub mod disk;
 pub mod forward;
 pub mod frames;
@@ -17,6 +18,7 @@ pub mod packets;
 pub mod peer;
 pub mod plugin;
 pub mod provider6;
+pub mod qmp;
 pub mod router;
 pub mod stream;
 pub mod switch;

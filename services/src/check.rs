@@ -7,7 +7,7 @@ use crate::perm::json::Refusal;
 use crate::perm::shaping::Shaping;
 use crate::perm::wireguard::Tunnels;
 use crate::perm::{schedule, ula};
-use crate::{dhcp4, dhcp6, netconfigd, radvd};
+use crate::{dhcp4, dhcp6, netconfigd, pppoe, radvd};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -43,6 +43,7 @@ pub fn check(files: &Files, zone: impl Fn(&str) -> Option<String>) -> Vec<String
             rights::WIREGUARD => Tunnels::parse(path, bytes).map(|mut read| wrong.append(&mut read.refused)),
             rights::SHAPING => Shaping::parse(path, bytes).map(|mut read| wrong.append(&mut read.refused)),
             rights::PREFIXES => ula::parse(path, bytes).map(drop),
+            rights::PPPOE_SECRET => pppoe::check(path, bytes),
             _ => Ok(()),
         };
         wrong.extend(result.err());

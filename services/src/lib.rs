@@ -13,6 +13,7 @@ mod house;
 mod metrics;
 mod netconfigd;
 mod perm;
+mod pppoe;
 mod radvd;
 mod web;
 
@@ -27,6 +28,7 @@ const ENTRIES: &[(&str, Run)] = &[
     ("netconfigd", netconfigd::run),
     ("configd", configd::run),
     ("dhcp4", dhcp4::run),
+    ("pppoe", pppoe::run),
     ("dhcp6", dhcp6::run),
     ("radvd", radvd::run),
     ("dhcp4d", dhcp4d::run),

@@ -46,6 +46,10 @@ fn every_folder(console: &Console) -> Option<Error> {
             }
         }
     }
+    for (node, name) in rights::NODES {
+        // A kernel without the driver has no node; the service says what it misses.
+        let _ = rights::service(name).map(|service| own(Path::new(node), service.uid));
+    }
     // After the folders: a router7's files in them have just been given to their services.
     if let Some(configd) = rights::service("configd")
         && let Err(error) = written(configd)

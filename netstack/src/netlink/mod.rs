@@ -7,7 +7,7 @@ pub use monitor::{Changes, Monitor};
 pub use socket::{Error, Refused, Socket};
 
 use crate::address::Address;
-use crate::link::{IFLA_BR_STP_STATE, IFLA_BR_VLAN_FILTERING, IFLA_VLAN_ID, Link, OURS};
+use crate::link::{IF_OPER_DORMANT, IF_OPER_UP, IFLA_BR_STP_STATE, IFLA_BR_VLAN_FILTERING, IFLA_VLAN_ID, Link, OURS};
 use crate::neighbour::Neighbour;
 use crate::qdisc::{self, Cake, Qdisc};
 use crate::route::Route;
@@ -23,6 +23,8 @@ pub enum Change {
     Rename(u32, String),
     /// Switches it on or off.
     Up(u32, bool),
+    /// Says of an interface whether packets get through it (RFC 2863), where its driver does not know.
+    Dormant(u32, bool),
     /// In bytes.
     Mtu(u32, u32),
     /// Gives it another hardware address.
@@ -66,6 +68,8 @@ impl fmt::Display for Change {
         match self {
             Change::Rename(index, name) => write!(f, "rename interface {index} to {name}"),
             Change::Up(index, up) => write!(f, "interface {index} {}", if *up { "up" } else { "down" }),
+            Change::Dormant(index, true) => write!(f, "interface {index} dormant"),
+            Change::Dormant(index, false) => write!(f, "interface {index} not dormant"),
             Change::Mtu(index, mtu) => write!(f, "interface {index} mtu {mtu}"),
             Change::Mac(index, _) => write!(f, "interface {index} hardware address"),
             Change::Master(index, master) => write!(f, "interface {index} port of {master:?}"),
@@ -119,6 +123,13 @@ impl Change {
                 let flag = libc::IFF_UP as u32;
                 builder.message(libc::RTM_NEWLINK, ACK);
                 link_header(builder, *index, if *up { flag } else { 0 }, flag);
+            }
+            Change::Dormant(index, dormant) => {
+                const MODE_DORMANT: u8 = 1;
+                link(builder, *index);
+                // In this mode the kernel leaves the state to us.
+                builder.u8(libc::IFLA_LINKMODE, MODE_DORMANT);
+                builder.u8(libc::IFLA_OPERSTATE, if *dormant { IF_OPER_DORMANT } else { IF_OPER_UP });
             }
             Change::Mtu(index, mtu) => {
                 link(builder, *index);

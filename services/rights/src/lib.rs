@@ -63,6 +63,9 @@ pub struct Service {
 pub const LEASES: &str = "/perm/dhcp4d/leases.json";
 /// The lease that dhcp4 holds on the uplink.
 pub const LEASE4: &str = "/perm/dhcp4/wire/lease.json";
+/// What the uplink's PPPoE session has brought, in the form of [`LEASE4`]. In memory, because nobody else sees into the
+/// folder that holds the password.
+pub const LEASE_PPPOE: &str = "/run/pppoe/lease.json";
 /// What dhcp6 holds: delegated prefixes and the uplink's addresses.
 pub const LEASE6: &str = "/perm/dhcp6/lease.json";
 /// The LAN's own prefix, made once (RFC 4193).
@@ -92,15 +95,21 @@ pub const PREFIXES: &str = "/perm/radvd/prefixes.json";
 pub const WIREGUARD: &str = "/perm/wireguard.json";
 /// How fast the uplink is.
 pub const SHAPING: &str = "/perm/shaping.json";
+/// The password of the uplink's PPPoE session.
+pub const PPPOE_SECRET: &str = "/perm/pppoe/secret.json";
 /// Every file that a person writes: configd keeps them, wherever they are.
 pub const WRITTEN: &[&str] =
-    &[INTERFACES, FORWARDINGS, FIREWALL, TIME, WIREGUARD, SHAPING, CLIENT4, CLIENT6, RADVD, PREFIXES];
+    &[INTERFACES, FORWARDINGS, FIREWALL, TIME, WIREGUARD, SHAPING, CLIENT4, CLIENT6, RADVD, PREFIXES, PPPOE_SECRET];
 /// Those of them that hold a secret, and the group that may read it besides configd, to which it belongs.
-pub const SECRETS: &[(&str, u32)] = &[(WIREGUARD, KEYS)];
+pub const SECRETS: &[(&str, u32)] = &[(WIREGUARD, KEYS), (PPPOE_SECRET, PPPOE)];
 /// The group of the private keys. That of netconfigd's folder would not do: others read there.
 pub const KEYS: u32 = 180;
+/// pppoe and its folder's group, in which there is nobody else but configd.
+const PPPOE: u32 = 110;
 /// Who is in a group that is no folder's.
 pub const MEMBERS: &[(u32, &[&str])] = &[(KEYS, &["netconfigd", "configd"])];
+/// Device nodes that belong to a service, by its name.
+pub const NODES: &[(&str, &str)] = &[("/dev/ppp", "pppoe")];
 /// The interfaces.json that the kernel's network was last made to say. Like the kernel's state it ends with the boot.
 pub const APPLIED: &str = "/run/netconfigd/interfaces.json";
 /// Candidates of files that a person writes, while they are on trial, by their names under `/perm`.
@@ -122,6 +131,7 @@ pub const SERVICES: &[Service] = &[
             SHAPING,
             PREFIXES,
             LEASE4,
+            LEASE_PPPOE,
             LEASE6,
             ULA,
             ANNOUNCED,
@@ -136,7 +146,7 @@ pub const SERVICES: &[Service] = &[
         name: "configd",
         uid: 108,
         capabilities: &[],
-        reads: &["dhcp4", "dhcp6", "radvd"],
+        reads: &["dhcp4", "dhcp6", "radvd", "pppoe"],
         watches: &[],
         stdin: Stdin::Null,
         control: Control::None,
@@ -153,6 +163,17 @@ pub const SERVICES: &[Service] = &[
         control: Control::None,
         asks: &[],
         run: &[],
+    },
+    Service {
+        name: "pppoe",
+        uid: PPPOE,
+        capabilities: &[Capability::NetAdmin, Capability::NetRaw],
+        reads: &["netconfigd"],
+        watches: &[APPLIED, PPPOE_SECRET],
+        stdin: Stdin::Null,
+        control: Control::None,
+        asks: &[],
+        run: &["/run/pppoe"],
     },
     Service {
         name: "dhcp6",
@@ -192,7 +213,7 @@ pub const SERVICES: &[Service] = &[
         uid: 104,
         capabilities: &[Capability::NetBindService],
         reads: &["netconfigd", "dhcp4", "dhcp6", "dhcp4d"],
-        watches: &[APPLIED, LEASE4, LEASE6, LEASES],
+        watches: &[APPLIED, LEASE4, LEASE_PPPOE, LEASE6, LEASES],
         stdin: Stdin::Null,
         control: Control::None,
         asks: &[],
@@ -315,6 +336,7 @@ mod tests {
         }
         assert_eq!(secret_of(INTERFACES), None);
         assert!(MEMBERS.iter().all(|(_, names)| names.iter().all(|name| service(name).is_some())));
+        assert!(NODES.iter().all(|(_, name)| service(name).is_some()));
     }
 
     #[test]

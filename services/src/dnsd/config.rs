@@ -53,7 +53,7 @@ impl Config {
         self.lan = loaded.interfaces.ipv4_of("lan0").map(|(address, _)| address);
         self.hostname = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
         self.fixed = loaded.interfaces.uplink().map(|uplink| uplink.dns.clone()).unwrap_or_default();
-        match lease4::read(&house.path(rights::LEASE4)) {
+        match lease4::read(&house.path(lease4::in_force(&loaded.interfaces))) {
             Ok(lease) => self.dns = lease.map(|lease| lease.dns).unwrap_or_default(),
             Err(refusal) => complaints.push(refusal.to_string()),
         }

@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 /// What could last be read.
 #[derive(Debug, Default)]
 pub struct Config {
-    /// The uplink's lease.
-    lease: Option<lease4::Checked>,
+    /// The uplink's lease, and the file that it came from.
+    lease: Option<(&'static str, lease4::Checked)>,
     /// What the leases say of IPv6.
     ipv6: Option<Ipv6>,
     /// What may be reached from outside.
@@ -39,9 +39,10 @@ pub struct Config {
 type Seen = Option<(u64, i64, i64)>;
 
 /// Everything that is read, but for the LAN's leases.
-const FILES: [&str; 11] = [
+const FILES: [&str; 12] = [
     rights::INTERFACES,
     rights::LEASE4,
+    rights::LEASE_PPPOE,
     rights::LEASE6,
     rights::PREFIXES,
     rights::ULA,
@@ -145,9 +146,14 @@ impl Config {
             Source::LastGood(refusal) => complaints.push(format!("{refusal}; the last good copy holds")),
             Source::Default(Some(refusal)) => complaints.push(format!("{refusal}; the defaults hold")),
         }
-        match lease4::read(&path(root, rights::LEASE4)) {
-            Ok(lease) => self.lease = lease.or(self.lease.take()),
-            Err(refusal) => complaints.push(format!("{refusal}; the uplink keeps what it has")),
+        let file = lease4::in_force(&loaded.interfaces);
+        let held = self.lease.take().filter(|(before, _)| *before == file);
+        match lease4::read(&path(root, file)) {
+            Ok(lease) => self.lease = lease.map(|lease| (file, lease)).or(held),
+            Err(refusal) => {
+                self.lease = held;
+                complaints.push(format!("{refusal}; the uplink keeps what it has"));
+            }
         }
         let ipv6 = self.ipv6(root, &loaded.interfaces, complaints);
         let read = good::read(root, rights::FORWARDINGS, Forwardings::parse, complaints);
@@ -158,7 +164,7 @@ impl Config {
         let mut wanted = Wanted {
             before: before(root, &loaded),
             interfaces: loaded.interfaces.clone(),
-            lease: self.lease.clone(),
+            lease: self.lease.as_ref().map(|(_, lease)| lease.clone()),
             ipv6,
             offload: self.rules.offload,
             tunnels: self.tunnels.clone(),

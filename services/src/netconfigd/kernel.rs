@@ -347,6 +347,7 @@ fn link(found: netstack::link::Link) -> Link {
         master: found.master,
         vlan: found.vlan,
         bridge: found.bridge,
+        ppp: found.kind.as_deref() == Some("ppp"),
         kind: found.kind,
         ours: found.ours,
         nic,

@@ -23,7 +23,7 @@
 //! uploads, on the LAN for downloads.
 //!
 //! Reads `/perm/interfaces.json` (missing: NICs in bus order are uplink0 and lan0; refused: its last good copy),
-//! `/perm/dhcp4/wire/lease.json` (missing: the uplink keeps what it has), `/perm/dhcp6/lease.json`, and the prefixes of
+//! `/perm/dhcp4/wire/lease.json` or, where the uplink is a PPPoE session, `/run/pppoe/lease.json` (missing: the uplink keeps what it has), `/perm/dhcp6/lease.json`, and the prefixes of
 //! our own in `/perm/radvd/` (`prefixes.json`, else `ula.json`), `/perm/radvd/announced.json`,
 //! `/perm/wireguard.json`, `/perm/shaping.json`, `/perm/portforwardings.json`, `/perm/firewall.json` with `/perm/time.json` for its schedules and, where one of them
 //! names a device, `/perm/dhcp4d/leases.json`. Writes

@@ -33,6 +33,7 @@ fn nic(index: u32, name: &str, bus: Option<Bus>) -> Link {
         bridge: None,
         kind: None,
         ours: false,
+        ppp: false,
         nic: true,
         bus,
     }

@@ -71,6 +71,24 @@ pub struct Interface {
     /// Not router7's: DNS servers reached by the uplink, before those of a lease.
     #[serde(deserialize_with = "or_zero")]
     pub dns: Vec<IpAddr>,
+    /// Not router7's: the uplink is a session over its cable or VLAN (RFC 2516). dhcp4 then rests.
+    #[serde(deserialize_with = "or_zero")]
+    pub pppoe: Option<Pppoe>,
+}
+
+/// How a PPPoE session is asked for. The password is in a file of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct Pppoe {
+    /// Who we are to the provider, 1 to 255 bytes.
+    #[serde(deserialize_with = "label")]
+    pub username: String,
+    /// The service that is wanted, at most 255 bytes; empty = any.
+    #[serde(deserialize_with = "label")]
+    pub service: String,
+    /// The one concentrator that is wanted, at most 255 bytes; empty = the first to answer.
+    #[serde(deserialize_with = "label")]
+    pub ac_name: String,
 }
 
 /// A static route.
@@ -127,6 +145,12 @@ pub struct Loaded {
 
 /// The interface towards the internet.
 pub const UPLINK: &str = "uplink0";
+/// What carries the frames of an uplink over PPPoE: the NIC or VLAN that the uplink's entry describes.
+pub const CARRIER: &str = "uplink0-eth";
+/// What PPPoE leaves of an Ethernet frame of 1,500 bytes for PPP's payload (RFC 2516, section 7).
+pub const PPPOE_MTU: u32 = 1_492;
+/// Bytes that PPPoE and PPP put before the payload.
+const PPPOE_HEADERS: u32 = 8;
 /// The LAN's address when nobody has said another.
 pub const DEFAULT_LAN: (Ipv4Addr, u8) = (Ipv4Addr::new(192, 168, 42, 1), 24);
 
@@ -197,6 +221,20 @@ impl Interfaces {
             let words = "parent and vlan_id go together: one is missing";
             return Err((if entry.vlan_id == 0 { "vlan_id" } else { "parent" }, words.into()));
         }
+        if let Some(pppoe) = &entry.pppoe {
+            if pppoe.username.is_empty() {
+                return Err(("pppoe.username", "\"\" is nobody".into()));
+            }
+            if entry.gateway.is_some() {
+                return Err(("gateway", "a PPPoE session has none".into()));
+            }
+            if entry.mtu != 0 && !(1_280..=1_500).contains(&entry.mtu) {
+                return Err(("mtu", format!("{} is not 1280 to 1500, as a PPPoE session may have", entry.mtu)));
+            }
+        }
+        if entry.name == CARRIER {
+            return Err(("name", format!("{CARRIER:?} is the name of what carries an uplink over PPPoE")));
+        }
         if entry.vlan_id != 0 {
             match self.named(&entry.parent) {
                 None => return Err(("parent", format!("{:?} is the name of no entry", entry.parent))),
@@ -221,6 +259,7 @@ impl Interfaces {
             ("gateway6", entry.gateway6.is_some()),
             ("delegated_prefixes", !entry.delegated_prefixes.is_empty()),
             ("dns", !entry.dns.is_empty()),
+            ("pppoe", entry.pppoe.is_some()),
         ];
         if let Some((field, _)) = of_uplink.iter().find(|(_, said)| *said && entry.name != UPLINK) {
             return Err((field, format!("only {UPLINK} has one, not {:?}", entry.name)));
@@ -243,7 +282,7 @@ impl Interfaces {
     /// # Errors
     /// Names file, line, field and value.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Interfaces, Refusal> {
-        let interfaces: Interfaces = json::parse(path, bytes)?;
+        let mut interfaces: Interfaces = json::parse(path, bytes)?;
         for (at, interface) in interfaces.interfaces.iter().enumerate() {
             let wrong = |(field, words): (&str, String)| {
                 Refusal::field(path, &format!("interfaces[{at}].{field}"), words).at(bytes)
@@ -273,7 +312,30 @@ impl Interfaces {
                 return Err(wrong(format!("{:?} is among those that are left to others", bridge.name)));
             }
         }
+        interfaces.part_pppoe();
         Ok(interfaces)
+    }
+
+    // An uplink over PPPoE is two interfaces: the session, and the NIC or VLAN that carries it.
+    fn part_pppoe(&mut self) {
+        let Some(at) = self.interfaces.iter().position(|entry| entry.pppoe.is_some()) else { return };
+        let session = &mut self.interfaces[at];
+        // A session larger than usual wants larger frames (RFC 4638).
+        let mtu = if session.mtu > PPPOE_MTU { session.mtu + PPPOE_HEADERS } else { 0 };
+        let carrier = Interface {
+            name: CARRIER.into(),
+            hardware_addr: session.hardware_addr.take(),
+            spoof_hardware_addr: session.spoof_hardware_addr.take(),
+            parent: std::mem::replace(&mut session.parent, CARRIER.into()),
+            vlan_id: std::mem::take(&mut session.vlan_id),
+            fec: std::mem::take(&mut session.fec),
+            mtu,
+            ..Interface::default()
+        };
+        for below in self.interfaces.iter_mut().filter(|entry| mtu > 0 && entry.name == carrier.parent) {
+            below.mtu = below.mtu.max(mtu);
+        }
+        self.interfaces.insert(at, carrier);
     }
 
     fn read_with_bytes(path: &Path) -> Result<Option<(Interfaces, Vec<u8>)>, Refusal> {
@@ -337,6 +399,15 @@ fn mtu<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     Err(D::Error::custom(format!("{mtu} is not an MTU (68 to 65535, or 0 to leave it)")))
 }
 
+// A tag of RFC 2516 and a name of PAP are longer only in theory; what cannot be seen is a slip of the hand.
+fn label<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?.unwrap_or_default();
+    if text.len() <= 255 && !text.chars().any(char::is_control) {
+        return Ok(text);
+    }
+    Err(D::Error::custom(format!("{text:?} has more than 255 bytes, or a control character")))
+}
+
 fn vlan_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
     let number = Option::<u16>::deserialize(deserializer)?.unwrap_or_default();
     if number <= 4_094 {
@@ -395,6 +466,23 @@ mod tests {
     }
 
     #[test]
+    fn an_uplink_over_pppoe_is_a_session_and_its_carrier() {
+        let (_folder, loaded) = with(
+            r#"{"interfaces":[{"name":"wan","hardware_addr":"02:73:53:00:ca:fe"},{"name":"lan0"},
+            {"name":"uplink0","parent":"wan","vlan_id":7,"spoof_hardware_addr":"02:73:53:00:00:01","mtu":1500,
+             "pppoe":{"username":"a@isp","service":null}}]}"#,
+        );
+        assert_eq!(loaded.source, Source::File);
+        let interfaces = loaded.interfaces;
+        assert_eq!(interfaces.lans(), ["lan0"]);
+        let (uplink, carrier) = (interfaces.uplink().unwrap(), interfaces.named(CARRIER).unwrap());
+        assert_eq!((uplink.parent.as_str(), uplink.vlan_id, uplink.spoof_hardware_addr), (CARRIER, 0, None));
+        assert_eq!((carrier.parent.as_str(), carrier.vlan_id, carrier.mtu), ("wan", 7, 1508));
+        assert_eq!((interfaces.named("wan").unwrap().mtu, carrier.pppoe.is_some()), (1508, false));
+        assert!(carrier.spoof_hardware_addr.is_some() && interfaces.is_carrier(carrier));
+    }
+
+    #[test]
     fn without_a_file_the_defaults_hold() {
         let folder = Folder::new();
         let loaded = load(&folder.0);
@@ -447,6 +535,15 @@ mod tests {
             ),
             ("interfaces[0].gateway6", r#"{"name":"lan0","gateway6":"fe80::1"}"#),
             ("interfaces[0].delegated_prefixes", r#"{"name":"uplink0","delegated_prefixes":["2001:db8::/65"]}"#),
+            ("interfaces[0].pppoe", r#"{"name":"lan0","pppoe":{"username":"a"}}"#),
+            ("interfaces[0].pppoe.username", r#"{"name":"uplink0","pppoe":{}}"#),
+            ("interfaces[0].pppoe.service", r#"{"name":"uplink0","pppoe":{"username":"a","service":"\n"}}"#),
+            ("interfaces[0].mtu", r#"{"name":"uplink0","mtu":9000,"pppoe":{"username":"a"}}"#),
+            (
+                "interfaces[0].gateway",
+                r#"{"name":"uplink0","addr":"192.0.2.2/24","gateway":"192.0.2.1","pppoe":{"username":"a"}}"#,
+            ),
+            ("interfaces[0].name", r#"{"name":"uplink0-eth"}"#),
         ] {
             let (_folder, loaded) = with(&format!("{{\"interfaces\":[{text}]}}"));
             let Source::Default(Some(refusal)) = loaded.source else { panic!("{text} was taken") };

@@ -33,6 +33,8 @@ pub struct Link {
     pub kind: Option<String>,
     /// Whether we have made it by [`Action::AddLink`].
     pub ours: bool,
+    /// Whether it is a PPP session.
+    pub ppp: bool,
     /// Whether it is an Ethernet NIC (or plays one, as a veth does): a thing that a cable goes into.
     pub nic: bool,
     /// Its place on the machine's buses.

@@ -107,7 +107,7 @@ pub fn settings(wanted: &Wanted, roles: &[Role], links: &[Link], actions: &mut V
     if let Some(lo) = links.iter().find(|link| link.name == "lo" && !link.up) {
         actions.push(Action::Up { index: lo.index });
     }
-    let (uplinks, lans): (Vec<&Role>, Vec<&Role>) = roles.iter().partition(|role| role.name == UPLINK);
+    let (uplinks, lans): (Vec<&Role>, Vec<&Role>) = roles.iter().partition(|role| role.name.starts_with(UPLINK));
     for role in lans.into_iter().chain(uplinks) {
         let Some(entry) = wanted.interfaces.interfaces.get(role.entry) else { continue };
         let Some(link) = links.iter().find(|link| link.index == role.index) else { continue };

@@ -36,9 +36,11 @@ impl Wanted {
         self.lease.is_some() || self.uplink().is_some_and(|uplink| uplink.gateway.is_some())
     }
 
-    /// The uplink's MTU: a person's, else the provider's if it is sane.
+    /// The uplink's MTU: a person's, else the provider's if it is sane. That of a PPPoE session was agreed on with the
+    /// concentrator, a person's word included.
     pub fn uplink_mtu(&self) -> Option<u32> {
-        let by_file = self.uplink().map(|uplink| uplink.mtu).filter(|mtu| *mtu != 0);
+        let by_file = self.uplink().filter(|uplink| uplink.pppoe.is_none()).map(|uplink| uplink.mtu);
+        let by_file = by_file.filter(|mtu| *mtu != 0);
         by_file.or_else(|| self.lease_in_force()?.mtu.filter(|mtu| MTU.contains(mtu)))
     }
 
@@ -84,7 +86,8 @@ fn of_lease(lease: &lease4::Checked, ways: &mut Vec<Way>) {
     let subnet = Ipv4Net::new(lease.address.0, lease.address.1).unwrap_or_default();
     // A gateway may lie outside the lease's subnet. The default one has its own route in any case, as router7's.
     ways.extend(lease.router.map(|router| way(host(router), None)));
-    for route in &lease.routes {
+    let default = |route: &&lease4::Route| route.destination.prefix_len() == 0;
+    for route in lease.routes.iter().filter(|route| !(tunnelled && default(route))) {
         let gateway = Some(route.gateway).filter(|gateway| !gateway.is_unspecified());
         let outside = gateway.filter(|gateway| !subnet.contains(gateway) && Some(*gateway) != lease.router);
         let known = |gateway: &Ipv4Addr| ways.iter().any(|way| way.destination == host(*gateway));
