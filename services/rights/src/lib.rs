@@ -72,6 +72,9 @@ pub const ANNOUNCED: &str = "/perm/radvd/announced.json";
 /// The last interfaces.json that was applied in full.
 pub const GOOD_INTERFACES: &str = "/perm/netconfigd/interfaces.json";
 
+/// Every device at home.
+pub const DEVICES: &str = "/run/deviced/devices.json";
+
 /// Which NIC is what.
 pub const INTERFACES: &str = "/perm/interfaces.json";
 /// What the internet may reach at home.
