@@ -12,6 +12,7 @@ pub mod geometry;
 pub mod initrd;
 pub mod machine;
 pub mod manifest;
+pub mod oui;
 pub mod pack;
 pub mod perm;
 pub mod run;

@@ -5,7 +5,7 @@ use crate::perm::forwardings::Forwardings;
 use crate::perm::interfaces::Interfaces;
 use crate::perm::json::Refusal;
 use crate::perm::{schedule, ula};
-use crate::{dhcp4, dhcp6, netconfigd, radvd};
+use crate::{deviced, dhcp4, dhcp4d, dhcp6, netconfigd, radvd};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -39,12 +39,21 @@ pub fn check(files: &Files, zone: impl Fn(&str) -> Option<String>) -> Vec<String
             rights::CLIENT6 => dhcp6::check(path, bytes),
             rights::RADVD => radvd::check(path, bytes),
             rights::PREFIXES => ula::parse(path, bytes).map(drop),
+            rights::MQTT => deviced::check(path, bytes),
+            // Only beside an interfaces.json, which may come after it.
+            rights::SERVER4 => Ok(()),
             _ => Ok(()),
         };
         wrong.extend(result.err());
     }
     wrong.append(&mut forwardings.refused);
     wrong.append(&mut rules.refused);
+    if let Some(config) = files.get("dhcp4d/config.json") {
+        match dhcp4d::check(Path::new("dhcp4d/config.json"), config, &interfaces) {
+            Ok(mut refused) => wrong.append(&mut refused),
+            Err(refusal) => wrong.push(refusal),
+        }
+    }
     let bytes = |name: &str| files.get(name).map(Vec::as_slice).unwrap_or_default();
     let (of_forwardings, of_rules) = netconfigd::check(interfaces, &forwardings, &rules);
     for (name, refused) in [("portforwardings.json", of_forwardings), ("firewall.json", of_rules)] {
@@ -82,6 +91,8 @@ mod tests {
             ("dhcp4/client.json", r#"{"request":[]}"#),
             ("dhcp6/client.json", r#"{"prefix_hints":["::/72"]}"#),
             ("radvd/prefixes.json", "[{"),
+            ("dhcp4d/config.json", r#"{"lans":[{"name":"lan7"}]}"#),
+            ("dhcp4d/mqtt-broker.txt", "nonsense"),
             ("passwd", "root"),
         ]);
         for begin in [
@@ -93,11 +104,13 @@ mod tests {
             "dhcp4/client.json:1:12: request: []",
             "dhcp6/client.json:1:17: prefix_hints: ::/72",
             "radvd/prefixes.json:1:",
+            "dhcp4d/config.json:1:11: lans[0].name: \"lan7\"",
+            "dhcp4d/mqtt-broker.txt: the file: \"nonsense\"",
             "passwd: the file: is none that weir reads",
         ] {
             assert_eq!(wrong.iter().filter(|line| line.starts_with(begin)).count(), 1, "{begin}: {wrong:#?}");
         }
-        assert_eq!(wrong.len(), 9, "{wrong:#?}");
+        assert_eq!(wrong.len(), 11, "{wrong:#?}");
         assert_eq!(of(&[("time.json", r#"{"zone":"Europe/Zurich"}"#)]), [""; 0]);
     }
 

@@ -1,6 +1,7 @@
 //! News of interfaces, addresses, routes, and of tables of nftables that go. It says that something changed, never what:
 //! who wants to know dumps.
 use super::builder::messages;
+use crate::neighbour::Neighbour;
 use crate::nft::DEL_TABLE;
 use crate::sys;
 use nix::errno::Errno;
@@ -100,6 +101,41 @@ impl Monitor {
                 Err(_) => return changes,
             }
         }
+    }
+}
+
+/// News of neighbours, which say what happened: there are too many of them to look at all each time.
+#[derive(Debug)]
+pub struct Neighbours(Monitor);
+
+impl Neighbours {
+    /// Listens for neighbours.
+    ///
+    /// # Errors
+    /// When the kernel gives no descriptor.
+    pub fn open() -> io::Result<Neighbours> {
+        Monitor::groups(SockProtocol::NetlinkRoute, &[libc::RTNLGRP_NEIGH]).map(Neighbours)
+    }
+
+    /// Hands over all news; says whether the kernel had to drop some, so that a look at all is wanted.
+    pub fn drain(&mut self, mut each: impl FnMut(Neighbour)) -> bool {
+        let mut lost = false;
+        loop {
+            match recv(self.0.fd.as_raw_fd(), &mut self.0.buffer, MsgFlags::empty()) {
+                Ok(length) => messages(&self.0.buffer[..length])
+                    .filter_map(|message| Neighbour::parse(&message))
+                    .for_each(&mut each),
+                Err(Errno::ENOBUFS) => lost = true,
+                Err(Errno::EINTR) => (),
+                Err(_) => return lost,
+            }
+        }
+    }
+}
+
+impl AsFd for Neighbours {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

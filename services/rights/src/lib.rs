@@ -61,6 +61,10 @@ pub struct Service {
 
 /// Leases that dhcp4d has given.
 pub const LEASES: &str = "/perm/dhcp4d/leases.json";
+/// The same as they were given, record by record.
+pub const LEASE_LOG: &str = "/perm/dhcp4d/leases.log";
+/// Names and fixed entries of devices, and when each was first seen.
+pub const KNOWN_DEVICES: &str = "/perm/deviced/devices.json";
 /// The lease that dhcp4 holds on the uplink.
 pub const LEASE4: &str = "/perm/dhcp4/wire/lease.json";
 /// What dhcp6 holds: delegated prefixes and the uplink's addresses.
@@ -91,8 +95,13 @@ pub const CLIENT6: &str = "/perm/dhcp6/client.json";
 pub const RADVD: &str = "/perm/radvd/config.json";
 /// The LANs' own prefixes, by hand.
 pub const PREFIXES: &str = "/perm/radvd/prefixes.json";
+/// What dhcp4d tells and keeps for whom.
+pub const SERVER4: &str = "/perm/dhcp4d/config.json";
+/// Where leases are told to a broker (router7's).
+pub const MQTT: &str = "/perm/dhcp4d/mqtt-broker.txt";
 /// Every file that a person writes: configd keeps them, wherever they are.
-pub const WRITTEN: &[&str] = &[INTERFACES, FORWARDINGS, FIREWALL, TIME, CLIENT4, CLIENT6, RADVD, PREFIXES];
+pub const WRITTEN: &[&str] =
+    &[INTERFACES, FORWARDINGS, FIREWALL, TIME, CLIENT4, CLIENT6, RADVD, PREFIXES, SERVER4, MQTT];
 /// The interfaces.json that the kernel's network was last made to say. Like the kernel's state it ends with the boot.
 pub const APPLIED: &str = "/run/netconfigd/interfaces.json";
 /// Candidates of files that a person writes, while they are on trial, by their names under `/perm`.
@@ -115,7 +124,7 @@ pub const SERVICES: &[Service] = &[
         name: "configd",
         uid: 108,
         capabilities: &[],
-        reads: &["dhcp4", "dhcp6", "radvd"],
+        reads: &["dhcp4", "dhcp6", "radvd", "dhcp4d"],
         watches: &[],
         stdin: Stdin::Null,
         control: Control::None,
@@ -159,12 +168,23 @@ pub const SERVICES: &[Service] = &[
         name: "dhcp4d",
         uid: 103,
         capabilities: &[Capability::NetBindService, Capability::NetRaw],
-        reads: &["netconfigd"],
-        watches: &[APPLIED],
+        reads: &["netconfigd", "radvd"],
+        watches: &[APPLIED, SERVER4, RADVD],
         stdin: Stdin::Null,
         control: Control::None,
         asks: &[],
         run: &[],
+    },
+    Service {
+        name: "deviced",
+        uid: 109,
+        capabilities: &[],
+        reads: &["netconfigd", "dhcp4d"],
+        watches: &[APPLIED, LEASE_LOG, MQTT],
+        stdin: Stdin::Null,
+        control: Control::None,
+        asks: &[],
+        run: &["/run/deviced"],
     },
     Service {
         name: "dnsd",
@@ -185,7 +205,7 @@ pub const SERVICES: &[Service] = &[
         watches: &[],
         stdin: Stdin::Console,
         control: Control::Full,
-        asks: &["configd"],
+        asks: &["configd", "deviced"],
         run: &[],
     },
 ];

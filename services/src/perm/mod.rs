@@ -12,6 +12,7 @@ pub mod interfaces;
 pub mod json;
 pub mod lease4;
 pub mod lease6;
+pub mod lease_log;
 pub mod leases;
 pub mod mac;
 pub mod schedule;
