@@ -104,7 +104,7 @@ mod tests {
             "dhcp4/client.json:1:12: request: []",
             "dhcp6/client.json:1:17: prefix_hints: ::/72",
             "radvd/prefixes.json:1:",
-            "dhcp4d/config.json:1:11: lans[0].name: \"lan7\"",
+            "dhcp4d/config.json:1:18: lans[0].name: \"lan7\"",
             "dhcp4d/mqtt-broker.txt: the file: \"nonsense\"",
             "passwd: the file: is none that weir reads",
         ] {

@@ -240,7 +240,7 @@ fn a_persons_words_are_sent_to_who_asks() {
     let (_, offer, reply) = scene.say(&wants).unwrap();
     assert_eq!(codes(&reply.message.emit()), [53, 54, 51, 121, 108, 26, 42, 66, 67, 15]);
     assert_eq!(offer.opts().get(OptionCode::AddressLeaseTime), Some(&DhcpOption::AddressLeaseTime(7_200)));
-    assert_eq!((offer.siaddr(), offer.fname()), (Ipv4Addr::new(192, 168, 42, 4), Some(&b"pxe.0"[..])));
+    assert_eq!((offer.siaddr(), offer.fname()), (Ipv4Addr::new(192, 168, 42, 4), Some(&b"pxe.0\0"[..])));
     let (_, plain, reply) = scene.say(&Words::new(DISCOVER, mac(2)).option(55, &[1, 3])).unwrap();
     assert_eq!((codes(&reply.message.emit()), plain.siaddr()), (vec![53, 54, 51, 1, 3], [192, 168, 42, 4].into()));
 }
