@@ -182,6 +182,7 @@ fn dnsmasq(router: &Namespace, folder: &Folder, leases: u32) -> Child {
         "--interface=lan0",
         "--bind-interfaces",
         "--user=root",
+        "--log-facility=-",
         "--pid-file=",
         "--no-ping",
         "--quiet-dhcp",

@@ -90,11 +90,11 @@ fn a_device_is_known_by_its_lease_and_by_what_it_does() {
 
     // It speaks IPv6 to the router: neighbour discovery.
     scene.lan.ip("addr add 2001:db8::7/64 dev eth0");
-    scene.lan.output("ping", &["-c", "1", "-w", "20", "2001:db8::1"]);
+    scene.lan.output("busybox", &["ping", "-c", "1", "-w", "20", "2001:db8::1"]);
     scene.until("an IPv6 address", |device| device["ipv6"][0] == "2001:db8::7");
     // And from an address that nobody has given it.
     scene.lan.ip("addr add 192.168.42.99/24 dev eth0");
-    scene.lan.output("ping", &["-c", "1", "-w", "20", "-I", "192.168.42.99", "192.168.42.1"]);
+    scene.lan.output("busybox", &["ping", "-c", "1", "-w", "20", "-I", "192.168.42.99", "192.168.42.1"]);
     scene.until("a second address", |device| device["ipv4"] == serde_json::json!([address, "192.168.42.99"]));
 
     // What a person says holds over a restart, and what was seen comes back.
