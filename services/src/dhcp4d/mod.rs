@@ -152,8 +152,8 @@ pub fn run(house: House) -> Result<(), Failure> {
         told: Instant::default(),
         waiting: Vec::new(),
     };
-    server.follow();
     server.show();
+    server.follow();
     let mut happened = Vec::new();
     loop {
         let deadline = server.deadline();
