@@ -280,15 +280,14 @@ impl Connection {
 fn asked(bytes: &[u8]) -> Option<Result<(Request, bool), Response>> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];
     let mut request = httparse::Request::new(&mut headers);
-    let end;
-    match request.parse(bytes) {
-        Ok(httparse::Status::Complete(length)) => end = length,
+    let end = match request.parse(bytes) {
+        Ok(httparse::Status::Complete(length)) => length,
         Ok(httparse::Status::Partial) if bytes.len() <= LARGEST => return None,
         Ok(httparse::Status::Partial) | Err(httparse::Error::TooManyHeaders) => {
             return Some(Err(Response::text(431, "too large\n")));
         }
         Err(error) => return Some(Err(Response::text(400, format!("{error}\n")))),
-    }
+    };
     let path = request.path.unwrap_or_default();
     let path = path.split('?').next().unwrap_or_default().to_owned();
     let header = |name: &str| {

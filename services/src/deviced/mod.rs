@@ -200,7 +200,7 @@ impl Deviced {
         let mut news = engine::News::default();
         let mut acks = Vec::new();
         tail.read(now, wall, |change| {
-            let (lease, what) = engine.lease(change, &of, |mac| vendors.of(mac));
+            let (lease, what) = engine.lease(change, of, |mac| vendors.of(mac));
             news.merge(what);
             acks.extend(lease.filter(|_| tell));
         });

@@ -339,10 +339,10 @@ impl Engine {
         let interface = net.settings.interface.clone();
         let at = *at;
         let offer = Offer { address: another, ..offer };
-        let unasked = if known { Err(offer) } else { self.waiting.again(now, offer) };
+        let unasked = if known { Some(offer) } else { self.waiting.again(now, offer) };
         match unasked {
-            Ok(()) => output.probes.push((interface, another)),
-            Err(offer) => self.finish(now, at, &offer.query, another, output),
+            None => output.probes.push((interface, another)),
+            Some(offer) => self.finish(now, at, &offer.query, another, output),
         }
     }
 

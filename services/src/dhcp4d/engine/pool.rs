@@ -192,7 +192,7 @@ mod tests {
         assert_eq!(subnet.size(), 920);
         assert_eq!(Subnet::new([10, 0, 0, 1].into(), 8).size(), LARGEST);
         let ends = |first: [u8; 4], last: [u8; 4]| subnet.with_pool(first.into(), last.into());
-        let pool = ends([10, 0, 0, 0].into(), [10, 0, 0, 9].into());
+        let pool = ends([10, 0, 0, 0], [10, 0, 0, 9]);
         assert_eq!(pool, None, "the network's own address");
         assert_eq!(ends([10, 0, 0, 9], [10, 0, 0, 8]), None);
         assert_eq!(ends([10, 0, 3, 9], [10, 0, 4, 8]), None);

@@ -71,13 +71,13 @@ impl Waiting {
     }
 
     /// Puts one back with another address, in its old turn; it comes back when there is no time left to ask.
-    pub fn again(&mut self, now: Instant, offer: Offer) -> Result<(), Offer> {
+    pub fn again(&mut self, now: Instant, offer: Offer) -> Option<Offer> {
         if offer.due < now + SHORTEST {
-            return Err(offer);
+            return Some(offer);
         }
         let at = self.0.partition_point(|other| other.due <= offer.due);
         self.0.insert(at, offer);
-        Ok(())
+        None
     }
 
     /// Forgets all: the networks are others now.
