@@ -14,7 +14,8 @@
 //! address from everybody for ten minutes, RELEASE ends the lease, INFORM is answered, rapid commit (RFC 4039) as well.
 //!
 //! **No acknowledged lease is lost.** Every message of a turn is decided first, then its records are appended to
-//! `/perm/dhcp4d/leases.log` and synced, once for all of them, and only then do the replies leave. leases.json, router7's
+//! `/perm/dhcp4d/leases.log` and synced, once for all of them and for those of the next 20 ms, and only then do the replies
+//! leave. leases.json, router7's
 //! file, is at most a second behind (longer where there are thousands) and equal after an orderly stop. When the disk refuses, leases are given from memory,
 //! for five minutes at a time: it is said aloud and tried again.
 //!
@@ -55,10 +56,10 @@ use crate::perm::{Mac, WallTime, devices};
 use crate::web::{self, Answer, Response};
 use background::{Background, Task};
 use config::Config;
-use engine::{Engine, Output};
+use engine::{Engine, Output, Reply};
 use journal::Journal;
 use lan::{Lan, TOKENS};
-use message::Query;
+use message::{Kind, Query};
 use metrics::Counts;
 use netstack::event::{Event, Interest, Loop, Signal, Token};
 use netstack::netlink::{Monitor, Netlink};
@@ -77,6 +78,11 @@ const FIRST: u64 = 16;
 const REOPEN: Duration = Duration::from_secs(5);
 /// Messages of a LAN decided in one turn: they share one commit.
 const MOST_MESSAGES: usize = 128;
+/// A disk that has just been synced is synced again after this: what is promised meanwhile shares that. Who comes alone
+/// waits for nothing.
+const TOGETHER: Duration = Duration::from_millis(20);
+/// Lines about leases in a second.
+const MOST_NEWS: u32 = 20;
 /// How often the log's reader is told at most.
 const TELL: Duration = Duration::from_millis(200);
 
@@ -100,6 +106,11 @@ struct Server {
     counts: Counts,
     lost: Rarely,
     complaints: Rarely,
+    news: News,
+    /// Replies that wait until what they promise is on the disk, when that is done, and when it was done last.
+    promised: Vec<Reply>,
+    commit_at: Option<Instant>,
+    committed: Instant,
     /// When sockets that could not be opened are tried again.
     reopen: Option<Instant>,
     /// When the log's reader is told of it, and when it was told last.
@@ -147,6 +158,10 @@ pub fn run(house: House) -> Result<(), Failure> {
         counts: Counts::default(),
         lost: Rarely::default(),
         complaints: Rarely::default(),
+        news: News::default(),
+        promised: Vec::new(),
+        commit_at: None,
+        committed: Instant::default(),
         reopen: None,
         tell: None,
         told: Instant::default(),
@@ -175,6 +190,7 @@ pub fn run(house: House) -> Result<(), Failure> {
                 Event::Signal(Signal::Changed) => server.configure(now),
                 Event::Signal(Signal::Second) | Event::Timeout => {}
                 Event::Signal(Signal::Terminate) => {
+                    server.commit_at = Some(now);
                     server.settle(now, output);
                     server.stop(now);
                     return Ok(());
@@ -194,6 +210,7 @@ impl Server {
         }
         let times = [
             self.engine.deadline(),
+            self.commit_at,
             self.journal.deadline(),
             self.snapshot.deadline(),
             self.web.deadline(),
@@ -321,13 +338,21 @@ impl Server {
         }
     }
 
-    /// The end of a turn: what was promised is brought onto the disk, then told.
+    /// The end of a turn: what was promised goes into the log, and is told when that is on the disk. The rest is told now.
     fn settle(&mut self, now: Instant, mut output: Output) {
         if !output.changed.is_empty() {
-            self.promise(now, &output.changed);
-            if self.journal.is_refused() {
-                self.engine.shorten(now, &mut output);
+            self.journal.follow_clock(now, WallTime::now());
+            for address in &output.changed {
+                self.journal.append(&self.engine.entry(*address));
             }
+            let (promises, others) =
+                output.replies.into_iter().partition(|reply: &Reply| reply.message.kind == Kind::Ack);
+            output.replies = others;
+            self.promised.extend::<Vec<Reply>>(promises);
+            self.commit_at.get_or_insert(now.max(self.committed + TOGETHER));
+        }
+        if self.commit_at.is_some_and(|at| at <= now) {
+            output.replies.append(&mut self.commit(now));
         }
         for (interface, address) in &output.probes {
             let lan = self.lans.iter().find(|lan| lan.link.name == *interface);
@@ -347,22 +372,25 @@ impl Server {
             }
         }
         for news in &output.news {
-            log::info!("{news}");
+            self.news.say(now, news);
         }
         if let Some(complaint) = output.complaint {
             self.complaints.warn(now, || complaint);
         }
     }
 
-    fn promise(&mut self, now: Instant, changed: &[std::net::Ipv4Addr]) {
-        self.journal.follow_clock(now, WallTime::now());
-        for address in changed {
-            self.journal.append(&self.engine.entry(*address));
-        }
+    /// Brings onto the disk what was promised since the last time; the replies that promise it.
+    fn commit(&mut self, now: Instant) -> Vec<Reply> {
+        self.commit_at = None;
+        let mut replies = std::mem::take(&mut self.promised);
         if self.journal.commit(now, &self.engine) {
             self.tell.get_or_insert(now.max(self.told + TELL));
+        } else {
+            self.engine.shorten(now, &mut replies);
         }
+        self.committed = Instant::now();
         self.snapshot.touch(now, self.engine.len());
+        replies
     }
 
     /// What is done between the turns.
@@ -458,6 +486,31 @@ impl Server {
         if !renamed.is_empty() {
             self.tell.get_or_insert(now.max(self.told + TELL));
             self.snapshot.touch(now, self.engine.len());
+        }
+    }
+}
+
+/// What is told of leases: so many lines a second at most, for a log is short and thousands may come at once.
+#[derive(Default)]
+struct News {
+    second: u64,
+    said: u32,
+    held: u32,
+}
+
+impl News {
+    fn say(&mut self, now: Instant, line: &str) {
+        if now.as_secs() != self.second {
+            if self.held > 0 {
+                log::info!("and {} more", self.held);
+            }
+            *self = News { second: now.as_secs(), ..News::default() };
+        }
+        if self.said < MOST_NEWS {
+            self.said += 1;
+            log::info!("{line}");
+        } else {
+            self.held += 1;
         }
     }
 }

@@ -55,6 +55,32 @@ pub fn lease(number: i64, addr: Ipv4Addr, record: &Record, wall_at_zero: WallTim
     }
 }
 
+// As serde would write it, in a third of the time: it is done for every lease once a second.
+fn write_lease(bytes: &mut Vec<u8>, number: i64, addr: Ipv4Addr, record: &Record, wall_at_zero: WallTime) {
+    let last = wall_at_zero.shifted(record.last_ack);
+    let end = record.expiry.map_or_else(WallTime::default, |expiry| wall_at_zero.shifted(expiry));
+    // Writing to memory cannot fail.
+    let _ = write!(
+        bytes,
+        "\t{{\n\t\t\"num\": {number},\n\t\t\"addr\": \"{addr}\",\n\t\t\"hardware_addr\": \"{}\",\n\t\t\"hostname\": ",
+        record.client.mac
+    );
+    write_text(bytes, &record.hostname);
+    bytes.extend_from_slice(b",\n\t\t\"hostname_override\": ");
+    write_text(bytes, &record.name_override);
+    let _ = write!(bytes, ",\n\t\t\"expiry\": \"{end}\",\n\t\t\"last_ack\": \"{last}\"\n\t}}");
+}
+
+fn write_text(bytes: &mut Vec<u8>, text: &str) {
+    if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')) {
+        bytes.push(b'"');
+        bytes.extend_from_slice(text.as_bytes());
+        bytes.push(b'"');
+    } else {
+        bytes.extend_from_slice(&json::write(&text));
+    }
+}
+
 impl Snapshot {
     /// Of a file that says what holds.
     pub fn new(path: PathBuf) -> Snapshot {
@@ -198,9 +224,7 @@ impl Successor {
         let done = engine.walk(&mut self.cursor, PIECE, |number, address, record| {
             bytes.extend_from_slice(if first { b"[\n" } else { b",\n" });
             first = false;
-            // One record in its brackets, without them.
-            let text = json::write_indented(&[lease(number, address, record, wall_at_zero)]);
-            bytes.extend_from_slice(text.get(2..text.len().saturating_sub(2)).unwrap_or_default());
+            write_lease(&mut bytes, number, address, record, wall_at_zero);
         });
         self.first = first;
         if done {

@@ -347,9 +347,9 @@ impl Engine {
     }
 
     /// The disk has not taken what these replies promise: they promise less.
-    pub fn shorten(&mut self, now: Instant, output: &mut Output) {
+    pub fn shorten(&mut self, now: Instant, replies: &mut [Reply]) {
         let end = stamp(now).saturating_add(nanos(FROM_MEMORY));
-        for reply in output.replies.iter_mut().filter(|reply| reply.message.kind != Kind::Nak) {
+        for reply in replies.iter_mut().filter(|reply| reply.message.kind != Kind::Nak) {
             let message = &mut reply.message;
             for (code, length) in
                 [(51, FROM_MEMORY), (58, options::renewal(FROM_MEMORY)), (59, options::rebinding(FROM_MEMORY))]

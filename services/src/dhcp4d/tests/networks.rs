@@ -250,7 +250,7 @@ fn from_memory_a_lease_is_for_five_minutes() {
     let mut scene = Scene::new();
     scene.request(mac(1), lan(9));
     let Scene { engine, now, output } = &mut scene;
-    engine.shorten(*now, output);
+    engine.shorten(*now, &mut output.replies);
     let message = v4::Message::decode(&mut Decoder::new(&output.replies[0].message.emit())).unwrap();
     assert_eq!(message.opts().get(OptionCode::AddressLeaseTime), Some(&DhcpOption::AddressLeaseTime(300)));
     assert_eq!(message.opts().get(OptionCode::Renewal), Some(&DhcpOption::Renewal(150)));
