@@ -14,6 +14,7 @@ pub mod initrd;
 pub mod keyboard;
 pub mod machine;
 pub mod manifest;
+pub mod oui;
 pub mod pack;
 pub mod perm;
 pub mod run;

@@ -27,6 +27,8 @@ pub enum Filter {
     Concentrator,
     /// ARP of whoever says that it has this address.
     ArpFrom(Ipv4Addr),
+    /// Answers of ARP, whoever has what.
+    ArpReplies,
 }
 
 const LD_WORD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
@@ -75,6 +77,9 @@ impl Filter {
             // The sender's protocol address, after two addresses' types and lengths, the operation and its hardware one.
             Filter::ArpFrom(address) => {
                 vec![op(LD_WORD, 14), jump(JUMP_EQUAL, u32::from(address), 0, 1), op(RETURN, ALL), op(RETURN, 0)]
+            }
+            Filter::ArpReplies => {
+                vec![op(LD_HALF, 6), jump(JUMP_EQUAL, 2, 0, 1), op(RETURN, ALL), op(RETURN, 0)]
             }
         }
     }

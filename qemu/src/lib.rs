@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod bed;
+pub mod bench_dhcp;
 pub mod bottleneck;
 pub mod child;
 pub mod concentrator;

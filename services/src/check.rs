@@ -7,7 +7,7 @@ use crate::perm::json::Refusal;
 use crate::perm::shaping::Shaping;
 use crate::perm::wireguard::Tunnels;
 use crate::perm::{schedule, ula};
-use crate::{dhcp4, dhcp6, netconfigd, pppoe, radvd};
+use crate::{deviced, dhcp4, dhcp4d, dhcp6, netconfigd, pppoe, radvd};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -44,12 +44,21 @@ pub fn check(files: &Files, zone: impl Fn(&str) -> Option<String>) -> Vec<String
             rights::SHAPING => Shaping::parse(path, bytes).map(|mut read| wrong.append(&mut read.refused)),
             rights::PREFIXES => ula::parse(path, bytes).map(drop),
             rights::PPPOE_SECRET => pppoe::check(path, bytes),
+            rights::MQTT => deviced::check(path, bytes),
+            // Only beside an interfaces.json, which may come after it.
+            rights::SERVER4 => Ok(()),
             _ => Ok(()),
         };
         wrong.extend(result.err());
     }
     wrong.append(&mut forwardings.refused);
     wrong.append(&mut rules.refused);
+    if let Some(config) = files.get("dhcp4d/config.json") {
+        match dhcp4d::check(Path::new("dhcp4d/config.json"), config, &interfaces) {
+            Ok(mut refused) => wrong.append(&mut refused),
+            Err(refusal) => wrong.push(refusal),
+        }
+    }
     let bytes = |name: &str| files.get(name).map(Vec::as_slice).unwrap_or_default();
     let (of_forwardings, of_rules) = netconfigd::check(interfaces, &forwardings, &rules);
     for (name, refused) in [("portforwardings.json", of_forwardings), ("firewall.json", of_rules)] {
@@ -89,6 +98,8 @@ mod tests {
             ("radvd/prefixes.json", "[{"),
             ("wireguard.json", r#"{"interfaces":[{"name":"wg0","private_key":"7"}]}"#),
             ("shaping.json", r#"{"up":"0Mbit","down":"20Mbit"}"#),
+            ("dhcp4d/config.json", r#"{"lans":[{"name":"lan7"}]}"#),
+            ("dhcp4d/mqtt-broker.txt", "nonsense"),
             ("passwd", "root"),
         ]);
         for begin in [
@@ -102,6 +113,8 @@ mod tests {
             "radvd/prefixes.json:1:",
             "wireguard.json:1:44: interfaces[0].private_key: is no key",
             "shaping.json:1:7: up: \"0Mbit\"",
+            "dhcp4d/config.json:1:18: lans[0].name: \"lan7\"",
+            "dhcp4d/mqtt-broker.txt: the file: \"nonsense\"",
             "passwd: the file: is none that weir reads",
         ] {
             assert_eq!(wrong.iter().filter(|line| line.starts_with(begin)).count(), 1, "{begin}: {wrong:#?}");

@@ -5,6 +5,7 @@
 pub mod check;
 mod configd;
 mod console;
+mod deviced;
 mod dhcp4;
 mod dhcp4d;
 mod dhcp6;
@@ -32,6 +33,7 @@ const ENTRIES: &[(&str, Run)] = &[
     ("dhcp6", dhcp6::run),
     ("radvd", radvd::run),
     ("dhcp4d", dhcp4d::run),
+    ("deviced", deviced::run),
     ("dnsd", dnsd::run),
     ("console", console::run),
 ];

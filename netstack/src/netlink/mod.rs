@@ -3,7 +3,7 @@ pub mod builder;
 mod monitor;
 mod socket;
 
-pub use monitor::{Changes, Monitor};
+pub use monitor::{Changes, Monitor, Neighbours};
 pub use socket::{Error, Refused, Socket};
 
 use crate::address::Address;

@@ -2,6 +2,7 @@
 //! who wants to know dumps.
 use super::builder::attributes;
 use super::builder::messages;
+use crate::neighbour::Neighbour;
 use crate::nft::NEW_GENERATION;
 use crate::sys;
 use nix::errno::Errno;
@@ -110,6 +111,41 @@ fn is_of_another(payload: &[u8]) -> bool {
     let mut parts = attributes(payload.get(4..).unwrap_or_default());
     let process = parts.find(|(kind, _)| *kind == PROCESS).and_then(|(_, value)| value.try_into().ok());
     process.map(u32::from_be_bytes) != Some(std::process::id())
+}
+
+/// News of neighbours, which say what happened: there are too many of them to look at all each time.
+#[derive(Debug)]
+pub struct Neighbours(Monitor);
+
+impl Neighbours {
+    /// Listens for neighbours.
+    ///
+    /// # Errors
+    /// When the kernel gives no descriptor.
+    pub fn open() -> io::Result<Neighbours> {
+        Monitor::groups(SockProtocol::NetlinkRoute, &[libc::RTNLGRP_NEIGH]).map(Neighbours)
+    }
+
+    /// Hands over all news; says whether the kernel had to drop some, so that a look at all is wanted.
+    pub fn drain(&mut self, mut each: impl FnMut(Neighbour)) -> bool {
+        let mut lost = false;
+        loop {
+            match recv(self.0.fd.as_raw_fd(), &mut self.0.buffer, MsgFlags::empty()) {
+                Ok(length) => messages(&self.0.buffer[..length])
+                    .filter_map(|message| Neighbour::parse(&message))
+                    .for_each(&mut each),
+                Err(Errno::ENOBUFS) => lost = true,
+                Err(Errno::EINTR) => (),
+                Err(_) => return lost,
+            }
+        }
+    }
+}
+
+impl AsFd for Neighbours {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
 }
 
 impl AsFd for Monitor {

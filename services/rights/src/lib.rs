@@ -61,6 +61,10 @@ pub struct Service {
 
 /// Leases that dhcp4d has given.
 pub const LEASES: &str = "/perm/dhcp4d/leases.json";
+/// The same as they were given, record by record.
+pub const LEASE_LOG: &str = "/perm/dhcp4d/leases.log";
+/// Names and fixed entries of devices, and when each was first seen.
+pub const KNOWN_DEVICES: &str = "/perm/deviced/devices.json";
 /// The lease that dhcp4 holds on the uplink.
 pub const LEASE4: &str = "/perm/dhcp4/wire/lease.json";
 /// What the uplink's PPPoE session has brought, in the form of [`LEASE4`]. In memory, because nobody else sees into the
@@ -74,6 +78,9 @@ pub const ULA: &str = "/perm/radvd/ula.json";
 pub const ANNOUNCED: &str = "/perm/radvd/announced.json";
 /// The last interfaces.json that was applied in full.
 pub const GOOD_INTERFACES: &str = "/perm/netconfigd/interfaces.json";
+
+/// Every device at home.
+pub const DEVICES: &str = "/run/deviced/devices.json";
 
 /// Which NIC is what.
 pub const INTERFACES: &str = "/perm/interfaces.json";
@@ -91,6 +98,10 @@ pub const CLIENT6: &str = "/perm/dhcp6/client.json";
 pub const RADVD: &str = "/perm/radvd/config.json";
 /// The LANs' own prefixes, by hand.
 pub const PREFIXES: &str = "/perm/radvd/prefixes.json";
+/// What dhcp4d tells and keeps for whom.
+pub const SERVER4: &str = "/perm/dhcp4d/config.json";
+/// Where leases are told to a broker (router7's).
+pub const MQTT: &str = "/perm/dhcp4d/mqtt-broker.txt";
 /// WireGuard interfaces and their private keys.
 pub const WIREGUARD: &str = "/perm/wireguard.json";
 /// How fast the uplink is.
@@ -98,8 +109,21 @@ pub const SHAPING: &str = "/perm/shaping.json";
 /// The password of the uplink's PPPoE session.
 pub const PPPOE_SECRET: &str = "/perm/pppoe/secret.json";
 /// Every file that a person writes: configd keeps them, wherever they are.
-pub const WRITTEN: &[&str] =
-    &[INTERFACES, FORWARDINGS, FIREWALL, TIME, WIREGUARD, SHAPING, CLIENT4, CLIENT6, RADVD, PREFIXES, PPPOE_SECRET];
+pub const WRITTEN: &[&str] = &[
+    INTERFACES,
+    FORWARDINGS,
+    FIREWALL,
+    TIME,
+    WIREGUARD,
+    SHAPING,
+    CLIENT4,
+    CLIENT6,
+    RADVD,
+    PREFIXES,
+    PPPOE_SECRET,
+    SERVER4,
+    MQTT,
+];
 /// Those of them that hold a secret, and the group that may read it besides configd, to which it belongs.
 pub const SECRETS: &[(&str, u32)] = &[(WIREGUARD, KEYS), (PPPOE_SECRET, PPPOE)];
 /// The group of the private keys. That of netconfigd's folder would not do: others read there.
@@ -146,7 +170,7 @@ pub const SERVICES: &[Service] = &[
         name: "configd",
         uid: 108,
         capabilities: &[],
-        reads: &["dhcp4", "dhcp6", "radvd", "pppoe"],
+        reads: &["dhcp4", "dhcp6", "radvd", "pppoe", "dhcp4d"],
         watches: &[],
         stdin: Stdin::Null,
         control: Control::None,
@@ -201,12 +225,23 @@ pub const SERVICES: &[Service] = &[
         name: "dhcp4d",
         uid: 103,
         capabilities: &[Capability::NetBindService, Capability::NetRaw],
-        reads: &["netconfigd"],
-        watches: &[APPLIED],
+        reads: &["netconfigd", "radvd"],
+        watches: &[APPLIED, SERVER4, RADVD],
         stdin: Stdin::Null,
         control: Control::None,
         asks: &[],
         run: &[],
+    },
+    Service {
+        name: "deviced",
+        uid: 109,
+        capabilities: &[],
+        reads: &["netconfigd", "dhcp4d"],
+        watches: &[APPLIED, LEASE_LOG, MQTT],
+        stdin: Stdin::Null,
+        control: Control::None,
+        asks: &[],
+        run: &["/run/deviced"],
     },
     Service {
         name: "dnsd",
@@ -227,7 +262,7 @@ pub const SERVICES: &[Service] = &[
         watches: &[],
         stdin: Stdin::Console,
         control: Control::Full,
-        asks: &["configd"],
+        asks: &["configd", "deviced"],
         run: &[],
     },
 ];

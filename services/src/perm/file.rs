@@ -19,15 +19,23 @@ pub fn in_force(root: &Path, absolute: &str) -> PathBuf {
 /// # Errors
 /// When it cannot be read, or is larger than [`LARGEST`].
 pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    read_up_to(path, LARGEST)
+}
+
+/// Reads a file that may be larger or must be smaller than others; `None` when there is none.
+///
+/// # Errors
+/// When it cannot be read, or is larger.
+pub fn read_up_to(path: &Path, largest: u64) -> io::Result<Option<Vec<u8>>> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
     let mut bytes = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(io::Error::other(format!("larger than {LARGEST} bytes")));
+    file.take(largest + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > largest {
+        return Err(io::Error::other(format!("larger than {largest} bytes")));
     }
     Ok(Some(bytes))
 }

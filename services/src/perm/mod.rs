@@ -3,6 +3,7 @@
 //! Names, keys and meaning are router7's; what Go's reader accepts is accepted, what it would read back is written.
 pub mod announced;
 pub mod delegation;
+pub mod devices;
 pub mod entries;
 pub mod file;
 pub mod firewall;
@@ -11,6 +12,7 @@ pub mod interfaces;
 pub mod json;
 pub mod lease4;
 pub mod lease6;
+pub mod lease_log;
 pub mod leases;
 pub mod mac;
 pub mod schedule;
