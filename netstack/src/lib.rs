@@ -7,10 +7,12 @@
 //! | [`nft`] | nftables: one table, changed in one transaction |
 //! | [`conntrack`] | the connections that the kernel remembers |
 //! | [`packet`], [`udp`], [`icmpv6`] | sockets that std does not know |
+//! | [`batch`] | many datagrams with one system call |
 //! | [`sysctl`] | settings under `/proc/sys` |
 //! | [`wire`] | formats that smoltcp does not have |
 //! | [`sys`] | the only `unsafe` |
 pub mod address;
+pub mod batch;
 pub mod conntrack;
 pub mod event;
 pub mod icmpv6;

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod bed;
+pub mod bench_dns;
 pub mod child;
 pub mod disk;
 pub mod lan;

@@ -4,6 +4,7 @@ use crate::perm::firewall::Rules;
 use crate::perm::forwardings::Forwardings;
 use crate::perm::interfaces::Interfaces;
 use crate::perm::json::Refusal;
+use crate::perm::resolver::Resolver;
 use crate::perm::{schedule, ula};
 use crate::{dhcp4, dhcp6, netconfigd, radvd};
 use std::collections::BTreeMap;
@@ -38,6 +39,7 @@ pub fn check(files: &Files, zone: impl Fn(&str) -> Option<String>) -> Vec<String
             rights::CLIENT4 => dhcp4::check(path, bytes),
             rights::CLIENT6 => dhcp6::check(path, bytes),
             rights::RADVD => radvd::check(path, bytes),
+            rights::RESOLVER => Resolver::parse(path, bytes).map(drop),
             rights::PREFIXES => ula::parse(path, bytes).map(drop),
             _ => Ok(()),
         };
@@ -82,6 +84,7 @@ mod tests {
             ("dhcp4/client.json", r#"{"request":[]}"#),
             ("dhcp6/client.json", r#"{"prefix_hints":["::/72"]}"#),
             ("radvd/prefixes.json", "[{"),
+            ("dnsd/config.json", r#"{"upstreams":["dns.example"]}"#),
             ("passwd", "root"),
         ]);
         for begin in [
@@ -93,11 +96,12 @@ mod tests {
             "dhcp4/client.json:1:12: request: []",
             "dhcp6/client.json:1:17: prefix_hints: ::/72",
             "radvd/prefixes.json:1:",
+            "dnsd/config.json:1:15: upstreams[0]: \"dns.example\" is neither",
             "passwd: the file: is none that weir reads",
         ] {
             assert_eq!(wrong.iter().filter(|line| line.starts_with(begin)).count(), 1, "{begin}: {wrong:#?}");
         }
-        assert_eq!(wrong.len(), 9, "{wrong:#?}");
+        assert_eq!(wrong.len(), 10, "{wrong:#?}");
         assert_eq!(of(&[("time.json", r#"{"zone":"Europe/Zurich"}"#)]), [""; 0]);
     }
 

@@ -10,7 +10,7 @@ use nix::sys::socket::{
 };
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
@@ -34,6 +34,38 @@ const RETRY: Duration = Duration::from_secs(1);
 pub struct Request {
     /// Without what follows a `?`.
     pub path: String,
+    /// What follows the `?`, as it came.
+    pub query: String,
+    /// Who asks.
+    pub peer: IpAddr,
+}
+
+impl Request {
+    /// The first value of a key of the query, decoded; what decodes to no text is none.
+    pub fn value(&self, key: &str) -> Option<String> {
+        let pairs = self.query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        pairs.filter_map(|(name, value)| (decoded(name)? == key).then(|| decoded(value))).next()?
+    }
+}
+
+// `%41` is A and `+` is a space (WHATWG URL, application/x-www-form-urlencoded).
+fn decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let &[first, ref tail @ ..] = rest {
+        rest = tail;
+        match (first, tail) {
+            (b'%', &[high, low, ref after @ ..]) => {
+                let digit = |byte: u8| char::from(byte).to_digit(16);
+                bytes.push((digit(high)? << 4 | digit(low)?) as u8);
+                rest = after;
+            }
+            (b'%', _) => return None,
+            (b'+', _) => bytes.push(b' '),
+            _ => bytes.push(first),
+        }
+    }
+    String::from_utf8(bytes).ok()
 }
 
 /// What is answered.
@@ -57,6 +89,7 @@ impl Response {
         let reason = match self.status {
             200 => "OK",
             400 => "Bad Request",
+            403 => "Forbidden",
             404 => "Not Found",
             405 => "Method Not Allowed",
             431 => "Request Header Fields Too Large",
@@ -77,6 +110,7 @@ impl Response {
 #[derive(Debug)]
 struct Connection {
     stream: TcpStream,
+    peer: IpAddr,
     input: Vec<u8>,
     output: Vec<u8>,
     sent: usize,
@@ -90,10 +124,16 @@ pub struct Server {
     open: HashMap<u64, Connection>,
     last: u64,
     retry: Option<Instant>,
+    any_method: bool,
     complaint: Rarely,
 }
 
 impl Server {
+    /// One whose service does not care how it is asked; any other knows GET and HEAD only.
+    pub fn taking_any_method() -> Server {
+        Server { any_method: true, ..Server::default() }
+    }
+
     /// Whether a token is one of the server's.
     pub fn owns(token: Token) -> bool {
         token.0 >= FIRST
@@ -140,20 +180,20 @@ impl Server {
     /// One of the server's tokens is ready.
     pub fn ready(&mut self, turn: &Loop, now: Instant, token: Token, answer: impl FnOnce(&Request) -> Response) {
         if let Some(at) = self.listeners.iter().position(|(number, ..)| *number == token.0) {
-            while let Ok((stream, _)) = self.listeners[at].2.accept() {
-                self.add(turn, now, stream);
+            while let Ok((stream, peer)) = self.listeners[at].2.accept() {
+                self.add(turn, now, stream, peer.ip());
             }
             return;
         }
         let Some(connection) = self.open.get_mut(&token.0) else { return };
-        match connection.turn(answer) {
+        match connection.turn(self.any_method, answer) {
             Ok(Some(interest)) if turn.modify(&connection.stream, token, interest).is_ok() => {}
             // Done, gone or refused.
             _ => drop(self.open.remove(&token.0)),
         }
     }
 
-    fn add(&mut self, turn: &Loop, now: Instant, stream: TcpStream) {
+    fn add(&mut self, turn: &Loop, now: Instant, stream: TcpStream, peer: IpAddr) {
         if self.open.len() >= MOST
             && let Some(oldest) = self.open.iter().min_by_key(|(_, open)| open.deadline).map(|(number, _)| *number)
         {
@@ -163,7 +203,7 @@ impl Server {
         let watched = stream.set_nonblocking(true).and_then(|()| turn.add(&stream, Token(number), Interest::READ));
         if watched.is_ok() {
             let (input, output) = (Vec::new(), Vec::new());
-            self.open.insert(number, Connection { stream, input, output, sent: 0, deadline: now + PATIENCE });
+            self.open.insert(number, Connection { stream, peer, input, output, sent: 0, deadline: now + PATIENCE });
         }
     }
 
@@ -175,7 +215,7 @@ impl Server {
 
 impl Connection {
     /// Reads the request, then writes the answer. Gives what to wait for; none when it is over.
-    fn turn(&mut self, answer: impl FnOnce(&Request) -> Response) -> io::Result<Option<Interest>> {
+    fn turn(&mut self, any_method: bool, answer: impl FnOnce(&Request) -> Response) -> io::Result<Option<Interest>> {
         if self.output.is_empty() {
             let mut buffer = [0; 2_048];
             loop {
@@ -189,7 +229,7 @@ impl Connection {
                     break;
                 }
             }
-            match asked(&self.input) {
+            match asked(&self.input, self.peer, any_method) {
                 None => return Ok(Some(Interest::READ)),
                 Some(Err(refused)) => self.output = refused.bytes(true),
                 Some(Ok((request, with_body))) => self.output = answer(&request).bytes(with_body),
@@ -210,7 +250,7 @@ impl Connection {
 }
 
 /// The request in these bytes and whether its answer has a body; `None` while it is not whole.
-fn asked(bytes: &[u8]) -> Option<Result<(Request, bool), Response>> {
+fn asked(bytes: &[u8], peer: IpAddr, any_method: bool) -> Option<Result<(Request, bool), Response>> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];
     let mut request = httparse::Request::new(&mut headers);
     match request.parse(bytes) {
@@ -222,10 +262,11 @@ fn asked(bytes: &[u8]) -> Option<Result<(Request, bool), Response>> {
         Err(error) => return Some(Err(Response::text(400, format!("{error}\n")))),
     }
     let path = request.path.unwrap_or_default();
-    let path = path.split('?').next().unwrap_or_default().to_owned();
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let asked = Request { path: path.to_owned(), query: query.to_owned(), peer };
     Some(match request.method {
-        Some("GET") => Ok((Request { path }, true)),
-        Some("HEAD") => Ok((Request { path }, false)),
+        Some("HEAD") => Ok((asked, false)),
+        Some(method) if any_method || method == "GET" => Ok((asked, true)),
         _ => Err(Response::text(405, "only GET and HEAD\n")),
     })
 }
@@ -246,10 +287,16 @@ mod tests {
 
     #[test]
     fn requests_are_read_and_refused() {
+        let peer = IpAddr::from([192, 168, 42, 7]);
+        let asked = |bytes: &[u8]| super::asked(bytes, peer, false);
         let status =
             |text: &str| asked(text.as_bytes()).map(|result| result.map_or_else(|refused| refused.status, |_| 200));
         assert_eq!(status("GET /metrics?x=1 HTTP/1.1\r\nHost: a\r\n\r\n"), Some(200));
-        assert_eq!(asked(b"GET /a?b HTTP/1.0\r\n\r\n").unwrap().unwrap(), (Request { path: "/a".into() }, true));
+        let (request, with_body) = asked(b"GET /a?b=%41+c&d HTTP/1.0\r\n\r\n").unwrap().unwrap();
+        assert_eq!((request.path.as_str(), with_body, request.peer), ("/a", true, peer));
+        let values = ["b", "d", "e"].map(|key| request.value(key));
+        assert_eq!(values, [Some("A c".into()), Some(String::new()), None]);
+        assert!(super::asked(b"PUT /a HTTP/1.1\r\n\r\n", peer, true).unwrap().is_ok());
         assert!(!asked(b"HEAD /a HTTP/1.1\r\n\r\n").unwrap().unwrap().1);
         assert_eq!(status("GET /metr"), None);
         assert_eq!(status("POST / HTTP/1.1\r\n\r\n"), Some(405));
@@ -262,7 +309,9 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_met_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = asked(&bytes);
+            if let Some(Ok((request, _))) = asked(&bytes, IpAddr::from([0; 4]), true) {
+                let _ = request.value("host");
+            }
         }
     }
 }

@@ -91,8 +91,10 @@ pub const CLIENT6: &str = "/perm/dhcp6/client.json";
 pub const RADVD: &str = "/perm/radvd/config.json";
 /// The LANs' own prefixes, by hand.
 pub const PREFIXES: &str = "/perm/radvd/prefixes.json";
+/// Whom dnsd asks, what it says itself, and whom it refuses.
+pub const RESOLVER: &str = "/perm/dnsd/config.json";
 /// Every file that a person writes: configd keeps them, wherever they are.
-pub const WRITTEN: &[&str] = &[INTERFACES, FORWARDINGS, FIREWALL, TIME, CLIENT4, CLIENT6, RADVD, PREFIXES];
+pub const WRITTEN: &[&str] = &[INTERFACES, FORWARDINGS, FIREWALL, TIME, CLIENT4, CLIENT6, RADVD, PREFIXES, RESOLVER];
 /// The interfaces.json that the kernel's network was last made to say. Like the kernel's state it ends with the boot.
 pub const APPLIED: &str = "/run/netconfigd/interfaces.json";
 /// Candidates of files that a person writes, while they are on trial, by their names under `/perm`.
@@ -171,7 +173,7 @@ pub const SERVICES: &[Service] = &[
         uid: 104,
         capabilities: &[Capability::NetBindService],
         reads: &["netconfigd", "dhcp4", "dhcp6", "dhcp4d"],
-        watches: &[APPLIED, LEASE4, LEASE6, LEASES],
+        watches: &[APPLIED, RESOLVER, LEASE4, LEASE6, LEASES],
         stdin: Stdin::Null,
         control: Control::None,
         asks: &[],

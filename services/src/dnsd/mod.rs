@@ -28,10 +28,13 @@
 //! moves messages between them.
 mod config;
 mod engine;
+mod keep;
 mod listen;
+mod metrics;
 mod outside;
 mod server;
 mod streams;
+mod subnames;
 #[cfg(test)]
 mod tests;
 
@@ -39,6 +42,10 @@ use crate::house::{Failure, House};
 use netstack::event::{Event, Signal};
 use netstack::time::Instant;
 use server::Server;
+use std::time::Duration;
+
+/// How often the cache is written down, where a person wants it kept.
+const KEEP: Duration = Duration::from_secs(3_600);
 
 /// Runs the service.
 ///
@@ -48,24 +55,42 @@ pub fn run(mut house: House) -> Result<(), Failure> {
     if let Some(flag) = house.flags().next().map_err(Failure::during("flags"))? {
         return Err(Failure::new(format!("flags: {}", flag.unexpected())));
     }
-    let mut server = Server::open()?;
+    let mut server = Server::open(&house)?;
     server.reread(Instant::now(), &house);
     let (mut events, mut ready) = (Vec::new(), false);
+    let mut keep_at = None;
     loop {
         if !ready && server.lan_is_bound() {
             house.ready();
             ready = true;
+            if server.keeps_cache() {
+                keep::read(&house, server.engine());
+            }
         }
-        server.wait(&mut events).map_err(Failure::during("waiting"))?;
+        if ready && keep_at.is_none() && server.keeps_cache() {
+            keep_at = Some(Instant::now() + KEEP);
+        }
+        server.wait(keep_at, &mut events).map_err(Failure::during("waiting"))?;
         let now = Instant::now();
         for event in &events {
             match event {
                 Event::Ready { token, .. } => server.turn(now, *token),
                 Event::Signal(Signal::Changed) => server.reread(now, &house),
-                Event::Signal(Signal::Terminate) => return Ok(()),
+                Event::Signal(Signal::Terminate) => {
+                    if server.keeps_cache() {
+                        keep::write(&house, server.engine());
+                    }
+                    return Ok(());
+                }
                 Event::Signal(Signal::Second) | Event::Timeout => (),
             }
         }
         server.tick(now);
+        if keep_at.is_some_and(|at| at <= now) {
+            keep_at = None;
+            if server.keeps_cache() {
+                keep::write(&house, server.engine());
+            }
+        }
     }
 }

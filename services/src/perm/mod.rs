@@ -14,6 +14,7 @@ pub mod lease4;
 pub mod lease6;
 pub mod leases;
 pub mod mac;
+pub mod resolver;
 pub mod schedule;
 pub mod stamp;
 pub mod time;

@@ -38,7 +38,7 @@ fn wrong_queries_are_answered_with_their_codes() {
 
 #[test]
 fn a_malformed_reply_is_an_upstream_that_cannot_help() {
-    let mut world = World::new(&["10.0.0.1", "10.0.0.2"]);
+    let mut world = World::with_two();
     world.query(&ask("x.com", Rtype::A));
     let mut message = answer_to(&world.last().message, Rcode::NOERROR, |records| a(records, 300, 1));
     message[7] = 9;
