@@ -87,10 +87,10 @@ fn zone() -> (String, Vec<String>) {
     add("host1", "LOC 52 22 23.000 N 4 53 32.000 E -2.00m 0.00m 10000m 10m");
     add("host1", "HINFO \"amd64\" \"linux\"");
     add("host1", "RP person.example.net. host2");
-    add("host1", "CERT 1 12345 8 AQPSKmynfz");
+    add("host1", "CERT 1 12345 8 AQPSKmynfzW4");
     add("host1", "AFSDB 1 host2");
     add("host1", "KX 10 host2");
-    add("host1", "OPENPGPKEY AQPSKmynfz");
+    add("host1", "OPENPGPKEY AQPSKmynfzW4");
     add("host1", "TYPE65400 \\# 4 0A000001");
     add("enum", "NAPTR 100 10 \"u\" \"E2U+sip\" \"!^.*$!sip:info@example.com!\" .");
     add("9.8", "PTR host1");
@@ -141,7 +141,10 @@ impl Bed {
         let file = |name: &str| root.path(&format!("/tmp/{name}")).to_str().unwrap().to_owned();
         let folder = root.path("/tmp").to_str().unwrap().to_owned();
         root.write("/tmp/plain", zone);
-        internet.output("dnssec-keygen", &["-q", "-a", "ECDSAP256SHA256", "-K", &folder, "shapes.example"]);
+        for kind in [&["-f", "KSK"][..], &[]] {
+            let words = ["-q", "-a", "ECDSAP256SHA256", "-K", &folder];
+            internet.output("dnssec-keygen", &[&words, kind, &["shapes.example"]].concat());
+        }
         let words = [
             "-S",
             "-q",

@@ -68,6 +68,10 @@ impl Bed {
             for stream in tcp.incoming() {
                 let mut stream = stream.unwrap();
                 let query = framed(&mut stream);
+                if query.is_empty() {
+                    // Not needed any more.
+                    continue;
+                }
                 let name = name_of(&query).to_lowercase();
                 if name.starts_with("stall") {
                     // Half a length, and then nothing.
