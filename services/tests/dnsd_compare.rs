@@ -50,7 +50,7 @@ const HOSTS: usize = 300;
 /// The zone, unsigned, and every name that is asked for.
 fn zone() -> (String, Vec<String>) {
     let mut text = "$ORIGIN shapes.example.\n$TTL 3600\n@ SOA ns hostmaster 1 3600 600 86400 300\n@ NS ns\n@ NS ns2\n\
-        @ MX 10 mx.far\n@ TXT \"v=spf1 -all\"\n@ CAA 0 issue \"ca.example.net\"\nns A 10.1.0.2\nns2 AAAA 2001:db8::2\n"
+        @ MX 10 mx.far\n@ TXT \"v=spf1 -all\"\n@ CAA 0 issue \"ca.example.net\"\nns A 198.51.100.53\nns2 AAAA 2001:db8::2\n"
         .to_owned();
     let mut names: Vec<String> = ["", "ns", "nobody", "a.b.nobody", "*"].map(str::to_owned).to_vec();
     let mut add = |owner: &str, data: &str| {
@@ -100,7 +100,7 @@ fn zone() -> (String, Vec<String>) {
     add(&"l".repeat(63), "A 198.51.100.8");
     add(&vec!["l".repeat(60); 3].join("."), "A 198.51.100.9");
     add("child", "NS ns.child");
-    add("ns.child", "A 10.1.0.2");
+    add("ns.child", "A 198.51.100.54");
     add("secure", "DS 12345 13 2 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef");
     add("secure", "NS ns.child");
     for number in 0..HOSTS {

@@ -10,6 +10,8 @@ use domain::dep::octseq::Parser;
 
 /// No answer is kept longer, in seconds (a day).
 const LONGEST_TTL: u32 = 86_400;
+/// More aliases than this lead nowhere.
+const MOST_ALIASES: usize = 32;
 /// No absence is kept longer, in seconds (RFC 2308 5 wants one to three hours at most).
 const LONGEST_ABSENCE: u32 = 3_600;
 
@@ -145,6 +147,7 @@ pub fn judge(message: &[u8], wanted: &Wanted<'_>, strict: bool, key: &[u8]) -> R
     }
     match Walk::over(message, question) {
         Some(walk) if walk.extended => Reply::Failed(Rcode::NOTIMP),
+        Some(walk) if walk.turns_round(message) => Reply::Failed(Rcode::SERVFAIL),
         Some(walk) if guarded && walk.into_the_house => Reply::IntoTheHouse,
         Some(walk) => walk.keep(message, rcode, key),
         None => Reply::Failed(Rcode::FORMERR),
@@ -167,6 +170,8 @@ struct Walk {
     extended: bool,
     // A record of the answer names an address of the house.
     into_the_house: bool,
+    // Where the answer's aliases stand: owner and data.
+    aliases: Vec<(u16, u16)>,
 }
 
 impl Walk {
@@ -189,6 +194,7 @@ impl Walk {
             kept_additional: 0,
             extended: false,
             into_the_house: false,
+            aliases: Vec::new(),
         };
         // Owners that lead elsewhere than to the question.
         let mut owners = Vec::new();
@@ -217,6 +223,9 @@ impl Walk {
             // A TTL with the highest bit set is zero (RFC 2181 8).
             let ttl = header.ttl().as_secs();
             let ttl = if ttl > i32::MAX as u32 { 0 } else { ttl.min(LONGEST_TTL) };
+            if number < answers && header.rtype() == Rtype::CNAME {
+                walk.aliases.push((start as u16, data as u16));
+            }
             if number < answers {
                 let data = message.get(data..data + usize::from(header.rdlen())).unwrap_or_default();
                 walk.into_the_house |= rebind::leads_into_the_house(header.rtype(), data);
@@ -236,6 +245,28 @@ impl Walk {
             walk.end = parser.pos();
         }
         owners.into_iter().all(|start| keeps_clear(message, start, &walk.ttls)).then_some(walk)
+    }
+
+    // Whether aliases lead to where they began, or on and on, and to nothing that was asked for.
+    fn turns_round(&self, message: &[u8]) -> bool {
+        if self.has_type || self.aliases.is_empty() {
+            return false;
+        }
+        if self.aliases.len() > MOST_ALIASES {
+            return true;
+        }
+        let name = |at: usize| -> Option<ParsedName<&[u8]>> {
+            let mut parser = Parser::from_ref(message);
+            parser.seek(at).ok()?;
+            ParsedName::parse_ref(&mut parser).ok()
+        };
+        let mut at = name(HEADER);
+        for _ in 0..=self.aliases.len() {
+            let next = self.aliases.iter().find(|(owner, _)| name(usize::from(*owner)) == at);
+            let Some((_, target)) = next else { return false };
+            at = name(usize::from(*target));
+        }
+        true
     }
 
     fn keep(self, message: &[u8], rcode: Rcode, key: &[u8]) -> Reply {
