@@ -43,8 +43,8 @@ pub struct Request {
 impl Request {
     /// The first value of a key of the query, decoded; what decodes to no text is none.
     pub fn value(&self, key: &str) -> Option<String> {
-        let pairs = self.query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-        pairs.filter_map(|(name, value)| (decoded(name)? == key).then(|| decoded(value))).next()?
+        let mut pairs = self.query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        pairs.find(|(name, _)| decoded(name).as_deref() == Some(key)).and_then(|(_, value)| decoded(value))
     }
 }
 
