@@ -325,7 +325,10 @@ impl Server {
                             self.flush(answering);
                             answering = Some(listener);
                         }
-                        *self.outbox.buffer() = message;
+                        // Its room stays for answers that are written in place.
+                        let buffer = self.outbox.buffer();
+                        buffer.clear();
+                        buffer.extend_from_slice(&message);
                         self.outbox.address(Some(peer));
                     }
                     Action::Answer(Client::Tcp { stream, .. }, message) => {
