@@ -35,8 +35,8 @@ impl Frames {
     pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         loop {
             return match sys::receive_packet(self.fd.as_fd(), buffer) {
-                Ok((length, _)) if length > buffer.len() => continue,
-                Ok((length, _)) => Ok(Some(length)),
+                Ok((length, ..)) if length > buffer.len() => continue,
+                Ok((length, ..)) => Ok(Some(length)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => Err(error),

@@ -11,10 +11,12 @@
 //! | [`qdisc`] | what queues in front of an interface |
 //! | [`packet`], [`frame`], [`udp`], [`icmpv6`] | sockets that std does not know |
 //! | [`ppp`] | the kernel's PPP and its PPPoE sessions |
+//! | [`batch`] | many datagrams with one system call |
 //! | [`sysctl`] | settings under `/proc/sys` |
 //! | [`wire`] | formats that smoltcp does not have |
 //! | [`sys`] | the only `unsafe` |
 pub mod address;
+pub mod batch;
 pub mod conntrack;
 pub mod ethtool;
 pub mod event;

@@ -7,6 +7,7 @@
 
 pub mod bed;
 pub mod bench_dhcp;
+pub mod bench_dns;
 pub mod bottleneck;
 pub mod child;
 pub mod concentrator;

@@ -4,6 +4,7 @@ use crate::perm::firewall::Rules;
 use crate::perm::forwardings::Forwardings;
 use crate::perm::interfaces::Interfaces;
 use crate::perm::json::Refusal;
+use crate::perm::resolver::Resolver;
 use crate::perm::shaping::Shaping;
 use crate::perm::wireguard::Tunnels;
 use crate::perm::{schedule, ula};
@@ -42,6 +43,7 @@ pub fn check(files: &Files, zone: impl Fn(&str) -> Option<String>) -> Vec<String
             rights::RADVD => radvd::check(path, bytes),
             rights::WIREGUARD => Tunnels::parse(path, bytes).map(|mut read| wrong.append(&mut read.refused)),
             rights::SHAPING => Shaping::parse(path, bytes).map(|mut read| wrong.append(&mut read.refused)),
+            rights::RESOLVER => Resolver::parse(path, bytes).map(drop),
             rights::PREFIXES => ula::parse(path, bytes).map(drop),
             rights::PPPOE_SECRET => pppoe::check(path, bytes),
             rights::MQTT => deviced::check(path, bytes),
@@ -100,6 +102,7 @@ mod tests {
             ("shaping.json", r#"{"up":"0Mbit","down":"20Mbit"}"#),
             ("dhcp4d/config.json", r#"{"lans":[{"name":"lan7"}]}"#),
             ("dhcp4d/mqtt-broker.txt", "nonsense"),
+            ("dnsd/config.json", r#"{"upstreams":["dns.example"]}"#),
             ("passwd", "root"),
         ]);
         for begin in [
@@ -115,11 +118,12 @@ mod tests {
             "shaping.json:1:7: up: \"0Mbit\"",
             "dhcp4d/config.json:1:18: lans[0].name: \"lan7\"",
             "dhcp4d/mqtt-broker.txt: the file: \"nonsense\"",
+            "dnsd/config.json:1:15: upstreams[0]: \"dns.example\" is neither",
             "passwd: the file: is none that weir reads",
         ] {
             assert_eq!(wrong.iter().filter(|line| line.starts_with(begin)).count(), 1, "{begin}: {wrong:#?}");
         }
-        assert_eq!(wrong.len(), 11, "{wrong:#?}");
+        assert_eq!(wrong.len(), 12, "{wrong:#?}");
         assert_eq!(of(&[("time.json", r#"{"zone":"Europe/Zurich"}"#)]), [""; 0]);
     }
 

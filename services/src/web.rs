@@ -10,7 +10,7 @@ use nix::sys::socket::{
 };
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
@@ -30,12 +30,16 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_secs(1);
 
 /// What is asked.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// `GET` (also for `HEAD`) or `POST`.
     pub method: String,
     /// Without what follows a `?`.
     pub path: String,
+    /// What follows the `?`, as it came.
+    pub query: String,
+    /// Who asks.
+    pub peer: IpAddr,
     /// The name by which the client knows us, with the port.
     pub host: String,
     /// Where a browser says that the request comes from; empty when it does not say.
@@ -45,6 +49,13 @@ pub struct Request {
 }
 
 impl Request {
+    /// One that asks for nothing, to be filled by tests.
+    #[cfg(test)]
+    pub fn empty() -> Request {
+        let (method, path, query, host, origin) = Default::default();
+        Request { method, path, query, peer: IpAddr::from([127, 0, 0, 1]), host, origin, body: Vec::new() }
+    }
+
     /// Whether it was meant for this server: called by its address or by a name at home, which no site of the internet
     /// has, and from no other site's page.
     pub fn is_for_us(&self) -> bool {
@@ -57,6 +68,32 @@ impl Request {
         let origin = self.origin.split_once("://").map_or(self.origin.as_str(), |(_, host)| host);
         !name.is_empty() && at_home && (origin.is_empty() || origin == self.host)
     }
+
+    /// The first value of a key of the query, decoded; what decodes to no text is none.
+    pub fn value(&self, key: &str) -> Option<String> {
+        let mut pairs = self.query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        pairs.find(|(name, _)| decoded(name).as_deref() == Some(key)).and_then(|(_, value)| decoded(value))
+    }
+}
+
+// `%41` is A and `+` is a space (WHATWG URL, application/x-www-form-urlencoded).
+fn decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let &[first, ref tail @ ..] = rest {
+        rest = tail;
+        match (first, tail) {
+            (b'%', &[high, low, ref after @ ..]) => {
+                let digit = |byte: u8| char::from(byte).to_digit(16);
+                bytes.push((digit(high)? << 4 | digit(low)?) as u8);
+                rest = after;
+            }
+            (b'%', _) => return None,
+            (b'+', _) => bytes.push(b' '),
+            _ => bytes.push(first),
+        }
+    }
+    String::from_utf8(bytes).ok()
 }
 
 /// What is answered.
@@ -138,6 +175,7 @@ impl Answer {
 #[derive(Debug)]
 struct Connection {
     stream: TcpStream,
+    peer: IpAddr,
     input: Vec<u8>,
     output: Vec<u8>,
     sent: usize,
@@ -151,10 +189,16 @@ pub struct Server {
     open: HashMap<u64, Connection>,
     last: u64,
     retry: Option<Instant>,
+    any_method: bool,
     complaint: Rarely,
 }
 
 impl Server {
+    /// One whose service does not care how it is asked; any other knows GET and HEAD only.
+    pub fn taking_any_method() -> Server {
+        Server { any_method: true, ..Server::default() }
+    }
+
     /// Whether a token is one of the server's.
     pub fn owns(token: Token) -> bool {
         token.0 >= FIRST
@@ -207,20 +251,20 @@ impl Server {
         answer: impl FnOnce(&Request) -> A,
     ) {
         if let Some(at) = self.listeners.iter().position(|(number, ..)| *number == token.0) {
-            while let Ok((stream, _)) = self.listeners[at].2.accept() {
-                self.add(turn, now, stream);
+            while let Ok((stream, peer)) = self.listeners[at].2.accept() {
+                self.add(turn, now, stream, peer.ip());
             }
             return;
         }
         let Some(connection) = self.open.get_mut(&token.0) else { return };
-        match connection.turn(answer) {
+        match connection.turn(self.any_method, answer) {
             Ok(Some(interest)) if turn.modify(&connection.stream, token, interest).is_ok() => {}
             // Done, gone or refused.
             _ => drop(self.open.remove(&token.0)),
         }
     }
 
-    fn add(&mut self, turn: &Loop, now: Instant, stream: TcpStream) {
+    fn add(&mut self, turn: &Loop, now: Instant, stream: TcpStream, peer: IpAddr) {
         if self.open.len() >= MOST
             && let Some(oldest) = self.open.iter().min_by_key(|(_, open)| open.deadline).map(|(number, _)| *number)
         {
@@ -230,7 +274,7 @@ impl Server {
         let watched = stream.set_nonblocking(true).and_then(|()| turn.add(&stream, Token(number), Interest::READ));
         if watched.is_ok() {
             let (input, output) = (Vec::new(), Vec::new());
-            self.open.insert(number, Connection { stream, input, output, sent: 0, deadline: now + PATIENCE });
+            self.open.insert(number, Connection { stream, peer, input, output, sent: 0, deadline: now + PATIENCE });
         }
     }
 
@@ -242,7 +286,11 @@ impl Server {
 
 impl Connection {
     /// Reads the request, then writes the answer. Gives what to wait for; none when it is over.
-    fn turn<A: Into<Answer>>(&mut self, answer: impl FnOnce(&Request) -> A) -> io::Result<Option<Interest>> {
+    fn turn<A: Into<Answer>>(
+        &mut self,
+        any_method: bool,
+        answer: impl FnOnce(&Request) -> A,
+    ) -> io::Result<Option<Interest>> {
         if self.output.is_empty() {
             let mut buffer = [0; 2_048];
             loop {
@@ -256,7 +304,7 @@ impl Connection {
                     break;
                 }
             }
-            match asked(&self.input) {
+            match asked(&self.input, self.peer, any_method) {
                 None => return Ok(Some(Interest::READ)),
                 Some(Err(refused)) => self.output = refused.bytes(true),
                 Some(Ok((request, with_body))) => self.output = answer(&request).into().bytes(with_body),
@@ -277,7 +325,7 @@ impl Connection {
 }
 
 /// The request in these bytes and whether its answer has a body; `None` while it is not whole.
-fn asked(bytes: &[u8]) -> Option<Result<(Request, bool), Response>> {
+fn asked(bytes: &[u8], peer: IpAddr, any_method: bool) -> Option<Result<(Request, bool), Response>> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];
     let mut request = httparse::Request::new(&mut headers);
     let end = match request.parse(bytes) {
@@ -289,7 +337,8 @@ fn asked(bytes: &[u8]) -> Option<Result<(Request, bool), Response>> {
         Err(error) => return Some(Err(Response::text(400, format!("{error}\n")))),
     };
     let path = request.path.unwrap_or_default();
-    let path = path.split('?').next().unwrap_or_default().to_owned();
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let (path, query) = (path.to_owned(), query.to_owned());
     let header = |name: &str| {
         let found = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
         found.and_then(|header| std::str::from_utf8(header.value).ok()).unwrap_or_default().trim().to_owned()
@@ -299,17 +348,20 @@ fn asked(bytes: &[u8]) -> Option<Result<(Request, bool), Response>> {
         Some("GET") => ("GET", &[][..], true),
         Some("HEAD") => ("GET", &[][..], false),
         Some("POST") => {
-            let Ok(length) = header("content-length").parse::<usize>() else {
-                return Some(Err(Response::text(400, "Content-Length is wanted\n")));
+            let length = match header("content-length").parse::<usize>() {
+                Ok(length) => length,
+                Err(_) if any_method => 0,
+                Err(_) => return Some(Err(Response::text(400, "Content-Length is wanted\n"))),
             };
             if end.saturating_add(length) > LARGEST {
                 return Some(Err(Response::text(431, "too large\n")));
             }
             ("POST", bytes.get(end..end + length)?, true)
         }
+        Some(other) if any_method => (other, &[][..], true),
         _ => return Some(Err(Response::text(405, "only GET, HEAD and POST\n"))),
     };
-    Some(Ok((Request { method: method.to_owned(), path, host, origin, body: body.to_vec() }, with_body)))
+    Some(Ok((Request { method: method.to_owned(), path, query, peer, host, origin, body: body.to_vec() }, with_body)))
 }
 
 fn open(address: SocketAddr) -> io::Result<TcpListener> {
@@ -328,11 +380,16 @@ mod tests {
 
     #[test]
     fn requests_are_read_and_refused() {
+        let peer = IpAddr::from([192, 168, 42, 7]);
+        let asked = |bytes: &[u8]| super::asked(bytes, peer, false);
         let status =
             |text: &str| asked(text.as_bytes()).map(|result| result.map_or_else(|refused| refused.status, |_| 200));
         assert_eq!(status("GET /metrics?x=1 HTTP/1.1\r\nHost: a\r\n\r\n"), Some(200));
-        let get = Request { method: "GET".into(), path: "/a".into(), ..Request::default() };
-        assert_eq!(asked(b"GET /a?b HTTP/1.0\r\n\r\n").unwrap().unwrap(), (get, true));
+        let (request, with_body) = asked(b"GET /a?b=%41+c&d HTTP/1.0\r\n\r\n").unwrap().unwrap();
+        assert_eq!((request.path.as_str(), with_body, request.peer), ("/a", true, peer));
+        let values = ["b", "d", "e"].map(|key| request.value(key));
+        assert_eq!(values, [Some("A c".into()), Some(String::new()), None]);
+        assert!(super::asked(b"PUT /a HTTP/1.1\r\n\r\n", peer, true).unwrap().is_ok());
         assert!(!asked(b"HEAD /a HTTP/1.1\r\n\r\n").unwrap().unwrap().1);
         assert_eq!(status("GET /metr"), None);
         assert_eq!(status("PUT / HTTP/1.1\r\n\r\n"), Some(405));
@@ -351,7 +408,7 @@ mod tests {
     #[test]
     fn a_request_is_meant_for_us_or_not() {
         let is_for_us = |host: &str, origin: &str| {
-            Request { host: host.into(), origin: origin.into(), ..Request::default() }.is_for_us()
+            Request { host: host.into(), origin: origin.into(), ..Request::empty() }.is_for_us()
         };
         for host in ["192.168.42.1:8067", "[fd00::1]:8067", "router7:8067", "router7.lan", "weir"] {
             assert!(is_for_us(host, "") && is_for_us(host, &format!("http://{host}")), "{host}");
@@ -363,7 +420,9 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_met_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = asked(&bytes);
+            if let Some(Ok((request, _))) = asked(&bytes, IpAddr::from([0; 4]), true) {
+                let _ = request.value("host");
+            }
         }
     }
 }

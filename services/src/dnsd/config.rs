@@ -1,24 +1,33 @@
-//! What dnsd reads: interfaces.json, the uplink's leases, the leases that dhcp4d has given, and the router's own name.
-//! A file that is refused leaves in force what was read from it before.
+//! What dnsd reads: a person's config.json, interfaces.json, the uplink's leases, the table of devices or else the leases
+//! that dhcp4d has given, names below names, and the router's own name. A file that is refused leaves in force what was
+//! read from it before.
 use super::engine::Settings;
-use super::engine::local::Host;
+use super::engine::forward::Group;
+use super::engine::local::{Host, Subname};
+use super::engine::name;
+use super::subnames;
 use crate::house::House;
+use crate::perm::devices::{self, Device};
+use crate::perm::interfaces::Interfaces;
 use crate::perm::leases::Lease;
+use crate::perm::resolver::{PORT, Resolver, cannot_be_asked, is_label};
 use crate::perm::stamp::Clock;
 use crate::perm::{WallTime, interfaces, lease4, lease6, leases};
+use ipnet::IpNet;
 use netstack::time::Instant;
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// router7's upstreams, asked only when no lease has named any.
+/// router7's upstreams, asked only when nobody has named any.
 const PUBLIC: [IpAddr; 4] = [
     IpAddr::V4(Ipv4Addr::new(8, 8, 8, 8)),
     IpAddr::V4(Ipv4Addr::new(8, 8, 4, 4)),
     IpAddr::V6(Ipv6Addr::new(0x2001, 0x4860, 0x4860, 0, 0, 0, 0, 0x8888)),
     IpAddr::V6(Ipv6Addr::new(0x2001, 0x4860, 0x4860, 0, 0, 0, 0, 0x8844)),
 ];
-/// The port of DNS.
-pub const PORT: u16 = 53;
+/// Servers of leases beyond these are not asked.
+const MOST_SERVERS: usize = 8;
 /// Names that only a person may give to a machine: many clients run whatever the machine of that name hands them.
 const DANGEROUS: [&str; 2] = ["wpad", "isatap"];
 /// Names that mean something without `.lan` already (RFC 6761, 6762, 7686, 8375, 9476; ICANN's `internal`).
@@ -30,13 +39,31 @@ const NOT_BARE: [&str; 10] =
 pub struct Config {
     /// lan0's address.
     pub lan: Option<Ipv4Addr>,
+    /// What a person has written for dnsd.
+    pub resolver: Resolver,
+    /// Names below names.
+    pub subnames: Vec<Subname>,
     hostname: String,
-    /// Resolvers that a person has named for the uplink; they win over those of the leases.
-    fixed: Vec<IpAddr>,
+    interfaces: Interfaces,
     dns: Vec<Ipv4Addr>,
     dns6: Vec<Ipv6Addr>,
+    /// The table of devices, once deviced has written it; it holds over the leases.
+    devices: Option<Vec<Device>>,
     leases: Vec<Lease>,
     complaints: Vec<String>,
+}
+
+/// What the kernel says of the router's networks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// Addresses that dnsd itself answers on.
+    pub ours: Vec<IpAddr>,
+    /// The router's lasting addresses on lan0, besides the configured one.
+    pub own: Vec<IpAddr>,
+    /// Networks of the LANs.
+    pub lans: Vec<IpNet>,
+    /// Networks of the uplinks.
+    pub uplinks: Vec<IpNet>,
 }
 
 impl Config {
@@ -51,9 +78,13 @@ impl Config {
             interfaces::Source::File | interfaces::Source::Default(None) => (),
         }
         self.lan = loaded.interfaces.ipv4_of("lan0").map(|(address, _)| address);
+        self.interfaces = loaded.interfaces;
         self.hostname = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
-        self.fixed = loaded.interfaces.uplink().map(|uplink| uplink.dns.clone()).unwrap_or_default();
-        match lease4::read(&house.path(lease4::in_force(&loaded.interfaces))) {
+        match Resolver::read(house.root()) {
+            Ok(resolver) => self.resolver = resolver,
+            Err(refusal) => complaints.push(refusal.to_string()),
+        }
+        match lease4::read(&house.path(lease4::in_force(&self.interfaces))) {
             Ok(lease) => self.dns = lease.map(|lease| lease.dns).unwrap_or_default(),
             Err(refusal) => complaints.push(refusal.to_string()),
         }
@@ -61,8 +92,16 @@ impl Config {
             Ok(lease) => self.dns6 = lease.map(|lease| lease.dns).unwrap_or_default(),
             Err(refusal) => complaints.push(refusal.to_string()),
         }
+        match devices::read(house.root()) {
+            Ok(table) => self.devices = table.map(|table| table.devices),
+            Err(refusal) => complaints.push(refusal.to_string()),
+        }
         match leases::read(&house.path(rights::LEASES)) {
             Ok(leases) => self.leases = leases,
+            Err(refusal) => complaints.push(refusal.to_string()),
+        }
+        match subnames::read(&house.path(subnames::FILE)) {
+            Ok(subnames) => self.subnames = subnames,
             Err(refusal) => complaints.push(refusal.to_string()),
         }
         for complaint in complaints.iter().filter(|complaint| !self.complaints.contains(complaint)) {
@@ -71,40 +110,113 @@ impl Config {
         self.complaints = complaints;
     }
 
-    /// What the engine is to know; `ours` are the addresses that dnsd itself answers on.
-    pub fn settings(&self, now: Instant, wall: WallTime, ours: &[IpAddr]) -> Settings {
-        let asked = |address: &IpAddr| !ours.contains(address) && !useless(*address);
-        let leased = self.dns.iter().map(|ip| IpAddr::V4(*ip)).chain(self.dns6.iter().map(|ip| IpAddr::V6(*ip)));
-        let mut upstreams: Vec<IpAddr> = self.fixed.iter().copied().filter(asked).collect();
+    /// What the engine is to know.
+    pub fn settings(&self, now: Instant, wall: WallTime, around: &Surroundings) -> Settings {
+        let mut groups = vec![Group { domain: Box::new([0]), servers: self.upstreams(&around.ours) }];
+        for (domain, servers) in &self.resolver.domains {
+            let Some(domain) = name::from_text(domain) else { continue };
+            let servers = servers.iter().copied().filter(|server| !around.ours.contains(&server.ip())).collect();
+            groups.push(Group { domain, servers });
+        }
+        let domains: BTreeSet<&String> = self.resolver.lan_domains.values().filter(|domain| *domain != "lan").collect();
+        Settings {
+            groups,
+            hosts: self.hosts(now, wall, &around.own),
+            subnames: self.subnames.clone(),
+            fixed: self.resolver.names.iter().filter(|(name, _)| name.contains('.')).cloned().collect(),
+            domains: domains.into_iter().cloned().collect(),
+            rebind_allow: self.resolver.rebind_allow.iter().filter_map(|domain| name::from_text(domain)).collect(),
+            lans: around.lans.clone(),
+            uplinks: around.uplinks.clone(),
+            rate: self.resolver.rate_limit,
+        }
+    }
+
+    // Config.json's, else interfaces.json's, else those of the leases, else public ones; never ourselves.
+    fn upstreams(&self, ours: &[IpAddr]) -> Vec<SocketAddr> {
+        let asked = |address: &IpAddr| !ours.contains(address) && !cannot_be_asked(*address);
+        let at_port = |address| SocketAddr::new(address, PORT);
+        let named = self.resolver.upstreams.iter().copied().filter(|server| !ours.contains(&server.ip()));
+        let mut upstreams: Vec<SocketAddr> = named.collect();
         if upstreams.is_empty() {
-            upstreams.extend(leased.filter(asked));
+            let fixed = self.interfaces.uplink().map(|uplink| uplink.dns.as_slice()).unwrap_or_default();
+            upstreams.extend(fixed.iter().copied().filter(asked).map(at_port));
         }
         if upstreams.is_empty() {
-            upstreams.extend(PUBLIC);
+            let leased = self.dns.iter().map(|ip| IpAddr::V4(*ip)).chain(self.dns6.iter().map(|ip| IpAddr::V6(*ip)));
+            upstreams.extend(leased.filter(asked).map(at_port));
         }
-        let own = self.lan.and_then(|lan| Some((first_label(&self.hostname)?, lan)));
-        let own = own.filter(|(name, _)| !name.eq_ignore_ascii_case("localhost"));
-        let mut hosts: Vec<Host> = own.map(|(name, address)| host(name, address, None)).into_iter().collect();
+        if upstreams.is_empty() {
+            upstreams.extend(PUBLIC.map(at_port));
+        }
+        upstreams.truncate(MOST_SERVERS);
+        upstreams
+    }
+
+    // The router itself, what a person has fixed, then the devices, or the leases where there is no table of devices.
+    fn hosts(&self, now: Instant, wall: WallTime, own: &[IpAddr]) -> Vec<Host> {
+        let mut hosts = Vec::new();
+        if let Some((lan, name)) = self.lan.zip(first_label(&self.hostname))
+            && !name.eq_ignore_ascii_case("localhost")
+        {
+            let mut addresses = vec![IpAddr::V4(lan)];
+            addresses.extend(own.iter().filter(|address| **address != IpAddr::V4(lan)));
+            let domain = self.resolver.domain_of("lan0").to_owned();
+            hosts.push(Host { domain, by_hand: true, ..host(name, addresses, None) });
+        }
+        for (name, addresses) in self.resolver.names.iter().filter(|(name, _)| !name.contains('.')) {
+            let domain = self.resolver.domain_of("lan0").to_owned();
+            hosts.push(Host { domain, by_hand: true, ..host(name, addresses.clone(), None) });
+        }
+        match &self.devices {
+            Some(devices) => hosts.extend(devices.iter().filter_map(|device| self.of_device(device))),
+            None => self.of_leases(now, wall, &mut hosts),
+        }
+        hosts
+    }
+
+    fn of_device(&self, device: &Device) -> Option<Host> {
+        let name = label(&device.name)?;
+        let by_hand = [&device.fixed_name, &device.override_name].iter().any(|given| label(given) == Some(name));
+        let addresses =
+            device.ipv4.iter().map(|ip| IpAddr::V4(*ip)).chain(device.ipv6.iter().map(|ip| IpAddr::V6(*ip)));
+        let domain = self.resolver.domain_of(&device.interface).to_owned();
+        may_be_served(name, by_hand).then(|| Host { domain, by_hand, ..host(name, addresses.collect(), None) })
+    }
+
+    fn of_leases(&self, now: Instant, wall: WallTime, hosts: &mut Vec<Host>) {
         let mut leases: Vec<&Lease> = self.leases.iter().filter(|lease| !lease.expired(wall)).collect();
         // Among equal names the lease that ends last holds; a static one, which never ends, comes after all (as Go sorts it).
         leases.sort_by_key(|lease| Reverse(lease.expiry));
         for lease in leases {
             let Some(name) = label(&lease.hostname) else { continue };
-            let is = |word: &&str| name.eq_ignore_ascii_case(word);
             let by_hand = lease.hostname_override == lease.hostname;
-            if is(&"localhost") || (!by_hand && DANGEROUS.iter().any(is)) {
-                continue;
+            if may_be_served(name, by_hand) {
+                let until = (!lease.is_static()).then(|| now + lease.expiry.since(wall));
+                let domain = self.domain_at(lease.addr).to_owned();
+                hosts.push(Host { domain, by_hand, ..host(name, vec![IpAddr::V4(lease.addr)], until) });
             }
-            let until = (!lease.is_static()).then(|| now + lease.expiry.since(wall));
-            hosts.push(host(name, lease.addr, until));
         }
-        Settings { upstreams: upstreams.into_iter().map(|address| SocketAddr::new(address, PORT)).collect(), hosts }
+    }
+
+    // The domain of the LAN that an address lies in.
+    fn domain_at(&self, address: Ipv4Addr) -> &str {
+        let lans = &self.interfaces.interfaces;
+        let around = lans
+            .iter()
+            .find(|entry| entry.addr.iter().chain(&entry.extra_addrs).any(|net| net.contains(&IpAddr::V4(address))));
+        self.resolver.domain_of(around.map_or("", |entry| &entry.name))
     }
 }
 
-fn host(name: &str, address: Ipv4Addr, until: Option<Instant>) -> Host {
+fn host(name: &str, addresses: Vec<IpAddr>, until: Option<Instant>) -> Host {
     let bare = !NOT_BARE.iter().any(|word| name.eq_ignore_ascii_case(word));
-    Host { name: name.to_owned(), address, until, bare }
+    Host { name: name.to_owned(), addresses, until, bare, ..Host::default() }
+}
+
+fn may_be_served(name: &str, by_hand: bool) -> bool {
+    let is = |word: &&str| name.eq_ignore_ascii_case(word);
+    !is(&"localhost") && (by_hand || !DANGEROUS.iter().any(is))
 }
 
 // The name that a lease is served under: a single label, which a client may have written with our domain behind it.
@@ -117,19 +229,6 @@ fn label(hostname: &str) -> Option<&str> {
 
 fn first_label(hostname: &str) -> Option<&str> {
     hostname.split('.').next().filter(|name| is_label(name))
-}
-
-// Anything else could not be asked for by any program, and would reach logs and pages.
-fn is_label(name: &str) -> bool {
-    (1..=63).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-}
-
-fn useless(address: IpAddr) -> bool {
-    // A link-local address says nothing without its link.
-    let of_a_link = matches!(address, IpAddr::V6(ip) if ip.is_unicast_link_local());
-    let broadcast = address == IpAddr::V4(Ipv4Addr::BROADCAST);
-    address.is_unspecified() || address.is_multicast() || broadcast || of_a_link
 }
 
 #[cfg(test)]
@@ -152,8 +251,13 @@ mod tests {
     fn hosts(hostname: &str, leases: Vec<Lease>) -> Vec<(String, u8, bool)> {
         let lan = Some(Ipv4Addr::new(192, 168, 42, 1));
         let config = Config { lan, hostname: hostname.into(), leases, ..Config::default() };
-        let settings = config.settings(Instant::from_secs(1), WallTime::from_unix(1_000), &[]);
-        settings.hosts.into_iter().map(|host| (host.name, host.address.octets()[3], host.bare)).collect()
+        let around = Surroundings::default();
+        let settings = config.settings(Instant::from_secs(1), WallTime::from_unix(1_000), &around);
+        let last = |host: &Host| match host.addresses[0] {
+            IpAddr::V4(ip) => ip.octets()[3],
+            IpAddr::V6(_) => 0,
+        };
+        settings.hosts.into_iter().map(|host| (host.name.clone(), last(&host), host.bare)).collect()
     }
 
     fn row(name: &str, last: u8, bare: bool) -> (String, u8, bool) {
@@ -199,22 +303,62 @@ mod tests {
     fn a_lease_ends_by_the_clock_that_never_jumps() {
         let config = Config { leases: vec![lease("a", 2, 1_600)], ..Config::default() };
         let now = Instant::from_secs(50);
-        let settings = config.settings(now, WallTime::from_unix(1_000), &[]);
+        let settings = config.settings(now, WallTime::from_unix(1_000), &Surroundings::default());
         assert_eq!(settings.hosts[0].until, Some(now + Duration::from_secs(600)));
     }
 
     #[test]
     fn upstreams_are_a_persons_else_the_leases_else_public_and_never_ourselves() {
         let ip = |text: &str| text.parse::<Ipv4Addr>().unwrap();
-        let ours = [IpAddr::V4(ip("192.168.42.1")), "2001:db8::1".parse().unwrap()];
-        let ask = |config: Config| config.settings(Instant::from_secs(1), WallTime::from_unix(1), &ours).upstreams;
+        let ours = vec![IpAddr::V4(ip("192.168.42.1")), "2001:db8::1".parse().unwrap()];
+        let around = Surroundings { ours: ours.clone(), ..Surroundings::default() };
+        let ask = |config: Config| {
+            let settings = config.settings(Instant::from_secs(1), WallTime::from_unix(1), &around);
+            settings.groups[0].servers.iter().map(SocketAddr::to_string).collect::<Vec<_>>()
+        };
         let dns = vec![ip("192.168.42.1"), ip("0.0.0.0"), ip("10.0.0.7"), ip("224.0.0.1")];
         let dns6 = vec!["2001:db8::1".parse().unwrap(), "2001:db8::53".parse().unwrap(), "fe80::1".parse().unwrap()];
         let leased = || Config { dns: dns.clone(), dns6: dns6.clone(), ..Config::default() };
-        assert_eq!(ask(leased()), ["10.0.0.7:53".parse().unwrap(), "[2001:db8::53]:53".parse().unwrap()]);
-        let fixed = vec!["9.9.9.9".parse().unwrap()];
-        assert_eq!(ask(Config { fixed, ..leased() }), ["9.9.9.9:53".parse().unwrap()]);
-        assert_eq!(ask(Config { fixed: vec![ours[0]], ..leased() }).len(), 2, "a person's that cannot be asked");
+        assert_eq!(ask(leased()), ["10.0.0.7:53", "[2001:db8::53]:53"]);
+        let fixed = |text: &str| {
+            let text = format!(r#"{{"interfaces":[{{"name":"uplink0","dns":["{text}"]}}]}}"#);
+            Interfaces::parse(std::path::Path::new("interfaces.json"), text.as_bytes()).unwrap()
+        };
+        assert_eq!(ask(Config { interfaces: fixed("9.9.9.9"), ..leased() }), ["9.9.9.9:53"]);
+        let ourselves = Config { interfaces: fixed("192.168.42.1"), ..leased() };
+        assert_eq!(ask(ourselves).len(), 2, "a person's that cannot be asked");
+        let resolver = |text: &str| Resolver::parse(std::path::Path::new("config.json"), text.as_bytes()).unwrap();
+        let written = resolver(r#"{"upstreams":["1.1.1.1:5353"]}"#);
+        let both = Config { resolver: written, interfaces: fixed("9.9.9.9"), ..leased() };
+        assert_eq!(ask(both), ["1.1.1.1:5353"]);
         assert_eq!(ask(Config::default()).len(), 4);
+    }
+
+    #[test]
+    fn the_table_of_devices_holds_over_the_leases() {
+        let table = r#"{"devices":[
+            {"hardware_addr":"02:00:00:00:00:01","name":"camera","fixed_name":"camera","interface":"guest",
+             "ipv4":["192.168.44.9"],"ipv6":["2001:db8::9"]},
+            {"hardware_addr":"02:00:00:00:00:02","name":"","ipv4":["192.168.42.8"]},
+            {"hardware_addr":"02:00:00:00:00:03","name":"wpad","dhcp_name":"wpad","ipv4":["192.168.42.7"]},
+            {"hardware_addr":"02:00:00:00:00:04","name":"com","dhcp_name":"com","ipv4":["192.168.42.6"]}]}"#;
+        let devices: devices::Devices = serde_json::from_str(table).unwrap();
+        let resolver = br#"{"names":{"nas":["192.168.42.5"],"www.example.com":["192.168.42.5"]},
+            "lan_domains":{"guest":"guest.lan","lan0":"lan"}}"#;
+        let config = Config {
+            devices: Some(devices.devices),
+            leases: vec![lease("a", 2, 2_000)],
+            resolver: Resolver::parse(std::path::Path::new("config.json"), resolver).unwrap(),
+            ..Config::default()
+        };
+        let settings = config.settings(Instant::from_secs(1), WallTime::from_unix(1_000), &Surroundings::default());
+        let rows = settings.hosts.iter().map(|host| (host.name.as_str(), host.domain.as_str(), host.by_hand));
+        assert_eq!(
+            rows.collect::<Vec<_>>(),
+            [("nas", "lan", true), ("camera", "guest.lan", true), ("com", "lan", false)]
+        );
+        assert_eq!(settings.hosts[1].addresses.len(), 2);
+        assert_eq!(settings.domains, ["guest.lan"]);
+        assert_eq!(settings.fixed.len(), 1);
     }
 }

@@ -1,8 +1,10 @@
 //! The listeners: a UDP and a TCP socket for each private address, so that every answer leaves from the address that
 //! was asked. They follow the addresses.
-use super::config::PORT;
+use super::config::Surroundings;
 use crate::house::private;
 use crate::house::rarely::Rarely;
+use crate::perm::resolver::PORT;
+use ipnet::IpNet;
 use netstack::address::Address;
 use netstack::link::Link;
 use netstack::time::Instant;
@@ -45,6 +47,11 @@ impl Listeners {
     /// By number.
     pub fn get(&self, number: u64) -> Option<&Listener> {
         self.open.iter().find(|listener| listener.number == number)
+    }
+
+    /// All of them.
+    pub fn all(&self) -> &[Listener] {
+        &self.open
     }
 
     /// The addresses that are served.
@@ -111,6 +118,43 @@ pub fn wanted(links: &[Link], addresses: &[Address], lan: Option<Ipv4Addr>) -> V
         }
     }
     wanted
+}
+
+fn is_uplink(link: &Link) -> bool {
+    link.name.starts_with("uplink")
+}
+
+/// What the engine is to know of the networks around; `ours` are the addresses that are served.
+pub fn around(links: &[Link], addresses: &[Address], ours: Vec<IpAddr>) -> Surroundings {
+    let mut around = Surroundings { ours, ..Surroundings::default() };
+    for address in addresses.iter().filter(|address| address.scope == 0) {
+        let Some(link) = links.iter().find(|link| link.index == address.index && !link.loopback) else { continue };
+        let Ok(net) = IpNet::new(address.ip, address.prefix) else { continue };
+        if is_uplink(link) {
+            around.uplinks.push(net.trunc())
+        } else {
+            around.lans.push(net.trunc())
+        }
+        // A unique local one lasts; one of the provider's goes when it wants.
+        let lasts = matches!(address.ip, IpAddr::V6(ip) if ip.is_unique_local());
+        if link.name == "lan0" && lasts && !address.tentative {
+            around.own.push(address.ip);
+        }
+    }
+    around.lans.dedup();
+    around
+}
+
+/// How the world is reached: when this changes, so may what is known of the upstreams.
+pub type Way = (Vec<(u32, bool)>, Vec<(u32, IpAddr)>);
+
+/// Uplinks that have carrier, and their addresses.
+pub fn way(links: &[Link], addresses: &[Address]) -> Way {
+    let uplinks: Vec<&Link> = links.iter().filter(|link| is_uplink(link)).collect();
+    let of_uplinks = |address: &&Address| uplinks.iter().any(|link| link.index == address.index) && !address.tentative;
+    let mut with: Vec<_> = addresses.iter().filter(of_uplinks).map(|address| (address.index, address.ip)).collect();
+    with.sort_unstable();
+    (uplinks.iter().map(|link| (link.index, link.up && link.running)).collect(), with)
 }
 
 #[cfg(test)]

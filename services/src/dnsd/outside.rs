@@ -1,21 +1,44 @@
-//! The sockets towards upstreams: one for each attempt, so that each has a source port of its own that nobody can
-//! foresee, and connected, so that the kernel drops what others send.
+//! The sockets towards upstreams. A question by UDP goes out from a port that the kernel has chosen at random, on a
+//! connected socket, so that the kernel drops what others send. Questions of the same moment to the same upstream share
+//! one, at most [`SHARED`] of them, for at most [`LIFE`]; a reply belongs to the question whose id it has.
 use super::engine::{Attempt, Transport};
+use netstack::batch::Inbox;
 use netstack::event::Interest;
+use netstack::time::Instant;
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, connect, socket};
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
+/// Questions that go out from one port, and for how long it takes new ones.
+const SHARED: usize = 32;
+const LIFE: Duration = Duration::from_secs(1);
+/// How long a port hears late replies.
+const LATE: Duration = Duration::from_secs(5);
+/// Ports open at the same time; beyond the first, those that wait for nothing are closed early.
+const FEW_PORTS: usize = 32;
+const MOST_PORTS: usize = 256;
 /// Connections to upstreams at the same time; their answers may be 64 KiB each.
 const MOST_TCP: usize = 32;
 
-/// One attempt's socket.
+/// A socket with a port of its own.
+#[derive(Debug)]
+struct Port {
+    socket: UdpSocket,
+    to: SocketAddr,
+    opened: Instant,
+    /// What went out from it, by id.
+    sent: Vec<(u16, Attempt)>,
+    /// How many of these are still wanted.
+    wanted: usize,
+}
+
 #[derive(Debug)]
 enum Asking {
-    Udp(UdpSocket),
+    Udp(u64),
     Tcp(Connection),
 }
 
@@ -29,19 +52,31 @@ struct Connection {
 /// All of them.
 #[derive(Debug, Default)]
 pub struct Outside {
+    ports: HashMap<u64, Port>,
+    last: u64,
     open: HashMap<Attempt, Asking>,
     tcp: usize,
+    sweep: Option<Instant>,
 }
 
-/// What came of a ready socket.
+/// A socket to be watched.
+#[derive(Debug)]
+pub enum Opened<'a> {
+    /// A new port, by its number.
+    Port(u64, BorrowedFd<'a>),
+    /// A connection.
+    Connection(BorrowedFd<'a>),
+    /// One that is watched already.
+    Known,
+}
+
+/// What came of a ready connection.
 #[derive(Debug)]
 pub enum Came {
     /// Nothing whole yet; the socket is to be watched for this.
     Nothing(Interest),
     /// A message.
     Reply(Vec<u8>),
-    /// So many bytes of the buffer are a message.
-    Datagram(usize),
     /// The socket has failed, or the upstream has closed it.
     Failed,
     /// The attempt is over already.
@@ -49,16 +84,28 @@ pub enum Came {
 }
 
 impl Outside {
-    /// Opens a socket and sends, or begins to.
+    /// Sends, or begins to, and gives the socket to be watched.
     ///
     /// # Errors
     /// When there is no descriptor, or no way to the upstream.
-    pub fn ask(&mut self, attempt: Attempt, to: SocketAddr, transport: Transport, message: &[u8]) -> io::Result<()> {
-        let asking = match transport {
+    pub fn ask(
+        &mut self,
+        now: Instant,
+        attempt: Attempt,
+        to: SocketAddr,
+        transport: Transport,
+        message: &[u8],
+    ) -> io::Result<Opened<'_>> {
+        match transport {
             Transport::Udp => {
-                let socket = UdpSocket::from(connected(to, SockType::Datagram)?);
-                socket.send(message)?;
-                Asking::Udp(socket)
+                let (number, is_new) = self.port(now, to)?;
+                let port = self.ports.get_mut(&number).ok_or(io::ErrorKind::NotFound)?;
+                // An error is one of an earlier question: this one may go.
+                port.socket.send(message).or_else(|_| port.socket.send(message))?;
+                port.sent.push((id(message), attempt));
+                port.wanted += 1;
+                self.open.insert(attempt, Asking::Udp(number));
+                Ok(if is_new { Opened::Port(number, port.socket.as_fd()) } else { Opened::Known })
             }
             Transport::Tcp => {
                 if self.tcp >= MOST_TCP {
@@ -68,38 +115,121 @@ impl Outside {
                 let length = u16::try_from(message.len()).map_err(io::Error::other)?;
                 let output = [&length.to_be_bytes(), message].concat();
                 self.tcp += 1;
-                Asking::Tcp(Connection { socket, output, input: Vec::new() })
+                self.open.insert(attempt, Asking::Tcp(Connection { socket, output, input: Vec::new() }));
+                self.connection(attempt).map(Opened::Connection).ok_or(io::ErrorKind::NotFound.into())
             }
-        };
-        self.open.insert(attempt, asking);
-        Ok(())
-    }
-
-    /// The socket of an attempt, and what to watch it for at first.
-    pub fn socket(&self, attempt: Attempt) -> Option<(BorrowedFd<'_>, Interest)> {
-        self.open.get(&attempt).map(|asking| match asking {
-            Asking::Udp(socket) => (socket.as_fd(), Interest::READ),
-            Asking::Tcp(connection) => (connection.socket.as_fd(), Interest::WRITE),
-        })
-    }
-
-    /// Closes the socket of an attempt.
-    pub fn close(&mut self, attempt: Attempt) {
-        if let Some(Asking::Tcp(_)) = self.open.remove(&attempt) {
-            self.tcp -= 1;
         }
     }
 
-    /// A socket is ready. Datagrams are read into `buffer`.
+    // The port that still takes questions to this upstream, or a new one.
+    fn port(&mut self, now: Instant, to: SocketAddr) -> io::Result<(u64, bool)> {
+        let of_it = self.ports.iter().filter(|(_, port)| port.to == to).max_by_key(|(number, _)| **number);
+        let known = of_it.map(|(number, port)| (*number, port.sent.len() < SHARED && now < port.opened + LIFE));
+        if let Some((number, true)) = known {
+            return Ok((number, false));
+        }
+        let opened = if self.ports.len() >= MOST_PORTS {
+            Err(io::Error::other("too many ports"))
+        } else {
+            connected(to, SockType::Datagram)
+        };
+        match (opened, known) {
+            (Ok(socket), _) => {
+                self.last += 1;
+                let socket = UdpSocket::from(socket);
+                self.ports.insert(self.last, Port { socket, to, opened: now, sent: Vec::new(), wanted: 0 });
+                self.sweep = self.sweep.or(Some(now + LATE));
+                if let Some((old, _)) = known {
+                    self.close_early(old);
+                }
+                Ok((self.last, true))
+            }
+            // Without a descriptor the old one has to do.
+            (Err(_), Some((number, _))) => Ok((number, false)),
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    // A port that takes nothing more and waits for nothing more only hears late replies: where there are many, none.
+    fn close_early(&mut self, number: u64) {
+        let few = self.ports.len() <= FEW_PORTS;
+        if self.ports.get(&number).is_some_and(|port| port.wanted == 0 && (!few || port.sent.len() >= SHARED)) {
+            self.ports.remove(&number);
+        }
+    }
+
+    /// When [`Outside::tick`] is wanted.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.sweep
+    }
+
+    /// Closes ports that nothing is waited for on any more.
+    pub fn tick(&mut self, now: Instant) {
+        self.ports.retain(|_, port| port.wanted > 0 || now < port.opened + LATE);
+        self.sweep = self.ports.values().map(|port| (port.opened + LATE).max(now + LIFE)).min();
+    }
+
+    /// Forgets every port: the way out is another one.
+    pub fn rewire(&mut self) {
+        self.ports.retain(|_, port| port.wanted > 0);
+        for port in self.ports.values_mut() {
+            // It takes nothing more.
+            port.opened = Instant::default();
+        }
+    }
+
+    /// Reads what came on a port and gives each message to `hear`, with whose it may be. False: it has failed, and with
+    /// it everything in the list.
+    pub fn receive(&mut self, number: u64, inbox: &mut Inbox, mut hear: impl FnMut(Attempt, &[u8])) -> Vec<Attempt> {
+        let Some(port) = self.ports.get_mut(&number) else { return Vec::new() };
+        match inbox.receive(&port.socket) {
+            Ok(_) => {}
+            Err(error) if waits(&error) => return Vec::new(),
+            Err(_) => return port.sent.iter().map(|(_, attempt)| *attempt).collect(),
+        }
+        for datagram in inbox.datagrams() {
+            for (_, attempt) in port.sent.iter().filter(|(sent, _)| *sent == id(datagram.bytes)) {
+                match datagram.bytes {
+                    &[a, b, flags, ref rest @ ..] if datagram.cut => {
+                        // More than we said we take: as good as truncated.
+                        hear(*attempt, &[&[a, b, flags | 0x02], rest].concat());
+                    }
+                    whole => hear(*attempt, whole),
+                }
+            }
+        }
+        Vec::new()
+    }
+
+    /// The socket of a connection.
+    pub fn connection(&self, attempt: Attempt) -> Option<BorrowedFd<'_>> {
+        match self.open.get(&attempt) {
+            Some(Asking::Tcp(connection)) => Some(connection.socket.as_fd()),
+            _ => None,
+        }
+    }
+
+    /// Nothing more is wanted of an attempt.
+    pub fn close(&mut self, attempt: Attempt) {
+        match self.open.remove(&attempt) {
+            Some(Asking::Tcp(_)) => self.tcp -= 1,
+            Some(Asking::Udp(number)) => {
+                if let Some(port) = self.ports.get_mut(&number) {
+                    port.wanted = port.wanted.saturating_sub(1);
+                    if port.sent.len() >= SHARED {
+                        self.close_early(number);
+                    }
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// A connection is ready.
     pub fn turn(&mut self, attempt: Attempt, buffer: &mut [u8]) -> Came {
         match self.open.get_mut(&attempt) {
-            None => Came::Gone,
-            Some(Asking::Udp(socket)) => match socket.recv(buffer) {
-                Ok(length) => Came::Datagram(length),
-                Err(error) if waits(&error) => Came::Nothing(Interest::READ),
-                Err(_) => Came::Failed,
-            },
             Some(Asking::Tcp(connection)) => connection.turn(buffer),
+            _ => Came::Gone,
         }
     }
 }
@@ -128,6 +258,10 @@ impl Connection {
             }
         }
     }
+}
+
+fn id(message: &[u8]) -> u16 {
+    message.first_chunk::<2>().map_or(0, |id| u16::from_be_bytes(*id))
 }
 
 fn waits(error: &io::Error) -> bool {

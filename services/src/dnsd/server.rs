@@ -2,35 +2,47 @@
 use super::config::Config;
 use super::engine::{Action, Attempt, Client, Engine};
 use super::listen::{self, Listeners};
-use super::outside::{Came, Outside};
+use super::outside::{Came, Opened, Outside};
 use super::streams::{Handled, Streams};
+use super::{metrics, subnames};
 use crate::house::rarely::Rarely;
-use crate::house::{Failure, House};
-use crate::perm::WallTime;
+use crate::house::{Failure, House, private};
+use crate::metrics::KIND;
+use crate::perm::{WallTime, file};
+use crate::web::{self, Request, Response};
+use netstack::batch::{Inbox, MOST, Outbox};
 use netstack::event::{Event, Interest, Loop, Token};
 use netstack::netlink::{Monitor, Netlink};
 use netstack::time::Instant;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// What the cache may take, in bytes.
 const CACHE: usize = 3 << 20;
-/// Datagrams, or connections, taken from one socket before the others have their turn.
-const AT_ONCE: usize = 32;
-/// The largest message.
-const LARGEST: usize = 65_535;
+/// Calls for datagrams, and connections taken, before the others have their turn.
+const AT_ONCE: usize = 4;
+const CONNECTIONS_AT_ONCE: usize = 32;
+/// The largest query by UDP, and the largest reply: what crosses a link whole.
+const LARGEST_DATAGRAM: usize = 1_472;
+/// Read from a connection at once.
+const CHUNK: usize = 16 << 10;
+/// Without descriptors no connection is taken for so long.
+const PAUSE: Duration = Duration::from_millis(200);
 
-// A token is a kind in its highest byte and a number below.
+// A token is a kind in its highest byte and a number below. The web server's have the kind 0.
 const MONITOR: u64 = 0;
 const UDP: u64 = 1;
 const TCP: u64 = 2;
 const STREAM: u64 = 3;
-const ATTEMPT: u64 = 4;
-const KIND: u32 = 56;
+const PORT: u64 = 4;
+const CONNECTION: u64 = 5;
+const KIND_SHIFT: u32 = 56;
 
 fn token(kind: u64, number: u64) -> Token {
-    Token(kind << KIND | number)
+    Token(kind << KIND_SHIFT | number)
 }
 
 /// All of dnsd's sockets and its engine.
@@ -43,16 +55,23 @@ pub struct Server {
     listeners: Listeners,
     streams: Streams,
     outside: Outside,
+    web: web::Server,
+    /// How the world is reached; none before the first look.
+    way: Option<listen::Way>,
+    subnames: PathBuf,
     // Used again and again: what comes in, what goes out, and what the engine wants done.
+    inbox: Inbox,
+    outbox: Outbox,
     buffer: Vec<u8>,
-    answer: Vec<u8>,
     actions: Vec<Action>,
+    paused: Option<Instant>,
     complaint: Rarely,
+    rebound: Rarely,
 }
 
 impl Server {
     /// Opens the loop and the watch on addresses.
-    pub fn open() -> Result<Server, Failure> {
+    pub fn open(house: &House) -> Result<Server, Failure> {
         let turn = Loop::new().map_err(Failure::during("event loop"))?;
         let monitor = Monitor::open().map_err(Failure::during("news of addresses"))?;
         turn.add(&monitor, token(MONITOR, 0), Interest::READ)?;
@@ -60,7 +79,7 @@ impl Server {
         let (key, mut counter) = (RandomState::new(), 0u64);
         let random = move || {
             counter += 1;
-            key.hash_one(counter) as u16
+            key.hash_one(counter)
         };
         Ok(Server {
             turn,
@@ -71,10 +90,16 @@ impl Server {
             listeners: Listeners::default(),
             streams: Streams::default(),
             outside: Outside::default(),
-            buffer: vec![0; LARGEST],
-            answer: Vec::with_capacity(LARGEST),
+            web: web::Server::taking_any_method(),
+            way: None,
+            subnames: house.path(subnames::FILE),
+            inbox: Inbox::new(LARGEST_DATAGRAM),
+            outbox: Outbox::default(),
+            buffer: vec![0; CHUNK],
             actions: Vec::new(),
+            paused: None,
             complaint: Rarely::default(),
+            rebound: Rarely::default(),
         })
     }
 
@@ -89,30 +114,61 @@ impl Server {
         self.follow(now);
     }
 
-    /// Waits for something to happen.
-    pub fn wait(&mut self, events: &mut Vec<Event>) -> io::Result<()> {
-        let deadlines = [self.engine.deadline(), self.streams.deadline(), self.listeners.deadline()];
+    /// Whether a person wants the cache kept.
+    pub fn keeps_cache(&self) -> bool {
+        self.config.resolver.keep_cache
+    }
+
+    /// The engine, for who keeps its cache.
+    pub fn engine(&mut self) -> &mut Engine {
+        &mut self.engine
+    }
+
+    /// Waits for something to happen; until `also` at most.
+    pub fn wait(&mut self, also: Option<Instant>, events: &mut Vec<Event>) -> io::Result<()> {
+        let deadlines = [
+            self.engine.deadline(),
+            self.streams.deadline(),
+            self.listeners.deadline(),
+            self.outside.deadline(),
+            self.web.deadline(),
+            self.paused,
+            also,
+        ];
         self.turn.wait(deadlines.into_iter().flatten().min(), events)
     }
 
     /// Does what the time wants done.
     pub fn tick(&mut self, now: Instant) {
-        if self.engine.deadline().is_some_and(|deadline| deadline <= now) {
+        let due = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
+        if due(self.engine.deadline()) {
             self.engine.tick(now);
             self.act(now);
         }
-        if self.streams.deadline().is_some_and(|deadline| deadline <= now) {
+        if due(self.streams.deadline()) {
             self.streams.tick(now);
         }
-        if self.listeners.deadline().is_some_and(|deadline| deadline <= now) {
+        if due(self.outside.deadline()) {
+            self.outside.tick(now);
+        }
+        self.web.tick(now);
+        if due(self.listeners.deadline()) || self.web.wants_follow(now) {
             self.follow(now);
+        }
+        if due(self.paused) {
+            self.paused = None;
+            for listener in self.listeners.all() {
+                // One that is gone is not watched any more.
+                let _ = self.turn.modify(&listener.tcp, token(TCP, listener.number), Interest::READ);
+            }
         }
     }
 
     /// Something is ready.
-    pub fn turn(&mut self, now: Instant, token: Token) {
-        let number = token.0 & ((1 << KIND) - 1);
-        match token.0 >> KIND {
+    pub fn turn(&mut self, now: Instant, which: Token) {
+        let number = which.0 & ((1 << KIND_SHIFT) - 1);
+        match which.0 >> KIND_SHIFT {
+            MONITOR if web::Server::owns(which) => self.show(now, which),
             MONITOR => {
                 if self.monitor.drain().any() {
                     self.follow(now);
@@ -121,6 +177,7 @@ impl Server {
             UDP => self.datagrams(now, number),
             TCP => self.connections(now, number),
             STREAM => self.stream(now, number),
+            PORT => self.replies(now, number),
             _ => self.upstream(now, Attempt::from_bits(number)),
         }
         self.act(now);
@@ -129,49 +186,79 @@ impl Server {
     // Has the listeners and the engine know what addresses and files say now.
     fn follow(&mut self, now: Instant) {
         let dump = self.netlink.links().and_then(|links| Ok((links, self.netlink.addresses()?)));
-        let wanted = match dump {
-            Ok((links, addresses)) => listen::wanted(&links, &addresses, self.config.lan),
-            Err(error) => {
-                self.complaint.warn(now, || format!("no word of the addresses: {error}"));
-                listen::wanted(&[], &[], self.config.lan)
-            }
-        };
+        let (links, addresses) = dump.unwrap_or_else(|error| {
+            self.complaint.warn(now, || format!("no word of the addresses: {error}"));
+            (Vec::new(), Vec::new())
+        });
+        let wanted = listen::wanted(&links, &addresses, self.config.lan);
         let turn = &self.turn;
         self.listeners.follow(now, &wanted, |listener| {
             turn.add(&listener.udp, token(UDP, listener.number), Interest::READ)?;
             turn.add(&listener.tcp, token(TCP, listener.number), Interest::READ)
         });
-        let ours = self.listeners.addresses();
-        self.engine.configure(now, &self.config.settings(now, WallTime::now(), &ours));
+        self.web.follow(turn, now, &private::served(&links, &addresses, metrics::PORT));
+        let around = listen::around(&links, &addresses, self.listeners.addresses());
+        self.engine.configure(now, &self.config.settings(now, WallTime::now(), &around));
+        let way = listen::way(&links, &addresses);
+        if self.way.as_ref().is_some_and(|before| *before != way) {
+            self.outside.rewire();
+            self.engine.rewire(now);
+        }
+        self.way = Some(way);
         self.act(now);
     }
 
     fn datagrams(&mut self, now: Instant, number: u64) {
         let Some(listener) = self.listeners.get(number) else { return };
         for _ in 0..AT_ONCE {
-            // An error is one of an earlier answer (its client is gone): the next datagram may be fine.
-            let (length, peer) = match listener.udp.recv_from(&mut self.buffer) {
-                Ok(came) => came,
+            let count = match self.inbox.receive(&listener.udp) {
+                Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // One of an earlier answer (its client is gone): the next call may be fine.
                 Err(_) => continue,
             };
-            let client = Client::Udp { listener: number, peer };
-            let message = self.buffer.get(..length).unwrap_or_default();
-            if self.engine.query(now, client, message, &mut self.answer) {
-                // Who cannot be reached asks again.
-                let _ = listener.udp.send_to(&self.answer, peer);
+            for datagram in self.inbox.datagrams() {
+                let client = Client::Udp { listener: number, peer: datagram.peer };
+                if self.engine.query(now, client, datagram.bytes, self.outbox.buffer()) {
+                    self.outbox.address(Some(datagram.peer));
+                }
+            }
+            self.outbox.send(&listener.udp);
+            if count < MOST {
+                return;
             }
         }
     }
 
+    fn show(&mut self, now: Instant, which: Token) {
+        let Server { web, turn, engine, config, subnames: path, .. } = self;
+        let mut changed = false;
+        web.ready(turn, now, which, |request| match request.path.as_str() {
+            "/metrics" => Response { status: 200, kind: KIND, body: metrics::page(engine) },
+            "/dyndns" => {
+                let (response, is_new) = dyndns(engine, config, path, now, request);
+                changed = is_new;
+                response
+            }
+            _ => Response::text(404, "there are /metrics and /dyndns\n"),
+        });
+        if changed {
+            self.follow(now);
+        }
+    }
+
     fn connections(&mut self, now: Instant, number: u64) {
-        for _ in 0..AT_ONCE {
+        for _ in 0..CONNECTIONS_AT_ONCE {
             let Some(listener) = self.listeners.get(number) else { return };
             let (socket, peer) = match listener.tcp.accept() {
                 Ok(came) => came,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => {
                     self.complaint.warn(now, || format!("cannot take a connection: {error}"));
+                    // One that only waits gives its descriptor; who knocks is heard again in a moment.
+                    self.streams.close_idlest();
+                    let _ = self.turn.modify(&listener.tcp, token(TCP, number), Interest::NONE);
+                    self.paused = Some(now + PAUSE);
                     return;
                 }
             };
@@ -200,16 +287,22 @@ impl Server {
         }
     }
 
+    fn replies(&mut self, now: Instant, port: u64) {
+        let engine = &mut self.engine;
+        let failed =
+            self.outside.receive(port, &mut self.inbox, |attempt, message| engine.reply(now, attempt, message));
+        for attempt in failed {
+            self.engine.failed(now, attempt);
+        }
+    }
+
     fn upstream(&mut self, now: Instant, attempt: Attempt) {
         match self.outside.turn(attempt, &mut self.buffer) {
-            Came::Datagram(length) => {
-                self.engine.reply(now, attempt, self.buffer.get(..length).unwrap_or_default());
-            }
             Came::Reply(message) => self.engine.reply(now, attempt, &message),
             Came::Failed => self.engine.failed(now, attempt),
             Came::Nothing(interest) => {
-                if let Some((socket, _)) = self.outside.socket(attempt) {
-                    let _ = self.turn.modify(socket, token(ATTEMPT, attempt.to_bits()), interest);
+                if let Some(socket) = self.outside.connection(attempt) {
+                    let _ = self.turn.modify(socket, token(CONNECTION, attempt.to_bits()), interest);
                 }
             }
             Came::Gone => (),
@@ -219,6 +312,7 @@ impl Server {
     // Does what the engine wants done, and what comes of that, until it wants nothing more.
     fn act(&mut self, now: Instant) {
         let mut actions = std::mem::take(&mut self.actions);
+        let mut answering = None;
         loop {
             self.engine.take_actions(&mut actions);
             if actions.is_empty() {
@@ -227,22 +321,34 @@ impl Server {
             for action in actions.drain(..) {
                 match action {
                     Action::Answer(Client::Udp { listener, peer }, message) => {
-                        if let Some(listener) = self.listeners.get(listener) {
-                            let _ = listener.udp.send_to(&message, peer);
+                        if answering != Some(listener) || self.outbox.is_full() {
+                            self.flush(answering);
+                            answering = Some(listener);
                         }
+                        // Its room stays for answers that are written in place.
+                        let buffer = self.outbox.buffer();
+                        buffer.clear();
+                        buffer.extend_from_slice(&message);
+                        self.outbox.address(Some(peer));
                     }
                     Action::Answer(Client::Tcp { stream, .. }, message) => {
                         if self.streams.answer(stream, &message) {
+                            // A query that is read now may write an answer of its own.
+                            self.flush(answering.take());
                             self.stream(now, stream);
                         }
                     }
                     Action::Close(attempt) => self.outside.close(attempt),
                     Action::Ask { attempt, to, transport, message } => {
-                        let asked = self.outside.ask(attempt, to, transport, &message).and_then(|()| {
-                            let Some((socket, interest)) = self.outside.socket(attempt) else { return Ok(()) };
-                            self.turn.add(socket, token(ATTEMPT, attempt.to_bits()), interest)
+                        let opened = self.outside.ask(now, attempt, to, transport, &message);
+                        let watched = opened.and_then(|opened| match opened {
+                            Opened::Port(number, socket) => self.turn.add(socket, token(PORT, number), Interest::READ),
+                            Opened::Connection(socket) => {
+                                self.turn.add(socket, token(CONNECTION, attempt.to_bits()), Interest::WRITE)
+                            }
+                            Opened::Known => Ok(()),
                         });
-                        if let Err(error) = asked {
+                        if let Err(error) = watched {
                             self.complaint.warn(now, || format!("cannot ask {to}: {error}"));
                             self.engine.failed(now, attempt);
                         }
@@ -250,6 +356,44 @@ impl Server {
                 }
             }
         }
+        self.flush(answering);
         self.actions = actions;
+        while let Some(name) = self.engine.take_rebound() {
+            let name = super::engine::name::to_text(&name);
+            self.rebound.warn(now, || format!("{name} has an address of the house: refused (rebind_allow allows it)"));
+        }
     }
+
+    // Sends the answers that are gathered for a listener.
+    fn flush(&mut self, listener: Option<u64>) {
+        if let Some(listener) = listener.and_then(|number| self.listeners.get(number)) {
+            self.outbox.send(&listener.udp);
+        } else {
+            self.outbox.clear();
+        }
+    }
+}
+
+// A machine asks for a name below its own; the answer, and whether anything is new. What is answered is written down.
+fn dyndns(engine: &Engine, config: &mut Config, path: &Path, now: Instant, request: &Request) -> (Response, bool) {
+    let refuse = |status, words: String| (Response::text(status, format!("{words}\n")), false);
+    let Some(host) = engine.host_of(now, request.peer.to_canonical()).and_then(|name| std::str::from_utf8(name).ok())
+    else {
+        return refuse(403, format!("{} has no name here", request.peer));
+    };
+    let host = host.to_owned();
+    let value = |key| request.value(key).unwrap_or_default();
+    let Ok(address) = value("ip").parse::<IpAddr>() else {
+        return refuse(400, format!("ip={:?} is no address", value("ip")));
+    };
+    let before = config.subnames.clone();
+    let is_new = match subnames::set(&mut config.subnames, &host, &value("host"), address) {
+        Ok(is_new) => is_new,
+        Err(words) => return refuse(400, words),
+    };
+    if let Err(error) = file::replace(path, &subnames::write(&config.subnames)) {
+        config.subnames = before;
+        return refuse(500, format!("{}: {error}", path.display()));
+    }
+    (Response::text(200, "ok\n"), is_new)
 }

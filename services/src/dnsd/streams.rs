@@ -73,6 +73,12 @@ impl Streams {
         Ok(Some(self.last))
     }
 
+    /// Closes the connection that has been idle longest, if there is one.
+    pub fn close_idlest(&mut self) {
+        let idlest = self.open.iter().min_by_key(|(_, stream)| stream.deadline).map(|(number, _)| *number);
+        idlest.map(|number| self.open.remove(&number));
+    }
+
     /// The socket of a connection, to be watched.
     pub fn socket(&self, number: u64) -> Option<&TcpStream> {
         self.open.get(&number).map(|stream| &stream.socket)

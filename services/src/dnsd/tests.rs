@@ -1,12 +1,14 @@
 //! Scenarios: clients, upstreams and minutes against the engine. Every message is read and written here by `domain`,
 //! so that it judges our own codec.
 mod asking;
+mod guarding;
 mod keeping;
 mod names;
 mod rubbish;
 
+use super::engine::forward::Group;
 use super::engine::local::Host;
-use super::engine::{Action, Attempt, Client, Engine, Settings, Transport};
+use super::engine::{Action, Attempt, Client, Engine, Settings, Transport, name};
 use domain::base::iana::{Class, Rcode, Rtype};
 use domain::base::message::Message;
 use domain::base::message_builder::{AnswerBuilder, AuthorityBuilder, MessageBuilder, StaticCompressor};
@@ -93,10 +95,10 @@ impl Ask {
 
 impl World {
     fn new(upstreams: &[&str]) -> World {
-        let mut number = 0u16;
+        let mut number = 0u64;
         let random = Box::new(move || {
-            number = number.wrapping_mul(25_173).wrapping_add(13_849);
-            number
+            number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            number >> 20
         });
         let (engine, now) = (Engine::new(1 << 20, random), Instant::from_secs(1_000));
         let mut world = World { engine, now, asked: vec![], closed: vec![], answers: vec![], last_id: 0 };
@@ -104,15 +106,31 @@ impl World {
         world
     }
 
+    /// Two upstreams, of which it is known that the first replies after 20 ms and the second after 30.
+    fn with_two() -> World {
+        let mut world = World::new(&["10.0.0.1", "10.0.0.2"]);
+        for (at, wait) in [(0, 20), (2, 30)] {
+            assert!(world.query(&ask(&format!("n{at}.com"), Rtype::A)).is_none());
+            world.pass(Duration::from_millis(wait));
+            world.reply_to(at, Rcode::NOERROR, |records| a(records, 0, 1));
+        }
+        assert_eq!(world.asked.len(), 3);
+        (world.asked, world.closed, world.answers) = (vec![], vec![], vec![]);
+        world
+    }
+
     fn configure(&mut self, upstreams: &[&str], hosts: &[(&str, u8, Option<u64>)]) {
-        let upstreams = upstreams.iter().map(|text| SocketAddr::new(text.parse().unwrap(), 53)).collect();
         let hosts = hosts.iter().map(|(name, last, until)| Host {
             name: (*name).into(),
-            address: Ipv4Addr::new(192, 168, 42, *last),
+            addresses: vec![IpAddr::from([192, 168, 42, *last])],
             until: until.map(Instant::from_secs),
             bare: true,
+            ..Host::default()
         });
-        let settings = Settings { upstreams, hosts: hosts.collect() };
+        self.settings(Settings { groups: vec![group("", upstreams)], hosts: hosts.collect(), ..Settings::default() });
+    }
+
+    fn settings(&mut self, settings: Settings) {
         self.engine.configure(self.now, &settings);
         self.collect();
     }
@@ -206,6 +224,12 @@ impl World {
         self.reply(Rcode::NOERROR, |records| a(records, ttl, 1));
         self.late();
     }
+}
+
+/// Servers for a domain; empty = for everything.
+fn group(domain: &str, servers: &[&str]) -> Group {
+    let domain = if domain.is_empty() { Box::new([0]) } else { name::from_text(domain).unwrap() };
+    Group { domain, servers: servers.iter().map(|text| SocketAddr::new(text.parse().unwrap(), 53)).collect() }
 }
 
 fn read(out: Vec<u8>, id: u16) -> Answer {

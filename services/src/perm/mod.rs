@@ -15,6 +15,7 @@ pub mod lease6;
 pub mod lease_log;
 pub mod leases;
 pub mod mac;
+pub mod resolver;
 pub mod schedule;
 pub mod shaping;
 pub mod stamp;

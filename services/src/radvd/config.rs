@@ -5,6 +5,7 @@ use crate::house::{Failure, House};
 use crate::perm::interfaces::{self, Source};
 use crate::perm::json::{self, Refusal};
 use crate::perm::lease6::{FOREVER, Timed};
+use crate::perm::resolver::Resolver;
 use crate::perm::stamp::Clock;
 use crate::perm::ula::Ula;
 use crate::perm::{delegation, file, ula};
@@ -86,10 +87,17 @@ impl Config {
             complaints.push(refusal.to_string());
             Written::default()
         });
-        let mut settings: Vec<Settings> = lans
-            .iter()
-            .map(|lan| Settings { name: (*lan).into(), routes: all.clone(), ..settings_of(&written) })
-            .collect();
+        let resolver = Resolver::read(house.root()).unwrap_or_else(|refusal| {
+            complaints.push(refusal.to_string());
+            Resolver::default()
+        });
+        let of_lan = |lan: &&str| Settings {
+            name: (*lan).into(),
+            domain: resolver.domain_of(lan).to_owned(),
+            routes: all.clone(),
+            ..settings_of(&written)
+        };
+        let mut settings: Vec<Settings> = lans.iter().map(of_lan).collect();
         for prefix in &all {
             let subnets = delegation::subnets(prefix.value, &lans);
             if subnets.len() < lans.len() {

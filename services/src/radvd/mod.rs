@@ -1,7 +1,7 @@
 //! radvd: router advertisements on every LAN (RFC 4861; options of RFC 4191, 8106, 8781, 8910; RFC 7084 and 9096).
 //!
 //! Each LAN is told its /64 of every delegated prefix and of a prefix of our own (RFC 4193, made once), with lifetimes
-//! that count down with the delegation's; the router as DNS server; the domain `lan`; the MTU; and the whole prefixes as
+//! that count down with the delegation's; the router as DNS server; the LAN's domain and `lan`; the MTU; and the whole prefixes as
 //! routes. The router is a default router only while the uplink has an IPv6 default route and a prefix the internet
 //! knows: else hosts use IPv4 at once, and still reach each other.
 //!
@@ -9,7 +9,7 @@
 //! is announced with lifetimes of 0 within three seconds, for as long as hosts were told that it would live.
 //!
 //! Reads `/perm/interfaces.json`, `/perm/dhcp6/lease.json`, `/perm/radvd/prefixes.json` (router7's; in place of our own)
-//! and `/perm/radvd/config.json`. Writes `/perm/radvd/ula.json` and `/perm/radvd/announced.json`, for itself and
+//! `/perm/radvd/config.json`, and the LANs' domains in `/perm/dnsd/config.json`. Writes `/perm/radvd/ula.json` and `/perm/radvd/announced.json`, for itself and
 //! netconfigd. `-interface NAME` serves that LAN alone.
 //!
 //! A raw ICMPv6 socket on each LAN, which gets router solicitations only. Interfaces are followed by name: each may come

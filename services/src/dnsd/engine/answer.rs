@@ -7,8 +7,9 @@ use domain::base::message_builder::{MessageBuilder, PushError, StaticCompressor}
 use domain::base::{Name, Question, Serial, Ttl};
 use domain::rdata::{A, Aaaa, Ns, Ptr, Soa};
 
-/// An OPT record without options.
+/// An OPT record without options, and one with an extended error (RFC 8914).
 const OPT: usize = 11;
+const OPT_WITH_NOTE: usize = OPT + 6;
 /// The flag byte of every reply: QR, and the query's RD.
 const QR: u8 = 0x80;
 const AA: u8 = 0x04;
@@ -19,6 +20,18 @@ const RA: u8 = 0x80;
 const CD: u8 = 0x10;
 /// TTL of an answer that is given although it has run out (RFC 8767 4), in seconds.
 const STALE_TTL: u32 = 30;
+
+/// Why an answer is what it is, for people who look (RFC 8914, Extended DNS Error).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u16)]
+pub enum Note {
+    /// The answer has run out.
+    Stale = 3,
+    /// The client has asked too often.
+    Prohibited = 18,
+    /// Nobody could be asked, or nobody had an answer.
+    NoReachableAuthority = 22,
+}
 
 /// How old an answer of the cache is.
 #[derive(Debug, Clone, Copy)]
@@ -38,24 +51,24 @@ pub fn header_only(out: &mut Vec<u8>, start: &[u8], rcode: Rcode) {
 }
 
 /// Answers with a code and no records.
-pub fn empty(out: &mut Vec<u8>, query: &Query<'_>, rcode: Rcode) {
-    bare(out, query, 0, rcode.to_int(), 0);
+pub fn empty(out: &mut Vec<u8>, query: &Query<'_>, rcode: Rcode, note: Option<Note>) {
+    bare(out, query, 0, rcode.to_int(), 0, note);
 }
 
 /// Answers that the EDNS version is unknown (BADVERS is 16: its upper bits go into the OPT record).
 pub fn bad_version(out: &mut Vec<u8>, query: &Query<'_>) {
-    bare(out, query, 0, 0, 1);
+    bare(out, query, 0, 0, 1, None);
 }
 
 // Header, question and OPT.
-fn bare(out: &mut Vec<u8>, query: &Query<'_>, flags: u8, rcode: u8, extended: u8) {
+fn bare(out: &mut Vec<u8>, query: &Query<'_>, flags: u8, rcode: u8, extended: u8, note: Option<Note>) {
     out.clear();
     let [a, b] = query.id.to_be_bytes();
     out.extend_from_slice(&[a, b, first(query) | flags, second(query) | rcode & 0xf, 0, 1, 0, 0, 0, 0, 0, 0]);
     out.extend_from_slice(query.name);
     out.extend_from_slice(&query.rtype.to_int().to_be_bytes());
     out.extend_from_slice(&query.class.to_int().to_be_bytes());
-    opt(out, query, extended);
+    opt(out, query, extended, note);
 }
 
 fn first(query: &Query<'_>) -> u8 {
@@ -67,11 +80,15 @@ fn second(query: &Query<'_>) -> u8 {
 }
 
 // Appends our OPT when the client sent one, and counts it.
-fn opt(out: &mut Vec<u8>, query: &Query<'_>, extended: u8) {
+fn opt(out: &mut Vec<u8>, query: &Query<'_>, extended: u8, note: Option<Note>) {
     let Some(edns) = query.edns else { return };
     let [s, t] = UDP_SIZE.to_be_bytes();
     let flags = if edns.dnssec_ok { 0x80 } else { 0 };
-    out.extend_from_slice(&[0, 0, 0x29, s, t, extended, 0, flags, 0, 0, 0]);
+    out.extend_from_slice(&[0, 0, 0x29, s, t, extended, 0, flags, 0, 0, if note.is_some() { 6 } else { 0 }]);
+    if let Some(note) = note {
+        let [h, l] = (note as u16).to_be_bytes();
+        out.extend_from_slice(&[0, 15, 0, 2, h, l]);
+    }
     if let Some(&mut [ref mut high, ref mut low]) = out.get_mut(10..12) {
         let [h, l] = (u16::from_be_bytes([*high, *low]).saturating_add(1)).to_be_bytes();
         (*high, *low) = (h, l);
@@ -81,12 +98,18 @@ fn opt(out: &mut Vec<u8>, query: &Query<'_>, extended: u8) {
 /// Answers from the cache, or with what has just come in.
 pub fn stored(out: &mut Vec<u8>, query: &Query<'_>, stored: &Stored, age: Age) {
     let message = stored.message();
-    let room = query.limit.saturating_sub(if query.edns.is_some() { OPT } else { 0 });
+    let note = match age {
+        _ if stored.is_failure() => Some(Note::NoReachableAuthority),
+        Age::Stale => Some(Note::Stale),
+        Age::Seconds(_) => None,
+    };
+    let tail = if note.is_some() { OPT_WITH_NOTE } else { OPT };
+    let room = query.limit.saturating_sub(if query.edns.is_some() { tail } else { 0 });
     // Without its additional section an answer is still whole; without more it is not (RFC 2181 9).
     let end = if message.len() <= room { message.len() } else { stored.additional() };
     let question = HEADER + query.name.len();
     if end > room || message.len() < question {
-        return bare(out, query, TC, message.get(3).copied().unwrap_or_default(), 0);
+        return bare(out, query, TC, message.get(3).copied().unwrap_or_default(), 0, None);
     }
     out.clear();
     out.extend_from_slice(message.get(..end).unwrap_or(message));
@@ -107,7 +130,7 @@ pub fn stored(out: &mut Vec<u8>, query: &Query<'_>, stored: &Stored, age: Age) {
         }
         .to_be_bytes();
     }
-    opt(out, query, 0);
+    opt(out, query, 0, note);
 }
 
 fn patch(out: &mut [u8], at: usize, bytes: &[u8]) {
@@ -123,11 +146,11 @@ pub fn local(out: &mut Vec<u8>, query: &Query<'_>, found: &Found<'_>) -> bool {
     }
     if write_local(out, query, found).is_none() {
         // Cannot come from a checked name; an answer all the same.
-        empty(out, query, Rcode::SERVFAIL);
+        empty(out, query, Rcode::SERVFAIL, None);
     } else if out.len() + if query.edns.is_some() { OPT } else { 0 } > query.limit {
-        bare(out, query, AA | TC, 0, 0);
+        bare(out, query, AA | TC, 0, 0, None);
     } else {
-        opt(out, query, 0);
+        opt(out, query, 0, None);
     }
     true
 }
@@ -157,8 +180,14 @@ fn write_local(out: &mut Vec<u8>, query: &Query<'_>, found: &Found<'_>) -> Optio
         Some((zone, Class::IN, ttl, Soa::new(zone, person, Serial(1), refresh, retry, expire, ttl)))
     };
     let pushed: Result<(), PushError> = match found {
-        Found::A(address, ttl) => answer.push((name, Class::IN, Ttl::from_secs(*ttl), A::new(*address))),
-        Found::Aaaa(address, ttl) => answer.push((name, Class::IN, Ttl::from_secs(*ttl), Aaaa::new(*address))),
+        Found::Addresses(ipv4, ipv6, ttl) => {
+            let ttl = Ttl::from_secs(*ttl);
+            let mut each = ipv4.iter().map(|ip| answer.push((name, Class::IN, ttl, A::new(*ip))));
+            each.find(Result::is_err).unwrap_or(Ok(())).and_then(|()| {
+                let mut each = ipv6.iter().map(|ip| answer.push((name, Class::IN, ttl, Aaaa::new(*ip))));
+                each.find(Result::is_err).unwrap_or(Ok(()))
+            })
+        }
         Found::Ptr(target, ttl) => {
             answer.push((name, Class::IN, Ttl::from_secs(*ttl), Ptr::new(Name::from_slice(target).ok()?)))
         }

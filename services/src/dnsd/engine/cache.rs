@@ -13,6 +13,11 @@ const OVERHEAD: usize = 128;
 const LARGEST_PART: usize = 16;
 /// How long an answer that has run out may still help when nobody can be asked (RFC 8767 5).
 const STALE: Duration = Duration::from_secs(86_400);
+/// Given so often, an answer is asked for again before it runs out: in the last tenth of its life.
+const POPULAR: u8 = 3;
+const LAST_PART: u32 = 10;
+/// A shorter life, in seconds, is not worth it.
+const SHORT: u32 = 5;
 /// The end of a list, and an empty hand.
 const NONE: u32 = u32::MAX;
 
@@ -25,11 +30,13 @@ pub struct Entry {
     until: Instant,
     /// Until when nobody is asked again, because just now nobody could answer.
     hopeless: Option<Instant>,
-    failure: bool,
     hash: u64,
     newer: u32,
     older: u32,
+    failure: bool,
     asked: bool,
+    /// How often it was given, as far as it matters for [`POPULAR`].
+    given: u8,
 }
 
 /// How an entry may be used.
@@ -37,6 +44,8 @@ pub struct Entry {
 pub enum Use {
     /// It holds, and is so many seconds old.
     Fresh(u32),
+    /// The same; it is popular and will soon run out: a good time to ask for it again.
+    Ending(u32),
     /// It has run out, but asking again has just failed.
     Stale,
     /// It has run out; it may be given should nobody answer.
@@ -46,13 +55,22 @@ pub enum Use {
 impl Entry {
     fn usable(&self, now: Instant) -> Option<Use> {
         if now < self.until {
-            let seconds = now.since(self.since).as_secs();
-            return Some(Use::Fresh(u32::try_from(seconds).unwrap_or(u32::MAX)));
+            let seconds = u32::try_from(now.since(self.since).as_secs()).unwrap_or(u32::MAX);
+            let life = self.until.since(self.since);
+            let ends = self.given >= POPULAR && now + life / LAST_PART >= self.until;
+            if ends && life >= Duration::from_secs(u64::from(SHORT)) && !self.failure && self.may_ask(now) {
+                return Some(Use::Ending(seconds));
+            }
+            return Some(Use::Fresh(seconds));
         }
         if self.failure || now >= self.until + STALE {
             return None;
         }
-        Some(if self.hopeless.is_some_and(|until| now < until) { Use::Stale } else { Use::Expired })
+        Some(if self.may_ask(now) { Use::Expired } else { Use::Stale })
+    }
+
+    fn may_ask(&self, now: Instant) -> bool {
+        self.hopeless.is_none_or(|until| now >= until)
     }
 }
 
@@ -113,13 +131,11 @@ impl Cache {
     }
 
     /// Bytes in use.
-    #[cfg(test)]
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Answers held.
-    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.index.len()
     }
@@ -134,6 +150,7 @@ impl Cache {
         };
         let entry = self.slots.get_mut(at as usize)?.as_mut()?;
         entry.asked = true;
+        entry.given = entry.given.saturating_add(1);
         Some((&entry.stored, usable))
     }
 
@@ -152,11 +169,12 @@ impl Cache {
             since: now,
             until: now + Duration::from_secs(u64::from(life)),
             hopeless: None,
-            failure,
             hash,
             newer: NONE,
             older: self.newest,
+            failure,
             asked: false,
+            given: 0,
         };
         let at = match self.free.pop() {
             Some(at) => at,
@@ -186,6 +204,14 @@ impl Cache {
             entry.hopeless = Some(now + pause);
         }
         usable
+    }
+
+    /// Every answer, the newest first, with its age and what is left of its life, in seconds; failures are left out.
+    pub fn each(&self, now: Instant) -> impl Iterator<Item = (&Stored, u32, u32)> {
+        let seconds = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+        let older = |entry: &&Entry| self.entry(entry.older);
+        let entries = std::iter::successors(self.entry(self.newest), older).filter(|entry| !entry.failure);
+        entries.map(move |entry| (&entry.stored, seconds(now.since(entry.since)), seconds(entry.until.since(now))))
     }
 
     /// Forgets who could not be reached: the upstreams are others now.

@@ -1,67 +1,67 @@
 //! Questions that are being asked outside: each once, however many clients wait for it, with bounded patience.
 //!
-//! The first upstream is asked; the next one when it is silent for 0.8 s, cannot be reached or cannot help; the same
-//! one again over TCP when its answer was cut off, and without EDNS when it does not know that. An upstream that was
-//! silent where another one answered loses its place to it.
+//! Upstreams come in groups: one for everything, one for each domain that has servers of its own. Of a group the one
+//! that replies soonest is asked. When it is silent for longer than 95 of 100 of its replies took, the next one is asked
+//! as well, and the first answer counts. One that has been silent twice comes last, and is tried now and then beside
+//! another, so that a dead one costs nobody anything. The same one is asked again over TCP when its answer was cut off,
+//! and without EDNS when it does not know that. A way that is not there yet is tried again for a second.
 use super::cache::Ready;
-use super::query::{Edns, Query, UDP_SIZE};
+use super::flight::{self, Flight, Live, Waiter, message, spell};
+use super::name;
+use super::query::Query;
 use super::stored::{self, Reply, Stored};
+use super::upstream::Upstream;
 use super::{Action, Attempt, Client, Transport};
-use domain::base::iana::{Class, Rcode, Rtype};
+use domain::base::iana::Rcode;
 use netstack::time::Instant;
-use std::collections::HashMap;
-use std::collections::hash_map;
+use std::collections::{HashMap, hash_map};
 use std::fmt;
 use std::hash::BuildHasherDefault;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// Questions asked at the same time; each has two sockets at most.
-pub const MOST_FLIGHTS: usize = 256;
+/// Questions asked at the same time.
+pub const MOST_FLIGHTS: usize = 512;
+/// Of these, without anybody who waits.
+const MOST_REFRESHED: usize = 64;
 /// Clients waiting at the same time, for all questions.
 const MOST_WAITING: usize = 2_048;
 /// Of these, from one address.
-const MOST_WAITING_OF_ONE: u16 = 128;
-/// Upstreams beyond these are not asked.
-const MOST_UPSTREAMS: usize = 8;
+const MOST_WAITING_OF_ONE: u16 = 256;
+/// Upstreams of all groups; a bit each.
+const MOST_UPSTREAMS: usize = 32;
 /// How often one question is sent, all upstreams together.
 const MOST_ASKED: u8 = 12;
-/// Silence after which the next upstream is asked.
-const NEXT: Duration = Duration::from_millis(800);
-/// The same over TCP, which takes two round trips.
-const NEXT_TCP: Duration = Duration::from_millis(1_600);
+/// Least patience before one that was asked is asked again, doubled each time.
+const AGAIN: Duration = Duration::from_millis(250);
+/// Least patience with TCP.
+const TCP: Duration = Duration::from_millis(200);
+/// How long, and how often, somebody is tried to whom there is no way.
+const NO_WAY: Duration = Duration::from_secs(1);
+const NO_WAY_PAUSE: Duration = Duration::from_millis(100);
 
-/// A client that waits, and how it asked.
-#[derive(Debug)]
-pub struct Waiter {
-    /// Whom to answer.
-    pub client: Client,
-    id: u16,
-    recursion: bool,
-    unchecked: bool,
-    edns: Option<Edns>,
-    limit: usize,
-    name: Box<[u8]>,
+/// Servers for a domain and what is below it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Group {
+    /// In wire form, lower-case; the root for everything.
+    pub domain: Box<[u8]>,
+    /// Whom to ask.
+    pub servers: Vec<SocketAddr>,
 }
 
-impl Waiter {
-    /// Its query again, `key` being the question's key.
-    pub fn query(&self, key: &[u8]) -> Query<'_> {
-        let number = |from_end: usize| -> u16 {
-            let start = key.len().saturating_sub(from_end);
-            key.get(start..start + 2).map_or(0, |bytes| u16::from_be_bytes([bytes[0], bytes[1]]))
-        };
-        Query {
-            id: self.id,
-            recursion: self.recursion,
-            unchecked: self.unchecked,
-            name: &self.name,
-            rtype: Rtype::from_int(number(5)),
-            class: Class::from_int(number(3)),
-            edns: self.edns,
-            limit: self.limit,
-        }
-    }
+/// What is to be asked.
+#[derive(Debug)]
+pub struct Question<'a> {
+    /// Name (lower-case), type and class in wire form and a byte of flags.
+    pub key: &'a [u8],
+    /// The key's hash.
+    pub hash: u64,
+    /// Whether its answer must not lead into the house.
+    pub guarded: bool,
+    /// The group by [`Forward::group`].
+    pub group: u8,
+    /// How long who waits will wait.
+    pub patience: Duration,
 }
 
 /// A question that is settled.
@@ -73,46 +73,36 @@ pub struct Settled {
     pub hash: u64,
     /// Who waits.
     pub waiters: Vec<Waiter>,
-    /// The answer and its life in seconds; none when nobody had one.
-    pub answer: Option<(Stored, u32)>,
+    /// What came of it.
+    pub outcome: Outcome,
 }
 
-struct Live {
-    serial: u32,
-    id: u16,
-    upstream: u8,
-    with_edns: bool,
-    transport: Transport,
-}
-
-struct Flight {
-    key: Box<[u8]>,
-    hash: u64,
-    waiters: Vec<Waiter>,
-    live: [Option<Live>; 2],
-    order: [u8; MOST_UPSTREAMS],
-    // How many of `order` were begun with; how often anybody was asked.
-    turn: usize,
-    asked: u8,
-    plain: bool,
-    // A bit for each upstream that was silent or out of reach.
-    unreachable: u8,
-    next: Instant,
-    end: Instant,
+/// What came of a question.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The answer and its life in seconds.
+    Answer(Stored, u32),
+    /// An answer that would have led into the house.
+    Refused,
+    /// Nobody had one.
+    Nothing,
 }
 
 /// All questions in flight.
 pub struct Forward {
-    upstreams: Vec<SocketAddr>,
-    order: [u8; MOST_UPSTREAMS],
+    upstreams: Vec<Upstream>,
+    groups: Vec<(Group, Vec<u8>)>,
     flights: Vec<Option<Flight>>,
+    free: Vec<u16>,
     index: HashMap<u64, u16, BuildHasherDefault<Ready>>,
     waiting: HashMap<IpAddr, u16>,
     waiters: usize,
+    refreshed: usize,
     serial: u32,
     // The earliest deadline, or an earlier moment.
     wake: Option<Instant>,
-    random: Box<dyn FnMut() -> u16>,
+    random: Box<dyn FnMut() -> u64>,
+    revived: bool,
 }
 
 impl fmt::Debug for Forward {
@@ -122,39 +112,95 @@ impl fmt::Debug for Forward {
 }
 
 impl Forward {
-    /// Nobody to ask yet. `random` gives the query ids: what it gives must not be foreseeable.
-    pub fn new(random: Box<dyn FnMut() -> u16>) -> Forward {
+    /// Nobody to ask yet. `random` gives ids and capitals: what it gives must not be foreseeable.
+    pub fn new(random: Box<dyn FnMut() -> u64>) -> Forward {
         Forward {
             upstreams: Vec::new(),
-            order: [0; MOST_UPSTREAMS],
+            groups: Vec::new(),
             flights: Vec::new(),
+            free: Vec::new(),
             index: HashMap::default(),
             waiting: HashMap::new(),
             waiters: 0,
+            refreshed: 0,
             serial: 0,
             wake: None,
             random,
+            revived: false,
         }
     }
 
-    /// Sets whom to ask. When they are others than before, all that is in flight is asked again at once.
-    pub fn set_upstreams(&mut self, now: Instant, upstreams: &[SocketAddr], actions: &mut Vec<Action>) -> bool {
-        let upstreams = upstreams.get(..upstreams.len().min(MOST_UPSTREAMS)).unwrap_or_default();
-        if self.upstreams == upstreams {
+    /// Sets whom to ask; the first group is for everything. When they are others than before, all that is in flight is
+    /// asked again at once.
+    pub fn set_groups(&mut self, now: Instant, groups: &[Group], actions: &mut Vec<Action>) -> bool {
+        if self.groups.iter().map(|(group, _)| group).eq(groups) {
             return false;
         }
-        self.upstreams = upstreams.to_vec();
-        self.order = std::array::from_fn(|number| number as u8);
+        let mut known = std::mem::take(&mut self.upstreams);
+        self.groups.clear();
+        for group in groups {
+            let mut members = Vec::new();
+            for server in &group.servers {
+                let at = self.upstreams.iter().position(|upstream| upstream.address == *server);
+                let at = at.or_else(|| {
+                    let at = known.iter().position(|upstream| upstream.address == *server);
+                    let upstream = at.map_or_else(|| Upstream::new(*server), |at| known.swap_remove(at));
+                    self.upstreams.push(upstream);
+                    Some(self.upstreams.len() - 1)
+                });
+                members.extend(at.filter(|at| *at < MOST_UPSTREAMS).map(|at| at as u8));
+            }
+            self.upstreams.truncate(MOST_UPSTREAMS);
+            self.groups.push((group.clone(), members));
+        }
+        self.ask_again(now, actions);
+        true
+    }
+
+    /// The way to all of them is another one now: everything in flight is asked again at once.
+    pub fn rewire(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        self.upstreams.iter_mut().for_each(Upstream::forget);
+        self.ask_again(now, actions);
+    }
+
+    fn ask_again(&mut self, now: Instant, actions: &mut Vec<Action>) {
         for at in 0..self.flights.len() {
             let Some(Some(flight)) = self.flights.get_mut(at) else { continue };
             for live in flight.live.iter_mut().filter_map(Option::take) {
-                actions.push(Action::Close(Attempt { flight: at as u16, serial: live.serial }));
+                actions.push(Action::Close(attempt(at, &live)));
             }
-            (flight.order, flight.turn, flight.asked) = (self.order, 0, 0);
-            (flight.plain, flight.unreachable) = (false, 0);
-            self.ask(now, at, None, actions);
+            (flight.tried, flight.failed, flight.asked, flight.round) = (0, 0, 0, 0);
+            (flight.plain, flight.start) = (false, now);
+            let name = flight.key.get(..flight.key.len().saturating_sub(5)).unwrap_or_default();
+            let group = group_of(&self.groups, name);
+            flight.group = group;
+            self.begin(now, at, actions);
         }
-        true
+    }
+
+    /// The group that a name (wire form, lower-case) belongs to; 0 is everything.
+    pub fn group(&self, name: &[u8]) -> u8 {
+        if self.groups.len() <= 1 { 0 } else { group_of(&self.groups, name) }
+    }
+
+    /// Whether anybody of a group replies, as far as is known.
+    pub fn is_alive(&self, group: u8) -> bool {
+        self.members(group).iter().any(|at| self.upstreams.get(usize::from(*at)).is_some_and(Upstream::is_alive))
+    }
+
+    /// Whether somebody who was dead has replied since this was asked last.
+    pub fn take_revived(&mut self) -> bool {
+        std::mem::take(&mut self.revived)
+    }
+
+    /// The upstreams, for who shows them.
+    pub fn upstreams(&self) -> &[Upstream] {
+        &self.upstreams
+    }
+
+    /// Questions in flight.
+    pub fn in_flight(&self) -> usize {
+        self.index.len()
     }
 
     /// When [`Forward::tick`] is to be called.
@@ -162,72 +208,77 @@ impl Forward {
         self.wake
     }
 
-    /// Has a client wait for an answer, and asks unless that is under way. False when there is no room.
+    /// Has a client wait for an answer, or nobody, and asks unless that is under way. False when there is no room.
     pub fn query(
         &mut self,
         now: Instant,
-        (client, query): (Client, &Query<'_>),
-        (hash, key): (u64, &[u8]),
-        patience: Duration,
+        who: Option<(Client, &Query<'_>)>,
+        question: &Question<'_>,
         actions: &mut Vec<Action>,
     ) -> bool {
-        let known = self.index.get(&hash).map(|at| usize::from(*at));
+        let known = self.index.get(&question.hash).map(|at| usize::from(*at));
         if let Some(at) = known
-            && let Some(Some(flight)) = self.flights.get(at)
+            && let Some(Some(flight)) = self.flights.get_mut(at)
         {
-            if *flight.key != *key {
+            if *flight.key != *question.key {
                 return false;
             }
-            // The same client repeats itself: it is answered once.
-            if flight.waiters.iter().any(|waiter| waiter.id == query.id && waiter.client == client) {
+            // Nobody new, or the same client repeats itself: it is answered once.
+            let same = |(client, query): &(Client, &Query<'_>)| {
+                flight.waiters.iter().any(|waiter| waiter.id == query.id && waiter.client == *client)
+            };
+            if who.as_ref().is_none_or(same) {
                 return true;
             }
         }
-        let of_one = self.waiting.get(&client.address()).copied().unwrap_or(0);
-        let room = self.waiters < MOST_WAITING && of_one < MOST_WAITING_OF_ONE;
-        if !room || self.upstreams.is_empty() || (known.is_none() && self.index.len() >= MOST_FLIGHTS) {
+        if self.members(question.group).is_empty() || (known.is_none() && self.index.len() >= MOST_FLIGHTS) {
             return false;
         }
-        let waiter = Waiter {
-            client,
-            id: query.id,
-            recursion: query.recursion,
-            unchecked: query.unchecked,
-            edns: query.edns,
-            limit: query.limit,
-            name: query.name.into(),
+        let waiter = match who {
+            None if self.refreshed >= MOST_REFRESHED => return false,
+            None => None,
+            Some((client, query)) => {
+                let of_one = self.waiting.entry(client.address()).or_insert(0);
+                if self.waiters >= MOST_WAITING || *of_one >= MOST_WAITING_OF_ONE {
+                    return false;
+                }
+                *of_one += 1;
+                self.waiters += 1;
+                Some(Waiter::new(client, query))
+            }
         };
-        self.waiters += 1;
-        *self.waiting.entry(client.address()).or_insert(0) += 1;
-        match known {
-            Some(at) => {
-                if let Some(Some(flight)) = self.flights.get_mut(at) {
-                    flight.waiters.push(waiter);
-                }
+        if let Some(at) = known {
+            if let (Some(Some(flight)), Some(waiter)) = (self.flights.get_mut(at), waiter) {
+                // What was only refreshed is waited for now.
+                self.refreshed -= usize::from(flight.waiters.is_empty());
+                flight.waiters.push(waiter);
             }
-            None => {
-                let at = self.flights.iter().position(Option::is_none).unwrap_or(self.flights.len());
-                let flight = Flight {
-                    key: key.into(),
-                    hash,
-                    waiters: vec![waiter],
-                    live: [None, None],
-                    order: self.order,
-                    turn: 0,
-                    asked: 0,
-                    plain: false,
-                    unreachable: 0,
-                    next: now,
-                    end: now + patience,
-                };
-                match self.flights.get_mut(at) {
-                    Some(slot) => *slot = Some(flight),
-                    None => self.flights.push(Some(flight)),
-                }
-                self.index.insert(hash, at as u16);
-                self.ask(now, at, None, actions);
-            }
+            return true;
         }
+        self.refreshed += usize::from(waiter.is_none());
+        let flight = Flight {
+            key: question.key.into(),
+            hash: question.hash,
+            waiters: waiter.into_iter().collect(),
+            live: [const { None }; flight::MOST_LIVE],
+            group: question.group,
+            guarded: question.guarded,
+            tried: 0,
+            failed: 0,
+            asked: 0,
+            round: 0,
+            plain: false,
+            start: now,
+            next: now,
+            end: now + question.patience,
+        };
+        let at = self.free.pop().map_or(self.flights.len(), usize::from);
+        match self.flights.get_mut(at) {
+            Some(slot) => *slot = Some(flight),
+            None => self.flights.push(Some(flight)),
+        }
+        self.index.insert(question.hash, at as u16);
+        self.begin(now, at, actions);
         true
     }
 
@@ -240,44 +291,86 @@ impl Forward {
         actions: &mut Vec<Action>,
     ) -> Option<Settled> {
         let at = usize::from(attempt.flight);
-        let flight = self.flights.get_mut(at)?.as_mut()?;
-        let place = flight.place(attempt)?;
-        let live = flight.live.get(place)?.as_ref()?;
-        let question = flight.key.get(..flight.key.len().saturating_sub(1))?;
+        let live = self.flights.get(at).and_then(Option::as_ref).and_then(|flight| {
+            let place = flight.place(attempt)?;
+            Some((flight, place, flight.live.get(place)?.as_ref()?))
+        });
+        let Some((flight, place, live)) = live else {
+            // Too late for the answer, in time to show that it lives.
+            if message.get(2).is_some_and(|flags| flags & 0x80 != 0) {
+                self.hear(attempt.upstream, Upstream::heard_late);
+            }
+            return None;
+        };
         let (upstream, with_edns, transport) = (live.upstream, live.with_edns, live.transport);
-        match stored::judge(message, live.id, question, &flight.key) {
-            // Over TCP nothing else will come; over UDP it may be a forgery, and the true one under way.
-            Reply::Foreign if transport == Transport::Udp => None,
-            Reply::Truncated if transport == Transport::Udp => {
-                self.drop_live(at, place, actions);
-                self.ask(now, at, Some((upstream, Transport::Tcp)), actions);
-                None
-            }
-            Reply::Failed(Rcode::FORMERR | Rcode::NOTIMP) if with_edns => {
-                flight.plain = true;
-                self.drop_live(at, place, actions);
-                self.ask(now, at, Some((upstream, Transport::Udp)), actions);
-                None
-            }
-            Reply::Foreign | Reply::Truncated | Reply::Failed(_) => self.lost(now, at, place, actions),
-            Reply::Answer(stored, life) => {
-                let silent = self.order.first().is_some_and(|first| flight.unreachable & 1 << first != 0);
-                if silent && let Some(place) = self.order.iter().position(|number| *number == upstream) {
-                    self.order.get_mut(..=place)?.rotate_right(1);
-                }
-                self.settle(at, Some((stored, life)), actions)
-            }
+        let waited = now.since(live.sent);
+        let mut question = Vec::with_capacity(flight.key.len());
+        spell(&mut question, flight.key.get(..flight.key.len().saturating_sub(1))?, live.capitals);
+        let wanted = stored::Wanted { id: live.id, question: &question, guarded: flight.guarded };
+        // What comes over a connection was not forged by somebody beside the way.
+        let mut reply = stored::judge(message, &wanted, transport == Transport::Udp, &flight.key);
+        if transport == Transport::Tcp && message.get(12..12 + question.len()).is_some_and(|theirs| theirs != question)
+        {
+            self.hear(upstream, |upstream| upstream.keeps_case = false);
         }
+        if let Reply::Foreign | Reply::OtherCase = reply
+            && transport == Transport::Udp
+        {
+            // It may be a forgery, and the true one under way; or one that writes names as it likes.
+            if let Reply::OtherCase = reply {
+                self.send(now, at, upstream, Transport::Tcp, actions);
+            }
+            return None;
+        }
+        if transport == Transport::Udp {
+            let is_answer = !matches!(reply, Reply::Failed(_));
+            self.hear(upstream, |upstream| upstream.heard(waited, is_answer));
+        }
+        if let Reply::Failed(Rcode::FORMERR | Rcode::NOTIMP) = reply
+            && with_edns
+        {
+            self.drop_live(at, place, actions);
+            if let Some(Some(flight)) = self.flights.get_mut(at) {
+                flight.plain = true;
+            }
+            self.send(now, at, upstream, Transport::Udp, actions);
+            return None;
+        }
+        if let Reply::Truncated = reply
+            && transport == Transport::Udp
+        {
+            self.drop_live(at, place, actions);
+            self.send(now, at, upstream, Transport::Tcp, actions);
+            return None;
+        }
+        let outcome = match std::mem::replace(&mut reply, Reply::Foreign) {
+            Reply::Answer(stored, life) => Outcome::Answer(stored, life),
+            Reply::IntoTheHouse => Outcome::Refused,
+            Reply::Foreign | Reply::OtherCase | Reply::Truncated | Reply::Failed(_) => {
+                self.drop_live(at, place, actions);
+                if let Some(Some(flight)) = self.flights.get_mut(at) {
+                    flight.failed |= 1 << upstream;
+                }
+                return self.lost(now, at, actions);
+            }
+        };
+        if let Some(Some(flight)) = self.flights.get_mut(at) {
+            // It has replied: it is not to be blamed for silence.
+            flight.live.get_mut(place).map(Option::take);
+        }
+        actions.push(Action::Close(attempt));
+        self.settle(now, at, outcome, actions)
     }
 
     /// The socket of an attempt has failed, or could not be opened.
     pub fn failed(&mut self, now: Instant, attempt: Attempt, actions: &mut Vec<Action>) -> Option<Settled> {
         let at = usize::from(attempt.flight);
-        let flight = self.flights.get_mut(at)?.as_mut()?;
-        let place = flight.place(attempt)?;
-        let upstream = flight.live.get(place)?.as_ref()?.upstream;
-        flight.unreachable |= 1 << upstream;
-        self.lost(now, at, place, actions)
+        let place = self.flights.get(at)?.as_ref()?.place(attempt)?;
+        if let Some(upstream) = self.upstreams.get_mut(usize::from(attempt.upstream)) {
+            upstream.silence(now);
+        }
+        self.drop_live(at, place, actions);
+        self.lost(now, at, actions)
     }
 
     /// Time has passed: asks the next ones, and gives up what took too long. To be called until it gives nothing.
@@ -288,80 +381,158 @@ impl Forward {
         for at in 0..self.flights.len() {
             let Some(Some(flight)) = self.flights.get_mut(at) else { continue };
             if now >= flight.end {
-                return self.settle(at, None, actions);
+                return self.settle(now, at, Outcome::Nothing, actions);
             }
             if now >= flight.next {
-                for live in flight.live.iter().flatten() {
-                    flight.unreachable |= 1 << live.upstream;
-                }
-                self.ask(now, at, None, actions);
+                self.ask(now, at, actions);
             }
         }
         self.wake = self.flights.iter().flatten().map(|flight| flight.next.min(flight.end)).min();
         None
     }
 
+    fn members(&self, group: u8) -> &[u8] {
+        self.groups.get(usize::from(group)).map(|(_, members)| members.as_slice()).unwrap_or_default()
+    }
+
+    fn hear(&mut self, upstream: u8, hear: impl FnOnce(&mut Upstream)) {
+        let Some(upstream) = self.upstreams.get_mut(usize::from(upstream)) else { return };
+        let was_alive = upstream.is_alive();
+        hear(upstream);
+        self.revived |= !was_alive && upstream.is_alive();
+    }
+
     // An attempt came to nothing: the next upstream is asked; when all had their turn and nobody is left, that was it.
-    fn lost(&mut self, now: Instant, at: usize, place: usize, actions: &mut Vec<Action>) -> Option<Settled> {
-        self.drop_live(at, place, actions);
-        let flight = self.flights.get_mut(at)?.as_mut()?;
-        if flight.turn < self.upstreams.len() {
-            self.ask(now, at, None, actions);
+    fn lost(&mut self, now: Instant, at: usize, actions: &mut Vec<Action>) -> Option<Settled> {
+        let flight = self.flights.get(at)?.as_ref()?;
+        let (tried, failed, is_alone) = (flight.tried, flight.failed, flight.is_alone());
+        let left = |mask: u32| self.members(flight.group).iter().any(|member| mask & 1 << member == 0);
+        if left(tried | failed) {
+            self.ask(now, at, actions);
             return None;
         }
-        if flight.live.iter().all(Option::is_none) { self.settle(at, None, actions) } else { None }
+        if !is_alone {
+            return None;
+        }
+        // Nobody could be reached: a way may be in the making.
+        if left(failed) && now < flight.start + NO_WAY {
+            let flight = self.flights.get_mut(at)?.as_mut()?;
+            (flight.next, flight.asked) = (now + NO_WAY_PAUSE, 0);
+            let wake = flight.next.min(flight.end);
+            self.wake = Some(self.wake.map_or(wake, |earlier| earlier.min(wake)));
+            return None;
+        }
+        self.settle(now, at, Outcome::Nothing, actions)
     }
 
     fn drop_live(&mut self, at: usize, place: usize, actions: &mut Vec<Action>) {
         let Some(Some(flight)) = self.flights.get_mut(at) else { return };
         if let Some(live) = flight.live.get_mut(place).and_then(Option::take) {
-            actions.push(Action::Close(Attempt { flight: at as u16, serial: live.serial }));
+            actions.push(Action::Close(attempt(at, &live)));
         }
     }
 
-    // Sends the question: to the one named, or to the next in turn.
-    fn ask(&mut self, now: Instant, at: usize, named: Option<(u8, Transport)>, actions: &mut Vec<Action>) {
-        let Some(Some(flight)) = self.flights.get_mut(at) else { return };
-        let in_turn = flight.order.get(..self.upstreams.len()).unwrap_or_default();
-        let next = in_turn.get(flight.turn.checked_rem(in_turn.len()).unwrap_or_default()).copied();
-        let (upstream, transport) = match (named, next) {
-            (Some(named), _) => named,
-            (None, Some(next)) => {
-                flight.turn += 1;
-                (next, Transport::Udp)
-            }
-            (None, None) => (0, Transport::Udp),
+    // The first time: the best one, and beside it one of whom too little is known.
+    fn begin(&mut self, now: Instant, at: usize, actions: &mut Vec<Action>) {
+        self.ask(now, at, actions);
+        let Some(Some(flight)) = self.flights.get(at) else { return };
+        let unknown = |member: &&u8| {
+            let upstream = self.upstreams.get(usize::from(**member));
+            flight.tried & 1 << **member == 0 && upstream.is_some_and(|upstream| upstream.wants_measure(now))
         };
-        let to = self.upstreams.get(usize::from(upstream)).copied();
-        let pause = if transport == Transport::Tcp { NEXT_TCP } else { NEXT };
+        let measured = self.members(flight.group).iter().find(unknown).copied();
+        if let Some(measured) = measured {
+            let next = flight.next;
+            self.send(now, at, measured, Transport::Udp, actions);
+            let left =
+                self.flights.get(at).and_then(Option::as_ref).is_some_and(|flight| {
+                    self.members(flight.group).iter().any(|member| flight.tried & 1 << member == 0)
+                });
+            if let Some(Some(flight)) = self.flights.get_mut(at)
+                && left
+            {
+                flight.next = next;
+            }
+        }
+    }
+
+    // Asks the best one whose turn it is; a new round begins when all had theirs.
+    fn ask(&mut self, now: Instant, at: usize, actions: &mut Vec<Action>) {
+        let Some(Some(flight)) = self.flights.get(at) else { return };
+        let best = |mask: u32| {
+            let members = self.members(flight.group).iter().copied().filter(|member| mask & 1 << member == 0);
+            members.min_by_key(|member| self.upstreams.get(usize::from(*member)).map(Upstream::rank))
+        };
+        let first = best(flight.tried | flight.failed);
+        let (upstream, again) = match first {
+            Some(first) => (Some(first), false),
+            None => (best(flight.failed), true),
+        };
+        if let Some(Some(flight)) = self.flights.get_mut(at)
+            && again
+        {
+            flight.tried = flight.failed;
+            flight.round = flight.round.saturating_add(1);
+        }
+        match upstream {
+            Some(upstream) => self.send(now, at, upstream, Transport::Udp, actions),
+            None => self.rest(at),
+        }
+    }
+
+    // Nothing more is asked; what is under way may still come.
+    fn rest(&mut self, at: usize) {
+        if let Some(Some(flight)) = self.flights.get_mut(at) {
+            flight.next = flight.end;
+            let wake = flight.end;
+            self.wake = Some(self.wake.map_or(wake, |earlier| earlier.min(wake)));
+        }
+    }
+
+    fn send(&mut self, now: Instant, at: usize, number: u8, transport: Transport, actions: &mut Vec<Action>) {
+        let Some(Some(flight)) = self.flights.get_mut(at) else { return };
+        let Some(upstream) = self.upstreams.get_mut(usize::from(number)).filter(|_| flight.asked < MOST_ASKED) else {
+            return self.rest(at);
+        };
+        flight.tried |= 1 << number;
+        flight.asked += 1;
+        upstream.ask(now);
+        let members = self.groups.get(usize::from(flight.group)).map(|(_, members)| members.as_slice());
+        let others = members.unwrap_or_default().iter().any(|member| (flight.tried | flight.failed) & 1 << member == 0);
+        let pause = match transport {
+            _ if !others => AGAIN.max(upstream.hedge() * 2) * (1 << flight.round.min(4)),
+            Transport::Udp => upstream.hedge(),
+            Transport::Tcp => TCP.max(upstream.hedge() * 2),
+        };
         flight.next = now + pause;
         let wake = flight.next.min(flight.end);
         self.wake = Some(self.wake.map_or(wake, |earlier| earlier.min(wake)));
-        let Some(to) = to.filter(|_| flight.asked < MOST_ASKED) else {
-            flight.next = flight.end;
-            return;
-        };
-        flight.asked += 1;
         self.serial = self.serial.wrapping_add(1);
-        let id = (self.random)();
-        let message = message(id, &flight.key, !flight.plain);
+        let (id, capitals) = ((self.random)() as u16, if upstream.keeps_case { (self.random)() } else { 0 });
         let with_edns = !flight.plain;
-        let live = Live { serial: self.serial, id, upstream, with_edns, transport };
-        let attempt = Attempt { flight: at as u16, serial: live.serial };
-        // The older of the two has had its time and another one's.
-        flight.live.swap(0, 1);
-        if let Some(old) = flight.live[0].replace(live) {
-            actions.push(Action::Close(Attempt { flight: at as u16, serial: old.serial }));
+        let message = message(id, &flight.key, capitals, with_edns);
+        let live = Live { serial: self.serial, id, upstream: number, with_edns, transport, sent: now, capitals };
+        let (new, to) = (attempt(at, &live), upstream.address);
+        let room = flight.room();
+        if let Some(old) = flight.live.get_mut(room).and_then(|place| place.replace(live)) {
+            actions.push(Action::Close(attempt(at, &old)));
         }
-        actions.push(Action::Ask { attempt, to, transport, message });
+        actions.push(Action::Ask { attempt: new, to, transport, message });
     }
 
-    fn settle(&mut self, at: usize, answer: Option<(Stored, u32)>, actions: &mut Vec<Action>) -> Option<Settled> {
+    fn settle(&mut self, now: Instant, at: usize, outcome: Outcome, actions: &mut Vec<Action>) -> Option<Settled> {
         let flight = self.flights.get_mut(at)?.take()?;
+        self.free.push(at as u16);
         for live in flight.live.iter().flatten() {
-            actions.push(Action::Close(Attempt { flight: at as u16, serial: live.serial }));
+            actions.push(Action::Close(attempt(at, live)));
+            if live.transport == Transport::Udp
+                && let Some(upstream) = self.upstreams.get_mut(usize::from(live.upstream))
+            {
+                upstream.unheard(now, now.since(live.sent));
+            }
         }
         self.index.remove(&flight.hash);
+        self.refreshed -= usize::from(flight.waiters.is_empty());
         self.waiters = self.waiters.saturating_sub(flight.waiters.len());
         for waiter in &flight.waiters {
             if let hash_map::Entry::Occupied(mut count) = self.waiting.entry(waiter.client.address()) {
@@ -371,26 +542,16 @@ impl Forward {
                 }
             }
         }
-        Some(Settled { key: flight.key, hash: flight.hash, waiters: flight.waiters, answer })
+        Some(Settled { key: flight.key, hash: flight.hash, waiters: flight.waiters, outcome })
     }
 }
 
-impl Flight {
-    fn place(&self, attempt: Attempt) -> Option<usize> {
-        self.live.iter().position(|live| live.as_ref().is_some_and(|live| live.serial == attempt.serial))
-    }
+fn attempt(at: usize, live: &Live) -> Attempt {
+    Attempt { flight: at as u16, upstream: live.upstream, serial: live.serial }
 }
 
-// The query we send: the question of the key, and with EDNS unless the upstream does not know it.
-fn message(id: u16, key: &[u8], with_edns: bool) -> Vec<u8> {
-    let (question, flags) = key.split_at(key.len().saturating_sub(1));
-    let flags = flags.first().copied().unwrap_or_default();
-    let ([a, b], [s, t]) = (id.to_be_bytes(), UDP_SIZE.to_be_bytes());
-    let mut message = Vec::with_capacity(question.len() + 23);
-    message.extend_from_slice(&[a, b, 0x01, (flags & 2) << 3, 0, 1, 0, 0, 0, 0, 0, u8::from(with_edns)]);
-    message.extend_from_slice(question);
-    if with_edns {
-        message.extend_from_slice(&[0, 0, 0x29, s, t, 0, 0, (flags & 1) << 7, 0, 0, 0]);
-    }
-    message
+// Of the domains around a name the longest one's.
+fn group_of(groups: &[(Group, Vec<u8>)], name: &[u8]) -> u8 {
+    let around = groups.iter().enumerate().skip(1).filter(|(_, (group, _))| name::is_below(name, &group.domain));
+    around.max_by_key(|(_, (group, _))| group.domain.len()).map_or(0, |(at, _)| at as u8)
 }

@@ -3,7 +3,7 @@ use super::name::{self, Labels};
 use super::zones::{Spelt, Zone, zone};
 use domain::base::iana::Rtype;
 use netstack::time::Instant;
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Seconds that an answer about a machine of the house may be kept: its address may change.
@@ -14,25 +14,38 @@ const ABSENCE_TTL: u32 = 5;
 const FIXED_TTL: u32 = 3_600;
 
 /// A machine of the house, as [`Names::new`] takes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Host {
     /// One label of letters, digits, '-' and '_', in the case in which PTR answers give it.
     pub name: String,
-    /// Its address.
-    pub address: Ipv4Addr,
+    /// The domain of its LAN, lower-case; `lan` when empty.
+    pub domain: String,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
     /// When its lease runs out; `None` = never.
     pub until: Option<Instant>,
     /// Whether its name alone, without `.lan`, is answered too.
     pub bare: bool,
+    /// A person has given it its name: names below it may be asked for without `.lan`, too.
+    pub by_hand: bool,
+}
+
+/// A name below a machine's own, which it has asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subname {
+    /// The machine's name, one label.
+    pub host: String,
+    /// What stands before it, one label.
+    pub name: String,
+    /// Its address.
+    pub address: IpAddr,
 }
 
 /// What the house knows of a question.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Found<'a> {
-    /// An A record and its TTL.
-    A(Ipv4Addr, u32),
-    /// An AAAA record and its TTL.
-    Aaaa(Ipv6Addr, u32),
+    /// A records, AAAA records, and their TTL.
+    Addresses(&'a [Ipv4Addr], &'a [Ipv6Addr], u32),
     /// A PTR record to a name in wire form, and its TTL.
     Ptr(&'a [u8], u32),
     /// The SOA of the zone that is asked about.
@@ -59,60 +72,144 @@ pub struct Apex {
 /// The tables.
 #[derive(Debug, Default)]
 pub struct Names {
-    /// By lower-case label.
-    hosts: HashMap<Box<[u8]>, Entry<Ipv4Addr>>,
+    /// By name, in wire form and lower-case.
+    known: HashMap<Box<[u8]>, Entry>,
     /// The name in wire form, by address.
-    reverse: HashMap<IpAddr, Entry<Box<[u8]>>>,
+    reverse: HashMap<IpAddr, Pointer>,
+    /// The LANs' domains besides `lan`, in wire form and lower-case.
+    zones: Vec<Box<[u8]>>,
+    /// Some known names are neither of the house nor single labels.
+    elsewhere: bool,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    ipv4: Vec<Ipv4Addr>,
+    ipv6: Vec<Ipv6Addr>,
+    until: Option<Instant>,
+    // In one of our zones; else exactly this name is ours, and what only a zone has is not.
+    in_zone: bool,
 }
 
 #[derive(Debug)]
-struct Entry<T> {
-    value: T,
+struct Pointer {
+    name: Box<[u8]>,
     until: Option<Instant>,
-    bare: bool,
 }
 
-impl<T> Entry<T> {
-    fn at(&self, now: Instant) -> Option<&T> {
-        self.until.is_none_or(|until| now < until).then_some(&self.value)
-    }
+fn holds(until: Option<Instant>, now: Instant) -> bool {
+    until.is_none_or(|until| now < until)
 }
 
 impl Names {
-    /// Builds the tables; of equal names, and of equal addresses, the first one holds.
-    pub fn new(hosts: &[Host]) -> Names {
+    /// Builds the tables; of equal names, and of equal addresses, the first one holds. `fixed` are whole names.
+    pub fn new(hosts: &[Host], subnames: &[Subname], fixed: &[(String, Vec<IpAddr>)], domains: &[String]) -> Names {
         let mut names = Names::default();
+        names.zones.extend(domains.iter().filter_map(|domain| name::from_text(domain)));
+        for (text, addresses) in fixed {
+            names.add(text, addresses, None);
+            let Some(full) = name::from_text(text) else { continue };
+            names.point(addresses, &full, None);
+        }
         for host in hosts {
-            let Some(full) = name::from_labels(&[host.name.as_bytes(), b"lan"]) else { continue };
-            let label = host.name.to_ascii_lowercase().into_bytes().into_boxed_slice();
-            let (until, bare) = (host.until, host.bare);
-            names.hosts.entry(label).or_insert(Entry { value: host.address, until, bare });
-            names.reverse.entry(IpAddr::V4(host.address)).or_insert(Entry { value: full, until, bare });
+            let Host { name, addresses, until, .. } = host;
+            let domain = if host.domain.is_empty() { "lan" } else { &host.domain };
+            let mut labels = vec![name.as_bytes()];
+            labels.extend(domain.split('.').map(str::as_bytes));
+            let Some(full) = name::from_labels(&labels) else { continue };
+            let of_it = subnames.iter().filter(|sub| sub.host.eq_ignore_ascii_case(name));
+            let of_it: Vec<_> = of_it.map(|sub| (format!("{}.{name}", sub.name), [sub.address])).collect();
+            for domain in [domain, "lan"] {
+                if names.add(&format!("{name}.{domain}"), addresses, *until) {
+                    for (below, address) in &of_it {
+                        names.add(&format!("{below}.{domain}"), address, *until);
+                    }
+                }
+            }
+            if host.bare && names.add(name, addresses, *until) && host.by_hand {
+                for (below, address) in &of_it {
+                    names.add(below, address, *until);
+                }
+            }
+            names.point(addresses, &full, *until);
         }
         names
     }
 
-    /// What is known of `name` (wire form, any case).
-    pub fn find(&self, now: Instant, name: &[u8], rtype: Rtype) -> Found<'_> {
+    // Adds a name unless it is there; the names between it and its zone exist with it (RFC 8020).
+    fn add(&mut self, text: &str, addresses: &[IpAddr], until: Option<Instant>) -> bool {
+        let Some(full) = name::from_text(text) else { return false };
+        let labels = Labels::of(&full);
+        let own = self.zones.iter().find(|zone| full != **zone && name::is_below(&full, zone));
+        let in_lan = labels.right(0) == Some(b"lan") && labels.count() > 1;
+        let depth = own.map(|zone| Labels::of(zone).count()).or(in_lan.then_some(1));
+        self.elsewhere |= depth.is_none() && labels.count() > 1;
+        for count in depth.map_or(0..0, |depth| depth + 1..labels.count()) {
+            let between = full.get(labels.suffix(count)..).unwrap_or_default();
+            self.known.entry(between.into()).or_insert(Entry { until, in_zone: true, ..Entry::default() });
+        }
+        let mut entry = Entry { until, in_zone: depth.is_some(), ..Entry::default() };
+        for address in addresses {
+            match address {
+                IpAddr::V4(ip) => entry.ipv4.push(*ip),
+                IpAddr::V6(ip) => entry.ipv6.push(*ip),
+            }
+        }
+        match self.known.entry(full) {
+            hash_map::Entry::Vacant(free) => drop(free.insert(entry)),
+            // One that only stood between, or has ended, gives way.
+            hash_map::Entry::Occupied(mut taken) => {
+                let Entry { ipv4, ipv6, .. } = taken.get();
+                if !ipv4.is_empty() || !ipv6.is_empty() || addresses.is_empty() {
+                    return false;
+                }
+                taken.insert(entry);
+            }
+        }
+        true
+    }
+
+    fn point(&mut self, addresses: &[IpAddr], full: &[u8], until: Option<Instant>) {
+        for address in addresses {
+            self.reverse.entry(*address).or_insert_with(|| Pointer { name: full.into(), until });
+        }
+    }
+
+    /// What is known of `name` (wire form, lower-case). `split` says that a person has named servers for it: of what
+    /// is not known here they are asked.
+    pub fn find(&self, now: Instant, name: &[u8], rtype: Rtype, split: bool) -> Found<'_> {
         let labels = Labels::of(name);
         let apex = |count, ttl| Apex { at: labels.suffix(count), ttl };
-        match zone(&labels) {
-            None if labels.count() == 1 => self.bare(now, &labels, rtype),
-            None => Found::Elsewhere,
-            Some(Zone::Lan) => {
-                let lan = apex(1, ABSENCE_TTL);
-                match labels.count() {
-                    1 => at_apex(lan, rtype),
-                    2 => match self.address(now, &labels, |_| true) {
-                        Some(address) => address_or_none(address, rtype, lan),
-                        None => Found::NxDomain(lan),
-                    },
-                    _ => Found::NxDomain(lan),
+        let zone = zone(&labels);
+        let own = self.zones.iter().find(|zone| name::is_below(name, zone)).map(|zone| Labels::of(zone).count());
+        let own = own.or((zone == Some(Zone::Lan)).then_some(1));
+        if (own.is_some() || labels.count() == 1 || self.elsewhere)
+            && let Some(entry) = self.known.get(name).filter(|entry| holds(entry.until, now))
+        {
+            let at = own.map_or(0, |count| labels.suffix(count));
+            return match rtype {
+                _ if !entry.in_zone && is_of_zones(rtype) => Found::Elsewhere,
+                Rtype::A if !entry.ipv4.is_empty() => Found::Addresses(&entry.ipv4, &[], HOST_TTL),
+                Rtype::AAAA if !entry.ipv6.is_empty() => Found::Addresses(&[], &entry.ipv6, HOST_TTL),
+                Rtype::ANY if !entry.ipv4.is_empty() || !entry.ipv6.is_empty() => {
+                    Found::Addresses(&entry.ipv4, &entry.ipv6, HOST_TTL)
                 }
-            }
+                _ => Found::NoData(Apex { at, ttl: ABSENCE_TTL }),
+            };
+        }
+        if split && !matches!(zone, Some(Zone::Reverse(_))) {
+            return Found::Elsewhere;
+        }
+        if let Some(depth) = own {
+            let own = apex(depth, ABSENCE_TTL);
+            return if labels.count() == depth { at_apex(own, rtype) } else { Found::NxDomain(own) };
+        }
+        match zone {
+            None | Some(Zone::Lan) => Found::Elsewhere,
             Some(Zone::Localhost) => match rtype {
-                Rtype::A | Rtype::ANY => Found::A(Ipv4Addr::LOCALHOST, FIXED_TTL),
-                Rtype::AAAA => Found::Aaaa(Ipv6Addr::LOCALHOST, FIXED_TTL),
+                Rtype::A => Found::Addresses(&[Ipv4Addr::LOCALHOST], &[], FIXED_TTL),
+                Rtype::AAAA => Found::Addresses(&[], &[Ipv6Addr::LOCALHOST], FIXED_TTL),
+                Rtype::ANY => Found::Addresses(&[Ipv4Addr::LOCALHOST], &[Ipv6Addr::LOCALHOST], FIXED_TTL),
                 _ if labels.count() == 1 => at_apex(apex(1, FIXED_TTL), rtype),
                 _ => Found::NoData(apex(1, FIXED_TTL)),
             },
@@ -131,6 +228,7 @@ impl Names {
                 match (known, at) {
                     (_, Some((true, _))) if rtype == Rtype::DS => Found::Elsewhere,
                     (Some((name, ttl)), _) if matches!(rtype, Rtype::PTR | Rtype::ANY) => Found::Ptr(name, ttl),
+                    (None, _) if split => Found::Elsewhere,
                     (_, None) => Found::Elsewhere,
                     (_, Some((true, zone))) => at_apex(zone, rtype),
                     (Some(_), Some((_, zone))) => Found::NoData(zone),
@@ -142,52 +240,37 @@ impl Names {
         }
     }
 
-    // A name alone is exactly that name, never a zone: what only a zone has, and all below it, is asked outside.
-    fn bare(&self, now: Instant, labels: &Labels<'_>, rtype: Rtype) -> Found<'_> {
-        let of_zones = matches!(
-            rtype,
-            Rtype::DS
-                | Rtype::DNSKEY
-                | Rtype::CDS
-                | Rtype::CDNSKEY
-                | Rtype::NS
-                | Rtype::SOA
-                | Rtype::RRSIG
-                | Rtype::NSEC
-                | Rtype::NSEC3
-                | Rtype::NSEC3PARAM
-                | Rtype::ZONEMD
-        );
-        match self.address(now, labels, |bare| bare) {
-            Some(address) if !of_zones => address_or_none(address, rtype, Apex { at: 0, ttl: ABSENCE_TTL }),
-            _ => Found::Elsewhere,
-        }
-    }
-
-    // The address of the host whose label is the leftmost.
-    fn address(&self, now: Instant, labels: &Labels<'_>, wanted: impl Fn(bool) -> bool) -> Option<Ipv4Addr> {
-        let label = labels.right(labels.count().checked_sub(1)?)?;
-        let mut lower = [0; 63];
-        let lower = lower.get_mut(..label.len())?;
-        lower.copy_from_slice(label);
-        lower.make_ascii_lowercase();
-        self.hosts.get(&*lower).filter(|entry| wanted(entry.bare))?.at(now).copied()
+    /// The name of the machine with this address: its first label.
+    pub fn host_of(&self, now: Instant, address: IpAddr) -> Option<&[u8]> {
+        let pointer = self.reverse.get(&address).filter(|pointer| holds(pointer.until, now))?;
+        Labels::of(&pointer.name).leftmost()
     }
 
     fn pointer(&self, now: Instant, address: IpAddr) -> Option<(&[u8], u32)> {
         const LOCALHOST: &[u8] = b"\x09localhost\x00";
-        match self.reverse.get(&address).and_then(|entry| entry.at(now)) {
-            Some(name) => Some((name, HOST_TTL)),
+        match self.reverse.get(&address).filter(|pointer| holds(pointer.until, now)) {
+            Some(pointer) => Some((&pointer.name, HOST_TTL)),
             None => address.is_loopback().then_some((LOCALHOST, FIXED_TTL)),
         }
     }
 }
 
-fn address_or_none(address: Ipv4Addr, rtype: Rtype, zone: Apex) -> Found<'static> {
-    match rtype {
-        Rtype::A | Rtype::ANY => Found::A(address, HOST_TTL),
-        _ => Found::NoData(zone),
-    }
+// A name that is ours alone is exactly that name, never a zone: what only a zone has is asked outside.
+fn is_of_zones(rtype: Rtype) -> bool {
+    matches!(
+        rtype,
+        Rtype::DS
+            | Rtype::DNSKEY
+            | Rtype::CDS
+            | Rtype::CDNSKEY
+            | Rtype::NS
+            | Rtype::SOA
+            | Rtype::RRSIG
+            | Rtype::NSEC
+            | Rtype::NSEC3
+            | Rtype::NSEC3PARAM
+            | Rtype::ZONEMD
+    )
 }
 
 fn at_apex(zone: Apex, rtype: Rtype) -> Found<'static> {

@@ -1,18 +1,27 @@
 //! What is answered, and what is asked outside: a pure function of queries, replies and the time.
+pub mod admission;
 pub mod answer;
 pub mod cache;
+pub mod counters;
+pub mod flight;
 pub mod forward;
+pub mod kept;
 pub mod local;
 pub mod name;
 pub mod query;
+pub mod rebind;
 pub mod stored;
+pub mod upstream;
 pub mod zones;
 
-use answer::Age;
+use admission::{Admission, Verdict};
+use answer::{Age, Note};
 use cache::{Cache, Use};
+use counters::Counters;
 use domain::base::iana::Rcode;
-use forward::{Forward, Settled};
-use local::{Host, Names};
+use forward::{Forward, Group, Outcome, Question, Settled};
+use ipnet::IpNet;
+use local::{Host, Names, Subname};
 use netstack::time::Instant;
 use query::{Message, Query, Wrong};
 use std::net::{IpAddr, SocketAddr};
@@ -22,9 +31,13 @@ use stored::Stored;
 /// How long a client waits for an answer from outside, before it hears SERVFAIL.
 const PATIENCE: Duration = Duration::from_secs(4);
 /// The same when an answer that has run out is at hand (RFC 8767 5).
-const PATIENCE_STALE: Duration = Duration::from_millis(1_800);
+const PATIENCE_STALE: Duration = Duration::from_millis(1_000);
 /// For how long a failure is remembered, in seconds (RFC 9520 3.2).
 const FAILURE: u32 = 1;
+/// For how long what has run out is given before anybody is asked again (RFC 8767 5), unless an upstream comes back.
+const HOPELESS: Duration = Duration::from_secs(30);
+/// For how long an answer that would have led into the house is remembered as none, in seconds.
+const REBOUND: u32 = 60;
 
 /// Who asks, and how to reach it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +71,7 @@ impl Client {
 /// How an upstream is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
-    /// From a socket of its own, with a port of its own, connected so that only the upstream can reply.
+    /// From a port that nobody can foresee, on a socket to which only the upstream can reply.
     Udp,
     /// On a connection of its own.
     Tcp,
@@ -68,18 +81,19 @@ pub enum Transport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Attempt {
     flight: u16,
+    upstream: u8,
     serial: u32,
 }
 
 impl Attempt {
-    /// As a number of 48 bits.
+    /// As a number of 56 bits.
     pub fn to_bits(self) -> u64 {
-        u64::from(self.flight) << 32 | u64::from(self.serial)
+        u64::from(self.upstream) << 48 | u64::from(self.flight) << 32 | u64::from(self.serial)
     }
 
     /// Of such a number.
     pub fn from_bits(bits: u64) -> Attempt {
-        Attempt { flight: (bits >> 32) as u16, serial: bits as u32 }
+        Attempt { upstream: (bits >> 48) as u8, flight: (bits >> 32) as u16, serial: bits as u32 }
     }
 }
 
@@ -106,10 +120,24 @@ pub enum Action {
 /// What the engine is told of the world.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Settings {
-    /// Whom to ask, the best first.
-    pub upstreams: Vec<SocketAddr>,
+    /// Whom to ask: the first group for everything, the others for their domains.
+    pub groups: Vec<Group>,
     /// The machines of the house; of equal names the first holds.
     pub hosts: Vec<Host>,
+    /// Names below theirs.
+    pub subnames: Vec<Subname>,
+    /// Whole names with fixed addresses.
+    pub fixed: Vec<(String, Vec<IpAddr>)>,
+    /// Domains of LANs, besides `lan`.
+    pub domains: Vec<String>,
+    /// Domains whose names may have private addresses, in wire form and lower-case.
+    pub rebind_allow: Vec<Box<[u8]>>,
+    /// Networks of the LANs and of the uplinks.
+    pub lans: Vec<IpNet>,
+    /// See `lans`.
+    pub uplinks: Vec<IpNet>,
+    /// Questions a second that one client may ask; 0 = without a limit.
+    pub rate: u32,
 }
 
 /// The resolver.
@@ -118,45 +146,73 @@ pub struct Engine {
     names: Names,
     cache: Cache,
     forward: Forward,
+    admission: Admission,
+    rebind_allow: Vec<Box<[u8]>>,
+    counters: Counters,
+    // Names whose answers led into the house, for who logs them.
+    rebound: Vec<Box<[u8]>>,
     actions: Vec<Action>,
 }
 
 impl Engine {
-    /// Knows nothing and nobody yet. `random` gives query ids that nobody can foresee.
-    pub fn new(cache_bytes: usize, random: Box<dyn FnMut() -> u16>) -> Engine {
+    /// Knows nothing and nobody yet. `random` gives what nobody must be able to foresee.
+    pub fn new(cache_bytes: usize, random: Box<dyn FnMut() -> u64>) -> Engine {
         Engine {
             names: Names::default(),
             cache: Cache::new(cache_bytes),
             forward: Forward::new(random),
+            admission: Admission::default(),
+            rebind_allow: Vec::new(),
+            counters: Counters::default(),
+            rebound: Vec::new(),
             actions: Vec::new(),
         }
     }
 
     /// The world has changed.
     pub fn configure(&mut self, now: Instant, settings: &Settings) {
-        self.names = Names::new(&settings.hosts);
-        if self.forward.set_upstreams(now, &settings.upstreams, &mut self.actions) {
+        self.names = Names::new(&settings.hosts, &settings.subnames, &settings.fixed, &settings.domains);
+        self.admission.set(&settings.lans, &settings.uplinks, settings.rate);
+        self.rebind_allow.clone_from(&settings.rebind_allow);
+        if self.forward.set_groups(now, &settings.groups, &mut self.actions) {
             self.cache.hope();
         }
     }
 
+    /// The way to the upstreams is another one now: another address, another link.
+    pub fn rewire(&mut self, now: Instant) {
+        self.forward.rewire(now, &mut self.actions);
+        self.cache.hope();
+    }
+
     /// A client's message. True: `out` holds the answer; false: there is none, or it comes as an action.
     pub fn query(&mut self, now: Instant, client: Client, message: &[u8], out: &mut Vec<u8>) -> bool {
+        self.counters.queries += 1;
+        let verdict = self.admission.ask(now, client.address());
+        if verdict == Verdict::Stranger {
+            self.counters.strangers += 1;
+            return false;
+        }
         match query::parse(message, matches!(client, Client::Tcp { .. })) {
+            Message::Query(query) if verdict == Verdict::TooOften => {
+                self.counters.limited += 1;
+                answer::empty(out, &query, Rcode::REFUSED, Some(Note::Prohibited));
+                return true;
+            }
             Message::Query(query) => return self.resolve(now, client, &query, out),
-            Message::Wrong(Wrong::Query(query), rcode) => answer::empty(out, &query, rcode),
+            Message::Wrong(Wrong::Query(query), rcode) => answer::empty(out, &query, rcode, None),
             Message::Wrong(Wrong::Header(start), rcode) => answer::header_only(out, start, rcode),
             Message::Version(query) => answer::bad_version(out, &query),
-            Message::Silence => return false,
+            Message::Silence => {
+                self.counters.malformed += 1;
+                return false;
+            }
         }
+        self.counters.malformed += 1;
         true
     }
 
     fn resolve(&mut self, now: Instant, client: Client, query: &Query<'_>, out: &mut Vec<u8>) -> bool {
-        let found = self.names.find(now, query.name, query.rtype);
-        if answer::local(out, query, &found) {
-            return true;
-        }
         let mut space = [0; name::LONGEST + 5];
         let length = query.name.len();
         let Some(key) = space.get_mut(..length + 5) else { return false };
@@ -164,34 +220,66 @@ impl Engine {
         // Lengths of labels are below 64 and no letters.
         key[..length].make_ascii_lowercase();
         key[length..].copy_from_slice(&answer::key_tail(query));
+        let name = &key[..length];
+        let group = self.forward.group(name);
+        let found = self.names.find(now, name, query.rtype, group != 0);
+        if answer::local(out, query, &found) {
+            self.counters.local += 1;
+            return true;
+        }
         let hash = self.cache.hash(key);
-        let mut patience = PATIENCE;
+        let allowed = group != 0 || self.rebind_allow.iter().any(|domain| name::is_below(name, domain));
+        let mut question = Question { key, hash, guarded: !allowed, group, patience: PATIENCE };
         match self.cache.get(now, hash, key) {
             Some((stored, Use::Fresh(age))) => {
                 answer::stored(out, query, stored, Age::Seconds(age));
+                self.counters.hits += 1;
                 return true;
             }
-            Some((stored, Use::Stale)) => {
+            Some((stored, Use::Ending(age))) => {
+                answer::stored(out, query, stored, Age::Seconds(age));
+                self.counters.hits += 1;
+                self.refresh(now, &question);
+                return true;
+            }
+            Some((stored, usable)) if usable == Use::Stale || !self.forward.is_alive(group) => {
                 answer::stored(out, query, stored, Age::Stale);
+                self.counters.hits += 1;
+                self.counters.stale += 1;
+                if usable == Use::Expired {
+                    self.refresh(now, &question);
+                }
                 return true;
             }
-            Some((_, Use::Expired)) => patience = PATIENCE_STALE,
+            Some(_) => question.patience = PATIENCE_STALE,
             None => {}
         }
         if !query.recursion {
-            answer::empty(out, query, Rcode::REFUSED);
+            answer::empty(out, query, Rcode::REFUSED, None);
             return true;
         }
-        if self.forward.query(now, (client, query), (hash, key), patience, &mut self.actions) {
+        self.counters.misses += 1;
+        if self.forward.query(now, Some((client, query)), &question, &mut self.actions) {
             return false;
         }
-        answer::empty(out, query, Rcode::SERVFAIL);
+        self.counters.failures += 1;
+        answer::empty(out, query, Rcode::SERVFAIL, Some(Note::NoReachableAuthority));
         true
+    }
+
+    // Asks again although nobody waits.
+    fn refresh(&mut self, now: Instant, question: &Question<'_>) {
+        if self.forward.query(now, None, question, &mut self.actions) {
+            self.counters.prefetched += 1;
+        }
     }
 
     /// An upstream's reply to an attempt.
     pub fn reply(&mut self, now: Instant, attempt: Attempt, message: &[u8]) {
         let settled = self.forward.reply(now, attempt, message, &mut self.actions);
+        if self.forward.take_revived() {
+            self.cache.hope();
+        }
         self.deliver(now, settled);
     }
 
@@ -219,23 +307,62 @@ impl Engine {
         std::mem::swap(into, &mut self.actions);
     }
 
+    /// A name whose answer led into the house, for the log.
+    pub fn take_rebound(&mut self) -> Option<Box<[u8]>> {
+        self.rebound.pop()
+    }
+
+    /// The name, one label, of the machine with this address.
+    pub fn host_of(&self, now: Instant, address: IpAddr) -> Option<&[u8]> {
+        self.names.host_of(now, address)
+    }
+
+    /// What was counted.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The cache, for who shows or keeps it.
+    pub fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    /// Takes back what was [kept](kept::write) so many seconds ago.
+    pub fn restore(&mut self, now: Instant, bytes: &[u8], seconds: u32) -> usize {
+        kept::read(&mut self.cache, now, bytes, seconds)
+    }
+
+    /// Whom it asks, for who shows them.
+    pub fn forward(&self) -> &Forward {
+        &self.forward
+    }
+
     fn deliver(&mut self, now: Instant, settled: Option<Settled>) {
-        let Some(Settled { key, hash, waiters, answer }) = settled else { return };
-        let pause = Duration::from_secs(u64::from(FAILURE));
-        let stale = answer.is_none() && self.cache.hopeless(now, hash, &key, pause);
+        let Some(Settled { key, hash, waiters, outcome }) = settled else { return };
         let question = key.get(..key.len().saturating_sub(1)).unwrap_or_default();
-        let failure = || (Stored::empty(&key, question, Rcode::SERVFAIL), FAILURE);
-        let failed = answer.is_none();
-        let (stored, life) = match answer {
-            Some(answer) => answer,
-            None if stale => match self.cache.get(now, hash, &key) {
-                Some((stored, _)) => {
-                    give(&mut self.actions, &waiters, &key, stored, Age::Stale);
+        let (stored, life, failed) = match outcome {
+            Outcome::Answer(stored, life) => (stored, life, false),
+            Outcome::Refused => {
+                self.counters.rebound += 1;
+                self.rebound.truncate(3);
+                self.rebound.push(question.get(..question.len().saturating_sub(4)).unwrap_or_default().into());
+                (Stored::empty(&key, question, Rcode::NOERROR), REBOUND, true)
+            }
+            Outcome::Nothing => {
+                self.counters.failures += 1;
+                if self.cache.hopeless(now, hash, &key, HOPELESS)
+                    && let Some((stored, usable)) = self.cache.get(now, hash, &key)
+                {
+                    let age = match usable {
+                        Use::Fresh(age) | Use::Ending(age) => Age::Seconds(age),
+                        Use::Stale | Use::Expired => Age::Stale,
+                    };
+                    self.counters.stale += waiters.len() as u64;
+                    give(&mut self.actions, &waiters, &key, stored, age);
                     return;
                 }
-                None => failure(),
-            },
-            None => failure(),
+                (Stored::empty(&key, question, Rcode::SERVFAIL), FAILURE, true)
+            }
         };
         give(&mut self.actions, &waiters, &key, &stored, Age::Seconds(0));
         if life > 0 {
@@ -244,9 +371,9 @@ impl Engine {
     }
 }
 
-fn give(actions: &mut Vec<Action>, waiters: &[forward::Waiter], key: &[u8], stored: &Stored, age: Age) {
+fn give(actions: &mut Vec<Action>, waiters: &[flight::Waiter], key: &[u8], stored: &Stored, age: Age) {
     for waiter in waiters {
-        let mut message = Vec::with_capacity(stored.message().len() + 16);
+        let mut message = Vec::with_capacity(stored.message().len() + 20);
         answer::stored(&mut message, &waiter.query(key), stored, age);
         actions.push(Action::Answer(waiter.client, message));
     }

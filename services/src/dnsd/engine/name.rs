@@ -58,6 +58,11 @@ impl<'a> Labels<'a> {
         self.name.get(start + 1..start + 1 + length)
     }
 
+    /// The bytes of the first label.
+    pub fn leftmost(&self) -> Option<&'a [u8]> {
+        self.right(self.count.checked_sub(1)?)
+    }
+
     /// Where the name that has just the `count` rightmost labels starts within this one.
     pub fn suffix(&self, count: usize) -> usize {
         count.checked_sub(1).and_then(|nth| self.start(nth)).unwrap_or(self.name.len().saturating_sub(1))
@@ -67,6 +72,43 @@ impl<'a> Labels<'a> {
         let index = self.count.checked_sub(nth + 1)?;
         self.starts.get(index).map(|start| usize::from(*start))
     }
+}
+
+/// Whether a name is `domain` or below it, byte by byte.
+pub fn is_below(name: &[u8], domain: &[u8]) -> bool {
+    let mut at = 0;
+    while let Some(rest) = name.get(at..)
+        && rest.len() >= domain.len()
+    {
+        if rest == domain {
+            return true;
+        }
+        at += 1 + rest.first().copied().map_or(usize::MAX >> 1, usize::from);
+    }
+    false
+}
+
+/// The wire form, in lower case, of a name as it is written, with or without a dot at its end; `None` when it is none.
+pub fn from_text(text: &str) -> Option<Box<[u8]>> {
+    let text = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+    from_labels(&text.split('.').map(str::as_bytes).collect::<Vec<_>>())
+}
+
+/// A name as it is written, with its final dot; what is no letter, digit, '-' or '_' as `\\DDD` (RFC 4343 2.1).
+pub fn to_text(name: &[u8]) -> String {
+    let labels = Labels::of(name);
+    let mut text = String::new();
+    for nth in (0..labels.count()).rev() {
+        for byte in labels.right(nth).unwrap_or_default() {
+            match byte {
+                b'-' | b'_' => text.push(char::from(*byte)),
+                byte if byte.is_ascii_alphanumeric() => text.push(char::from(*byte)),
+                byte => text.push_str(&format!("\\{byte:03}")),
+            }
+        }
+        text.push('.');
+    }
+    if text.is_empty() { ".".to_owned() } else { text }
 }
 
 /// The wire form of `labels`, joined; `None` when a label is empty or over 63 bytes, or all are too long.
@@ -114,6 +156,25 @@ mod tests {
         long.insert(0, 0x01);
         long.insert(1, b'b');
         assert_eq!(measure(&long), None);
+    }
+
+    #[test]
+    fn below_is_below_at_a_label() {
+        let name = from_text("www.Example.com.").unwrap();
+        for (domain, want) in [
+            ("com", true),
+            ("example.com", true),
+            ("www.example.com", true),
+            ("ample.com", false),
+            ("a.www.example.com", false),
+            ("org", false),
+        ] {
+            assert_eq!(is_below(&name, &from_text(domain).unwrap()), want, "{domain}");
+        }
+        assert!(is_below(&name, b"\0"));
+        assert_eq!(to_text(b"\x03w.w\x01a\0"), "w\\046w.a.");
+        assert_eq!((to_text(&name), to_text(b"\0")), ("www.example.com.".into(), ".".into()));
+        assert!(from_text("").is_none() && from_text("a..b").is_none());
     }
 
     #[test]

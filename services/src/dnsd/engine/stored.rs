@@ -1,7 +1,7 @@
 //! An upstream's reply: compared with what was asked, checked record by record once, and kept in wire form, so that
 //! giving it to a client is a copy with id, flags, name and TTLs put in place.
-use super::name;
 use super::query::HEADER;
+use super::{name, rebind};
 use domain::base::ParsedName;
 use domain::base::header::HeaderSection;
 use domain::base::iana::{Opcode, Rcode, Rtype};
@@ -10,6 +10,8 @@ use domain::dep::octseq::Parser;
 
 /// No answer is kept longer, in seconds (a day).
 const LONGEST_TTL: u32 = 86_400;
+/// More aliases than this lead nowhere.
+const MOST_ALIASES: usize = 32;
 /// No absence is kept longer, in seconds (RFC 2308 5 wants one to three hours at most).
 const LONGEST_ABSENCE: u32 = 3_600;
 
@@ -18,10 +20,14 @@ const LONGEST_ABSENCE: u32 = 3_600;
 pub enum Reply {
     /// Not a reply to this question: a mistake or a forgery.
     Foreign,
+    /// A reply to this question, spelt with other capitals: a forgery, or from one that does not keep them.
+    OtherCase,
     /// Cut off: to be asked again over TCP.
     Truncated,
     /// The upstream cannot help; the code says why.
     Failed(Rcode),
+    /// An answer that names an address of the house, where it must not.
+    IntoTheHouse,
     /// An answer, and how long it may be kept, in seconds (0 = not at all).
     Answer(Stored, u32),
 }
@@ -59,9 +65,26 @@ impl Stored {
         usize::from(self.additional)
     }
 
+    /// Nobody had an answer.
+    pub fn is_failure(&self) -> bool {
+        self.message().get(3).is_some_and(|flags| flags & 0xf == Rcode::SERVFAIL.to_int())
+    }
+
     /// Memory it takes, in bytes.
     pub fn size(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// Counts its TTLs down.
+    pub fn age(&mut self, seconds: u32) {
+        let (key, ttls) = (usize::from(self.key), usize::from(self.ttls));
+        for number in 0..ttls {
+            let place = self.bytes.get(key + 2 * number..key + 2 * number + 2).map(|place| [place[0], place[1]]);
+            let at = key + 2 * ttls + usize::from(place.map_or(0, u16::from_be_bytes));
+            if let Some(field) = self.bytes.get_mut(at..at + 4).and_then(|field| field.first_chunk_mut::<4>()) {
+                *field = u32::from_be_bytes(*field).saturating_sub(seconds).to_be_bytes();
+            }
+        }
     }
 
     /// An answer that has a question and a code only; `question` is its name, type and class in wire form.
@@ -81,8 +104,20 @@ impl Stored {
     }
 }
 
-/// Judges a reply to the query `id` with this `question` (name, type and class in wire form).
-pub fn judge(message: &[u8], id: u16, question: &[u8], key: &[u8]) -> Reply {
+/// What a reply has to be a reply to.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// The query's id.
+    pub id: u16,
+    /// Its name, as it was spelt, type and class in wire form.
+    pub question: &'a [u8],
+    /// Whether an answer with an address of the house is refused.
+    pub guarded: bool,
+}
+
+/// Judges a reply; a `strict` one has to spell the question as it was spelt. What is kept goes under `key`.
+pub fn judge(message: &[u8], wanted: &Wanted<'_>, strict: bool, key: &[u8]) -> Reply {
+    let Wanted { id, question, guarded } = *wanted;
     if message.len() < HEADER || message.len() > usize::from(u16::MAX) {
         return Reply::Foreign;
     }
@@ -96,9 +131,12 @@ pub fn judge(message: &[u8], id: u16, question: &[u8], key: &[u8]) -> Reply {
         // Some servers repeat no question when they could not read it.
         return Reply::Failed(rcode);
     }
-    let end = HEADER + question.len();
-    if counts.qdcount() != 1 || !message.get(HEADER..end).is_some_and(|theirs| theirs.eq_ignore_ascii_case(question)) {
+    let theirs = message.get(HEADER..HEADER + question.len()).unwrap_or_default();
+    if counts.qdcount() != 1 || !theirs.eq_ignore_ascii_case(question) {
         return Reply::Foreign;
+    }
+    if strict && theirs != question {
+        return Reply::OtherCase;
     }
     if header.tc() {
         return Reply::Truncated;
@@ -109,6 +147,8 @@ pub fn judge(message: &[u8], id: u16, question: &[u8], key: &[u8]) -> Reply {
     }
     match Walk::over(message, question) {
         Some(walk) if walk.extended => Reply::Failed(Rcode::NOTIMP),
+        Some(walk) if walk.turns_round(message) => Reply::Failed(Rcode::SERVFAIL),
+        Some(walk) if guarded && walk.into_the_house => Reply::IntoTheHouse,
         Some(walk) => walk.keep(message, rcode, key),
         None => Reply::Failed(Rcode::FORMERR),
     }
@@ -128,6 +168,10 @@ struct Walk {
     kept_additional: u16,
     // The OPT record carries the upper bits of an error.
     extended: bool,
+    // A record of the answer names an address of the house.
+    into_the_house: bool,
+    // Where the answer's aliases stand: owner and data.
+    aliases: Vec<(u16, u16)>,
 }
 
 impl Walk {
@@ -149,6 +193,8 @@ impl Walk {
             end: message.len(),
             kept_additional: 0,
             extended: false,
+            into_the_house: false,
+            aliases: Vec::new(),
         };
         // Owners that lead elsewhere than to the question.
         let mut owners = Vec::new();
@@ -177,6 +223,13 @@ impl Walk {
             // A TTL with the highest bit set is zero (RFC 2181 8).
             let ttl = header.ttl().as_secs();
             let ttl = if ttl > i32::MAX as u32 { 0 } else { ttl.min(LONGEST_TTL) };
+            if number < answers && header.rtype() == Rtype::CNAME {
+                walk.aliases.push((start as u16, data as u16));
+            }
+            if number < answers {
+                let data = message.get(data..data + usize::from(header.rdlen())).unwrap_or_default();
+                walk.into_the_house |= rebind::leads_into_the_house(header.rtype(), data);
+            }
             walk.has_type |= number < answers && header.rtype() == asked;
             if number >= answers && header.rtype() == Rtype::SOA && walk.absence.is_none() {
                 let minimum = soa_minimum(message, data, usize::from(header.rdlen()))?;
@@ -192,6 +245,28 @@ impl Walk {
             walk.end = parser.pos();
         }
         owners.into_iter().all(|start| keeps_clear(message, start, &walk.ttls)).then_some(walk)
+    }
+
+    // Whether aliases lead to where they began, or on and on, and to nothing that was asked for.
+    fn turns_round(&self, message: &[u8]) -> bool {
+        if self.has_type || self.aliases.is_empty() {
+            return false;
+        }
+        if self.aliases.len() > MOST_ALIASES {
+            return true;
+        }
+        let name = |at: usize| -> Option<ParsedName<&[u8]>> {
+            let mut parser = Parser::from_ref(message);
+            parser.seek(at).ok()?;
+            ParsedName::parse_ref(&mut parser).ok()
+        };
+        let mut at = name(HEADER);
+        for _ in 0..=self.aliases.len() {
+            let next = self.aliases.iter().find(|(owner, _)| name(usize::from(*owner)) == at);
+            let Some((_, target)) = next else { return false };
+            at = name(usize::from(*target));
+        }
+        true
     }
 
     fn keep(self, message: &[u8], rcode: Rcode, key: &[u8]) -> Reply {

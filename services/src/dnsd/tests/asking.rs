@@ -1,8 +1,6 @@
 //! Whom we ask, when, and what of it we believe.
 use super::*;
 
-const TWO: [&str; 2] = ["10.0.0.1", "10.0.0.2"];
-
 fn upstream(asked: &Asked) -> u8 {
     let IpAddr::V4(ip) = asked.to.ip() else { return 0 };
     ip.octets()[3]
@@ -71,55 +69,154 @@ fn a_reply_with_another_id_question_or_kind_is_not_believed() {
     assert!(world.answers.is_empty(), "a second reply comes too late");
 }
 
+fn whom(world: &World) -> Vec<u8> {
+    world.asked.iter().map(upstream).collect()
+}
+
+const MS: fn(u64) -> Duration = Duration::from_millis;
+
 #[test]
-fn a_silent_upstream_costs_one_query_and_then_its_place() {
-    let mut world = World::new(&TWO);
+fn at_first_two_are_asked_at_once_and_then_the_faster_one() {
+    let mut world = World::with_two();
+    for number in 0..20 {
+        world.query(&ask(&format!("x{number}.com"), Rtype::A));
+        world.pass(MS(20));
+        world.reply(Rcode::NOERROR, |records| a(records, 300, 1));
+    }
+    assert_eq!(whom(&world), [1; 20]);
+    for round in 0..2 {
+        world.seconds(10);
+        world.query(&ask(&format!("y{round}.com"), Rtype::A));
+        let last = world.asked.len();
+        assert_eq!(whom(&world)[last - 2..], [1, 2], "now and then the other one is measured");
+        world.pass(MS(5));
+        world.reply_to(last - 1, Rcode::NOERROR, |records| a(records, 300, 1));
+        world.pass(MS(15));
+        world.reply_to(last - 2, Rcode::NOERROR, |records| a(records, 300, 1));
+    }
+    world.query(&ask("z.com", Rtype::A));
+    assert_eq!(whom(&world).last(), Some(&2), "which is the faster one by now");
+}
+
+#[test]
+fn a_silent_upstream_costs_what_it_usually_takes_and_then_nothing() {
+    let mut world = World::with_two();
     world.query(&ask("x.com", Rtype::A));
-    assert_eq!(upstream(world.last()), 1);
-    world.pass(Duration::from_millis(799));
-    assert_eq!(world.asked.len(), 1);
-    world.pass(Duration::from_millis(1));
-    assert_eq!(upstream(world.last()), 2);
+    world.pass(MS(44));
+    assert_eq!(whom(&world), [1]);
+    world.pass(MS(1));
+    assert_eq!(whom(&world), [1, 2]);
+    world.pass(MS(30));
     world.reply(Rcode::NOERROR, |records| a(records, 300, 1));
+    world.late();
+    assert_eq!(world.closed.len(), 2, "both are closed");
+    world.asked.clear();
+    for number in 0..100 {
+        world.query(&ask(&format!("y{number}.com"), Rtype::A));
+        world.pass(MS(30));
+        let second = world.asked.iter().rposition(|asked| upstream(asked) == 2).unwrap();
+        world.reply_to(second, Rcode::NOERROR, |records| a(records, 300, 1));
+        world.late();
+        world.pass(MS(400));
+    }
+    // It is tried beside the other, and costs nobody anything.
+    let tried = whom(&world).iter().filter(|number| **number == 1).count();
+    assert!((3..=12).contains(&tried), "{tried} times in 43 s");
+    let alive = |world: &World| world.engine.forward().upstreams()[0].is_alive();
+    assert!(!alive(&world));
+    // It comes back with its first word, although nobody waits for that.
+    world.seconds(31);
+    world.asked.clear();
+    world.query(&ask("z.com", Rtype::A));
+    assert_eq!(whom(&world), [2, 1]);
+    world.reply_to(0, Rcode::NOERROR, |records| a(records, 300, 1));
+    world.pass(MS(100));
+    world.reply_to(1, Rcode::NOERROR, |records| a(records, 300, 1));
     assert_eq!(world.answers.len(), 1);
-    assert_eq!(world.closed.len(), 2, "both sockets are closed");
-    world.query(&ask("y.com", Rtype::A));
-    assert_eq!(upstream(world.last()), 2);
+    assert!(alive(&world));
+}
+
+#[test]
+fn a_burst_while_one_dies_waits_no_longer_than_a_single_question() {
+    let mut world = World::with_two();
+    for number in 0..100 {
+        world.query(&ask(&format!("x{number}.com"), Rtype::A));
+    }
+    assert_eq!(world.asked.len(), 100);
+    world.pass(MS(45));
+    assert_eq!(whom(&world)[100..], [2; 100]);
+    (100..200).for_each(|at| world.reply_to(at, Rcode::NOERROR, |records| a(records, 300, 1)));
+    assert_eq!(world.answers.len(), 100);
 }
 
 #[test]
 fn a_late_answer_of_the_first_counts_too() {
-    let mut world = World::new(&TWO);
+    let mut world = World::with_two();
     world.query(&ask("x.com", Rtype::A));
-    world.pass(Duration::from_millis(900));
+    world.pass(MS(50));
     assert_eq!(world.asked.len(), 2);
     world.reply_to(0, Rcode::NOERROR, |records| a(records, 300, 7));
     assert_eq!(addresses(&world.late()), [(7, 300)]);
 }
 
 #[test]
-fn who_cannot_help_or_be_reached_is_passed_over_at_once() {
+fn who_cannot_help_is_passed_over_at_once_and_comes_last_when_it_never_can() {
     for code in [Rcode::SERVFAIL, Rcode::REFUSED] {
-        let mut world = World::new(&TWO);
-        world.query(&ask("x.com", Rtype::A));
-        world.reply(code, |_| ());
-        assert_eq!((world.asked.len(), upstream(world.last())), (2, 2));
-        world.reply(Rcode::NOERROR, |records| a(records, 300, 1));
-        assert_eq!(rcode(&world.late()), Rcode::NOERROR);
+        let mut world = World::with_two();
+        for number in 0..3 {
+            world.asked.clear();
+            world.query(&ask(&format!("x{number}.com"), Rtype::A));
+            world.reply(code, |_| ());
+            assert_eq!(whom(&world), [1, 2]);
+            world.reply(Rcode::NOERROR, |records| a(records, 300, 1));
+            assert_eq!(rcode(&world.late()), Rcode::NOERROR);
+        }
+        world.asked.clear();
         world.query(&ask("y.com", Rtype::A));
-        assert_eq!(upstream(world.last()), 1, "an upstream that answers keeps its place");
+        assert_eq!(whom(&world), [2]);
     }
-    let mut world = World::new(&TWO);
+}
+
+#[test]
+fn when_all_fail_the_answer_is_servfail_at_once_and_tells_why() {
+    let mut world = World::with_two();
+    world.query(&ask("x.com", Rtype::A));
+    world.reply(Rcode::SERVFAIL, |_| ());
+    world.reply(Rcode::REFUSED, |_| ());
+    let answer = world.late();
+    assert_eq!(rcode(&answer), Rcode::SERVFAIL);
+    use domain::base::opt::ExtendedError;
+    let options = answer.opt().unwrap();
+    let error = options.opt().iter::<ExtendedError<_>>().next().unwrap().unwrap();
+    assert_eq!(error.code().to_int(), 22);
+}
+
+#[test]
+fn a_way_that_is_not_there_yet_is_tried_for_a_second() {
+    let mut world = World::new(&["10.0.0.1"]);
+    let start = world.now;
+    world.query(&ask("x.com", Rtype::A));
+    let mut failed = 0;
+    while world.answers.is_empty() {
+        while failed < world.asked.len() {
+            world.fail(failed);
+            failed += 1;
+        }
+        world.pass(MS(10));
+    }
+    assert_eq!(rcode(&world.late()), Rcode::SERVFAIL);
+    assert!(world.now.since(start) >= MS(1_000) && world.now.since(start) < MS(1_200));
+    let mut world = World::new(&["10.0.0.1"]);
     world.query(&ask("x.com", Rtype::A));
     world.fail(0);
-    assert_eq!(upstream(world.last()), 2);
-    world.fail(1);
-    assert_eq!(rcode(&world.late()), Rcode::SERVFAIL);
+    world.pass(MS(100));
+    world.reply(Rcode::NOERROR, |records| a(records, 300, 1));
+    assert_eq!(addresses(&world.late()), [(1, 300)]);
 }
 
 #[test]
 fn all_silent_ends_in_servfail_after_four_seconds() {
-    let mut world = World::new(&TWO);
+    let mut world = World::new(&["10.0.0.1", "10.0.0.2"]);
     let start = world.now;
     world.query(&ask("x.com", Rtype::A));
     while world.answers.is_empty() {
@@ -129,12 +226,80 @@ fn all_silent_ends_in_servfail_after_four_seconds() {
     assert_eq!(world.now.since(start), Duration::from_secs(4));
     let answer = world.late();
     assert_eq!((rcode(&answer), answer.opt().is_some()), (Rcode::SERVFAIL, true));
-    assert_eq!(world.asked.iter().map(upstream).collect::<Vec<_>>(), [1, 2, 1, 2, 1]);
-    assert_eq!(world.closed.len(), 5);
+    let asked = world.asked.len();
+    assert!((4..=12).contains(&asked), "{:?}", whom(&world));
+    assert_eq!(world.closed.len(), asked);
     assert_eq!(rcode(&world.query(&ask("x.com", Rtype::A)).unwrap()), Rcode::SERVFAIL);
-    assert_eq!(world.asked.len(), 5, "a failure is kept for a second");
+    assert_eq!(world.asked.len(), asked, "a failure is kept for a second");
     world.seconds(1);
     assert!(world.query(&ask("x.com", Rtype::A)).is_none());
+}
+
+#[test]
+fn a_lost_packet_is_sent_again() {
+    let mut world = World::new(&["10.0.0.1"]);
+    world.query(&ask("x.com", Rtype::A));
+    world.pass(MS(249));
+    assert_eq!(world.asked.len(), 1);
+    world.pass(MS(1));
+    assert_eq!(world.asked.len(), 2);
+    world.pass(MS(3_749));
+    assert_eq!(world.asked.len(), 5, "with longer and longer pauses");
+}
+
+#[test]
+fn a_reply_in_other_capitals_is_asked_for_over_tcp() {
+    let mut world = World::new(&["10.0.0.1"]);
+    world.query(&ask("some.long.example.com", Rtype::A));
+    let sent = world.last().message.sole_question().unwrap().qname().to_string();
+    assert!(sent != sent.to_lowercase() && sent.eq_ignore_ascii_case("some.long.example.com"), "{sent}");
+    let lower = |world: &World| {
+        let mut message = answer_to(&world.last().message, Rcode::NOERROR, |records| a(records, 0, 1));
+        message[12..35].make_ascii_lowercase();
+        message
+    };
+    let message = lower(&world);
+    world.raw(0, &message);
+    assert_eq!((world.answers.len(), world.last().transport), (0, Transport::Tcp));
+    let message = lower(&world);
+    world.raw(1, &message);
+    assert_eq!(addresses(&world.late()), [(1, 0)], "nobody forges a connection");
+    world.query(&ask("Some.long.example.com", Rtype::A));
+    let sent = world.last().message.sole_question().unwrap().qname().to_string();
+    assert_eq!(sent, "some.long.example.com", "it does not keep them");
+    world.engine.rewire(world.now);
+    world.collect();
+    let sent = world.last().message.sole_question().unwrap().qname().to_string();
+    assert_ne!(sent, "some.long.example.com", "by another way it may");
+}
+
+#[test]
+fn a_domain_has_servers_of_its_own() {
+    let mut world = World::new(&[]);
+    let groups = vec![
+        group("", &["10.0.0.1"]),
+        group("corp.example", &["10.1.0.53"]),
+        group("lab.corp.example", &["10.1.0.54"]),
+        group("168.192.in-addr.arpa", &["10.1.0.55"]),
+        group("corp.lan", &["10.1.0.56"]),
+    ];
+    let host =
+        Host { name: "xps".into(), addresses: vec!["192.168.42.4".parse().unwrap()], bare: true, ..Host::default() };
+    world.settings(Settings { groups, hosts: vec![host], ..Settings::default() });
+    for (name, rtype, server) in [
+        ("example", Rtype::A, 1),
+        ("xcorp.example", Rtype::A, 1),
+        ("Corp.Example", Rtype::A, 53),
+        ("a.b.CORP.example", Rtype::A, 53),
+        ("x.lab.corp.example", Rtype::A, 54),
+        ("9.43.168.192.in-addr.arpa", Rtype::PTR, 55),
+        ("a.corp.lan", Rtype::A, 56),
+    ] {
+        assert!(world.query(&ask(name, rtype)).is_none(), "{name}");
+        assert_eq!(upstream(world.last()), server, "{name}");
+    }
+    assert!(world.query(&ask("4.42.168.192.in-addr.arpa", Rtype::PTR)).is_some(), "what is known is known");
+    assert!(world.query(&ask("b.lan", Rtype::A)).is_some());
 }
 
 #[test]
@@ -153,7 +318,7 @@ fn a_truncated_reply_is_asked_for_over_tcp() {
 
 #[test]
 fn what_fails_over_tcp_is_asked_elsewhere() {
-    let mut world = World::new(&TWO);
+    let mut world = World::with_two();
     world.query(&ask("big.com", Rtype::A));
     let mut cut = answer_to(&world.last().message, Rcode::NOERROR, |_| ());
     cut[2] |= 2;
@@ -187,9 +352,12 @@ fn other_upstreams_are_asked_at_once() {
     world.configure(&["10.0.0.9"], &[]);
     assert_eq!(world.asked[2..].iter().map(upstream).collect::<Vec<_>>(), [9, 9]);
     assert_eq!(world.closed.len(), 2);
-    world.reply_to(2, Rcode::NOERROR, |records| a(records, 300, 1));
+    world.engine.rewire(world.now);
+    world.collect();
+    assert_eq!((world.asked.len(), world.closed.len()), (6, 4), "by the new way");
+    world.reply_to(4, Rcode::NOERROR, |records| a(records, 300, 1));
     assert_eq!(world.late().header().id(), 1);
-    world.fail(3);
+    world.reply_to(5, Rcode::SERVFAIL, |_| ());
     world.late();
     assert!(world.query(&ask("y.com", Rtype::A)).is_some(), "SERVFAIL, kept");
     world.configure(&["10.0.0.8"], &[]);
@@ -216,10 +384,10 @@ fn one_client_cannot_take_every_place() {
             refused += 1;
         }
     }
-    assert_eq!((world.asked.len(), refused), (128, 872));
+    assert_eq!((world.asked.len(), refused), (256, 744));
     assert!(world.query(&ask("x.com", Rtype::A).from(8, 1)).is_none(), "another one is served");
     world.seconds(5);
-    assert_eq!(world.answers.len(), 129);
+    assert_eq!(world.answers.len(), 257);
     assert_eq!(world.closed.len(), world.asked.len(), "every socket is closed");
     assert!(world.query(&ask("y.com", Rtype::A)).is_none(), "and its places are free again");
     for last in 0..255 {
@@ -227,5 +395,5 @@ fn one_client_cannot_take_every_place() {
             world.query(&ask(&format!("p{port}.of{last}.com"), Rtype::A).from(last, port));
         }
     }
-    assert!(world.asked.len() - world.closed.len() <= 2 * 256);
+    assert!(world.asked.len() - world.closed.len() <= 4 * 512);
 }

@@ -104,13 +104,18 @@ fn when_nobody_can_be_asked_the_old_answer_is_given() {
     world.fill("x.com", 60);
     world.seconds(100);
     assert!(world.query(&ask("x.com", Rtype::A)).is_none());
-    world.pass(Duration::from_millis(1_800));
+    world.pass(Duration::from_millis(1_000));
     assert_eq!(addresses(&world.late()), [(1, 30)]);
     let asked = world.asked.len();
     assert_eq!(addresses(&world.query(&ask("x.com", Rtype::A)).unwrap()), [(1, 30)]);
-    assert_eq!(world.asked.len(), asked, "nobody is asked again within the second");
+    assert_eq!(world.asked.len(), asked, "nobody is asked again for half a minute");
+    world.seconds(30);
+    let answer = world.query(&ask("x.com", Rtype::A)).unwrap();
+    assert_eq!(addresses(&answer), [(1, 30)], "the dead are not waited for");
+    assert_eq!(world.asked.len(), asked + 1, "but asked");
+    world.reply(Rcode::NOERROR, |records| a(records, 1, 8));
     world.seconds(1);
-    assert!(world.query(&ask("x.com", Rtype::A)).is_none());
+    assert!(world.query(&ask("x.com", Rtype::A)).is_none(), "it is back");
     world.reply(Rcode::NOERROR, |records| a(records, 60, 9));
     assert_eq!(addresses(&world.late()), [(9, 60)]);
 }
@@ -150,4 +155,74 @@ fn the_additional_section_gives_way_before_the_answer_is_cut() {
     let answer = world.query(&ask("x.com", Rtype::A).edns(Some(512))).unwrap();
     assert!(!answer.header().tc() && answer.as_slice().len() <= 512);
     assert_eq!((addresses(&answer).len(), answer.header_counts().arcount()), (20, 1));
+}
+
+#[test]
+fn what_is_popular_is_asked_for_again_before_it_runs_out() {
+    let mut world = World::new(&["10.0.0.1"]);
+    world.fill("rare.com", 100);
+    world.fill("popular.com", 100);
+    for _ in 0..3 {
+        world.query(&ask("popular.com", Rtype::A)).unwrap();
+    }
+    world.seconds(89);
+    world.query(&ask("popular.com", Rtype::A)).unwrap();
+    assert_eq!(world.asked.len(), 2, "there is time");
+    world.seconds(1);
+    world.query(&ask("rare.com", Rtype::A)).unwrap();
+    assert_eq!(world.asked.len(), 2, "it is not worth it");
+    for _ in 0..5 {
+        assert_eq!(addresses(&world.query(&ask("popular.com", Rtype::A)).unwrap()), [(1, 10)]);
+    }
+    assert_eq!(world.asked.len(), 3, "once");
+    world.reply(Rcode::NOERROR, |records| a(records, 100, 2));
+    assert!(world.answers.is_empty());
+    assert_eq!(addresses(&world.query(&ask("popular.com", Rtype::A)).unwrap()), [(2, 100)]);
+    // A failure does not spoil what holds, and is not repeated with each question.
+    (0..3).for_each(|_| drop(world.query(&ask("popular.com", Rtype::A)).unwrap()));
+    world.seconds(95);
+    world.query(&ask("popular.com", Rtype::A)).unwrap();
+    world.reply(Rcode::SERVFAIL, |_| ());
+    assert_eq!(addresses(&world.query(&ask("popular.com", Rtype::A)).unwrap()), [(2, 5)]);
+    assert_eq!(world.asked.len(), 4);
+}
+
+#[test]
+fn a_refresh_that_somebody_waits_for_answers_him() {
+    let mut world = World::new(&["10.0.0.1"]);
+    world.fill("x.com", 100);
+    (0..3).for_each(|_| drop(world.query(&ask("x.com", Rtype::A)).unwrap()));
+    world.seconds(99);
+    world.query(&ask("x.com", Rtype::A)).unwrap();
+    assert_eq!(world.asked.len(), 2);
+    world.seconds(1);
+    assert!(world.query(&ask("x.com", Rtype::A)).is_none());
+    assert_eq!(world.asked.len(), 4, "the question is repeated, not doubled");
+    world.reply(Rcode::NOERROR, |records| a(records, 100, 2));
+    assert_eq!(addresses(&world.late()), [(2, 100)]);
+}
+
+#[test]
+fn the_cache_survives_as_bytes_and_nothing_else_does() {
+    use crate::dnsd::engine::kept;
+    let mut world = World::new(&["10.0.0.1"]);
+    world.fill("x.com", 300);
+    world.fill("y.com", 50);
+    world.query(&ask("no.com", Rtype::A));
+    world.reply_nothing(Rcode::NXDOMAIN, 900, 900);
+    world.seconds(20);
+    let bytes = kept::write(world.engine.cache(), world.now);
+    let mut later = World::new(&["10.0.0.1"]);
+    assert_eq!(later.engine.restore(later.now, &bytes, 100), 3);
+    assert_eq!(addresses(&later.query(&ask("X.com", Rtype::A)).unwrap()), [(1, 180)]);
+    assert_eq!(rcode(&later.query(&ask("no.com", Rtype::A)).unwrap()), Rcode::NXDOMAIN);
+    assert!(later.query(&ask("y.com", Rtype::A)).is_none(), "it has run out");
+    later.seconds(5);
+    assert_eq!(addresses(&later.answers.pop().unwrap().1), [(1, 30)], "and helps when nobody can be asked");
+    for at in (0..bytes.len()).step_by(7) {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 0x20;
+        assert_eq!(World::new(&[]).engine.restore(world.now, &damaged, 0), 0, "{at}");
+        assert_eq!(World::new(&[]).engine.restore(world.now, &bytes[..at], 0), 0, "{at}");
+    }
 }

@@ -111,3 +111,75 @@ fn names_end_with_their_lease_and_come_with_a_new_one() {
     assert_eq!(addresses(&local(&mut world, "xps.lan", Rtype::A)), [(5, 60)], "the first holds");
     assert_eq!(rcode(&local(&mut world, "gate.lan", Rtype::A)), Rcode::NXDOMAIN);
 }
+
+#[test]
+fn every_address_of_a_machine_is_told_both_ways() {
+    let mut world = house();
+    let host = Host {
+        name: "Camera".into(),
+        domain: "guest.lan".into(),
+        addresses: ["192.168.44.9", "2001:db8::9", "fd00::9"].map(|ip| ip.parse().unwrap()).to_vec(),
+        bare: true,
+        ..Host::default()
+    };
+    let settings = Settings { hosts: vec![host], domains: vec!["guest.lan".into()], ..Settings::default() };
+    world.settings(settings);
+    for name in ["camera", "camera.lan", "CAMERA.guest.lan"] {
+        assert_eq!(records(&local(&mut world, name, Rtype::A))[0].len(), 1, "{name}");
+        assert_eq!(records(&local(&mut world, name, Rtype::AAAA))[0].len(), 2, "{name}");
+        assert_eq!(records(&local(&mut world, name, Rtype::ANY))[0].len(), 3, "{name}");
+    }
+    let nibbles: String =
+        format!("{:032x}", 0x2001_0db8_u128 << 96 | 9).chars().rev().map(|c| format!("{c}.")).collect();
+    let answer = local(&mut world, &format!("{nibbles}ip6.arpa"), Rtype::PTR);
+    assert!(records(&answer)[0][0].ends_with("Camera.guest.lan."), "a public address has its name, too");
+    let answer = local(&mut world, "nobody.guest.lan", Rtype::A);
+    assert_eq!(rcode(&answer), Rcode::NXDOMAIN);
+    assert!(records(&answer)[1][0].starts_with("guest.lan "));
+    assert_eq!(records(&local(&mut world, "guest.lan", Rtype::SOA))[0].len(), 1);
+}
+
+#[test]
+fn names_below_names_and_whole_names_are_fixed() {
+    use crate::dnsd::engine::local::Subname;
+    let mut world = house();
+    let host = |name: &str, by_hand| Host {
+        name: name.into(),
+        addresses: vec!["192.168.42.4".parse().unwrap()],
+        bare: true,
+        by_hand,
+        ..Host::default()
+    };
+    let sub = |host: &str, name: &str, ip: &str| Subname {
+        host: host.into(),
+        name: name.into(),
+        address: ip.parse().unwrap(),
+    };
+    world.settings(Settings {
+        groups: vec![group("", &["10.0.0.1"])],
+        hosts: vec![host("xps", true), host("com", false)],
+        subnames: vec![
+            sub("xps", "www", "192.168.42.80"),
+            sub("xps", "six", "fd00::80"),
+            sub("com", "google", "192.168.42.4"),
+        ],
+        fixed: vec![
+            ("cloud.example.org".into(), vec!["192.168.42.5".parse().unwrap()]),
+            ("a.b.lan".into(), vec!["192.168.42.6".parse().unwrap()]),
+        ],
+        ..Settings::default()
+    });
+    for name in ["www.xps.lan", "WWW.xps"] {
+        assert_eq!(addresses(&local(&mut world, name, Rtype::A)), [(80, 60)]);
+        assert_eq!(rcode(&local(&mut world, name, Rtype::AAAA)), Rcode::NOERROR);
+    }
+    assert_eq!(records(&local(&mut world, "six.xps.lan", Rtype::AAAA))[0].len(), 1);
+    assert_eq!(addresses(&local(&mut world, "google.com.lan", Rtype::A)), [(4, 60)]);
+    assert!(world.query(&ask("google.com", Rtype::A)).is_none(), "a name that a client gave itself is no zone");
+    assert_eq!(addresses(&local(&mut world, "cloud.example.org", Rtype::A)), [(5, 60)]);
+    assert_eq!(rcode(&local(&mut world, "cloud.example.org", Rtype::HTTPS)), Rcode::NOERROR);
+    assert!(world.query(&ask("www.example.org", Rtype::A)).is_none());
+    assert_eq!(addresses(&local(&mut world, "a.b.lan", Rtype::A)), [(6, 60)]);
+    assert_eq!(rcode(&local(&mut world, "b.lan", Rtype::A)), Rcode::NOERROR, "something is below it");
+    assert_eq!(rcode(&local(&mut world, "c.lan", Rtype::A)), Rcode::NXDOMAIN);
+}

@@ -38,7 +38,7 @@ fn wrong_queries_are_answered_with_their_codes() {
 
 #[test]
 fn a_malformed_reply_is_an_upstream_that_cannot_help() {
-    let mut world = World::new(&["10.0.0.1", "10.0.0.2"]);
+    let mut world = World::with_two();
     world.query(&ask("x.com", Rtype::A));
     let mut message = answer_to(&world.last().message, Rcode::NOERROR, |records| a(records, 300, 1));
     message[7] = 9;
@@ -46,6 +46,28 @@ fn a_malformed_reply_is_an_upstream_that_cannot_help() {
     assert_eq!(world.asked.len(), 2);
     world.reply(Rcode::NOERROR, |records| a(records, 300, 1));
     assert_eq!(addresses(&world.late()), [(1, 300)]);
+}
+
+#[test]
+fn aliases_that_turn_round_are_no_answer() {
+    use domain::rdata::Cname;
+    for (targets, want) in [
+        (&["x.com"][..], Rcode::SERVFAIL),
+        (&["a.com", "b.com", "a.com"], Rcode::SERVFAIL),
+        (&["a.com", "b.com", "c.com"], Rcode::NOERROR),
+    ] {
+        let mut world = World::new(&["10.0.0.1"]);
+        world.query(&ask("x.com", Rtype::A));
+        world.reply(Rcode::NOERROR, |records| {
+            let mut from = owner(records);
+            for target in targets {
+                let target: Name<Vec<u8>> = target.parse().unwrap();
+                records.push((from, Class::IN, Ttl::from_secs(9), Cname::new(target.clone()))).unwrap();
+                from = target;
+            }
+        });
+        assert_eq!(rcode(&world.late()), want, "{targets:?}");
+    }
 }
 
 fn mutated(good: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {

@@ -86,8 +86,7 @@ fn of_lease(lease: &lease4::Checked, ways: &mut Vec<Way>) {
     let subnet = Ipv4Net::new(lease.address.0, lease.address.1).unwrap_or_default();
     // A gateway may lie outside the lease's subnet. The default one has its own route in any case, as router7's.
     ways.extend(lease.router.map(|router| way(host(router), None)));
-    let default = |route: &&lease4::Route| route.destination.prefix_len() == 0;
-    for route in lease.routes.iter().filter(|route| !(tunnelled && default(route))) {
+    for route in &lease.routes {
         let gateway = Some(route.gateway).filter(|gateway| !gateway.is_unspecified());
         let outside = gateway.filter(|gateway| !subnet.contains(gateway) && Some(*gateway) != lease.router);
         let known = |gateway: &Ipv4Addr| ways.iter().any(|way| way.destination == host(*gateway));

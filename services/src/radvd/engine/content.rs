@@ -1,6 +1,7 @@
 //! The advertisement: what hosts are told, and for how long.
 use super::{Link, Settings};
 use crate::perm::lease6::{Timed, seconds_left};
+use crate::perm::resolver::DOMAIN;
 use ipnet::Ipv6Net;
 use netstack::time::Instant;
 use netstack::wire::ndisc::{Advertisement, Item, Prefix};
@@ -13,8 +14,6 @@ const RDNSS: u32 = 1_800;
 const DNSSL: u32 = 1_200;
 const PREF64: u32 = 1_800;
 const HOP_LIMIT: u8 = 64;
-/// The LAN's domain.
-const DOMAIN: &str = "lan";
 
 /// Preferred and valid lifetime of a prefix to be announced now, in seconds: counted down, and no longer than [`LONGEST`].
 pub fn lifetimes(prefix: &Timed<Ipv6Net>, now: Instant) -> (u32, u32) {
@@ -43,10 +42,34 @@ pub fn advertisement(
     });
     let mut items = vec![Item::Rdnss(vec![link.address], RDNSS)];
     items.extend(current.chain(stale));
-    items.extend([Item::Dnssl(vec![DOMAIN.into()], DNSSL), Item::Mtu(link.mtu), Item::SourceLink(link.mac)]);
+    // Where names are looked for: in the LAN's own domain, and in that of the house.
+    let mut domains = vec![settings.domain.clone(), DOMAIN.to_owned()];
+    domains.retain(|domain| !domain.is_empty());
+    domains.dedup();
+    items.extend([Item::Dnssl(domains, DNSSL), Item::Mtu(link.mtu), Item::SourceLink(link.mac)]);
     items.extend(settings.routes.iter().map(|route| Item::Route(route.value, lifetimes(route, now).1)));
     items.extend(settings.pref64.map(|prefix| Item::Pref64(prefix, PREF64)));
     items.extend(settings.captive_portal.clone().map(Item::CaptivePortal));
     let router_lifetime = if leads_out { ROUTER } else { 0 };
     Advertisement { hop_limit: HOP_LIMIT, managed: false, other_config: false, router_lifetime, items }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lan_with_a_domain_of_its_own_is_told_both() {
+        let link = Link { mac: [2, 0, 0, 0, 0, 1], mtu: 1_500, address: "fe80::1".parse().unwrap() };
+        let of = |domain: &str| {
+            let settings = Settings { name: "guest".into(), domain: domain.into(), ..Settings::default() };
+            let message = advertisement(&settings, &link, &[], false, Instant::from_secs(1));
+            let domains = message.items.into_iter().find_map(|item| match item {
+                Item::Dnssl(domains, _) => Some(domains),
+                _ => None,
+            });
+            domains.unwrap().join(" ")
+        };
+        assert_eq!([of("guest.lan"), of("lan"), of("")], ["guest.lan lan", "lan", "lan"]);
+    }
 }

@@ -23,6 +23,8 @@ use std::net::Ipv6Addr;
 pub struct Settings {
     /// The LAN's name.
     pub name: String,
+    /// The domain in which its machines have their names; `lan` when empty.
+    pub domain: String,
     /// Its /64 of each prefix.
     pub prefixes: Vec<Timed<Ipv6Net>>,
     /// The prefixes that the router serves, whole: hosts reach them through it whatever the uplink does (RFC 7084, L-3).
