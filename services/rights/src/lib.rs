@@ -163,6 +163,7 @@ pub const SERVICES: &[Service] = &[
             ULA,
             ANNOUNCED,
             LEASES,
+            DEVICES,
         ],
         stdin: Stdin::Null,
         control: Control::None,

@@ -27,7 +27,7 @@ pub use endpoints::{Endpoints, Question};
 pub use fast::nics as fast_nics;
 pub use fields::{Action, Address, FROM_FILE, FROM_LEASE, Found, Link, Route};
 pub use firewall::{Firewall, Lan};
-pub use forwards::{Leased, Refused, Resolved, resolve};
+pub use forwards::{Known, Refused, Resolved, resolve};
 pub use names::{Bus, bus_of};
 pub use places::Places;
 #[cfg(test)]
