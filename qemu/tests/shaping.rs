@@ -49,8 +49,9 @@ fn median(bed: &Bed) -> Duration {
 
 /// Four streams each way, for longer than anything here takes.
 fn load(bed: &Bed) -> Child {
-    let words = ["--client", SERVER, "--bidir", "--parallel", "4", "--time", "600", "--forceflush"];
-    let mut load = bed.lan.spawn("iperf3", &words);
+    // Reno fills whatever queue there is; the host's own choice may be one that does not.
+    let words = ["--client", SERVER, "--bidir", "--parallel", "4", "--congestion", "reno", "--time", "600"];
+    let mut load = bed.lan.spawn("iperf3", &[&words[..], &["--forceflush"]].concat());
     // The streams have found the line's limit.
     load.wait_until("the fifth second", |line| line.contains("SUM") && line.contains("4.00-5"));
     load
@@ -59,7 +60,9 @@ fn load(bed: &Bed) -> Child {
 fn loaded(bed: &Bed, line: &Bottleneck) -> (Duration, [u64; 2]) {
     let mut load = load(bed);
     let before = line.passed();
-    let (begin, found) = (Instant::now(), median(bed));
+    let begin = Instant::now();
+    // The least of a few: a host that has no time for the machine only adds.
+    let found = (0..3).map(|_| median(bed)).min().unwrap();
     let millis = u64::try_from(begin.elapsed().as_millis()).unwrap();
     let rate = [0, 1].map(|way| (line.passed()[way] - before[way]) * 8 / millis);
     load.kill();
