@@ -32,7 +32,7 @@ pub struct Peer {
     pub address: String,
     name: String,
     folder: String,
-    _daemon: Child,
+    daemon: Child,
 }
 
 impl Peer {
@@ -47,15 +47,15 @@ impl Peer {
         for namespace in [&bed.isp, &host] {
             namespace.run(|| std::fs::write("/proc/sys/net/ipv4/ip_forward", "1")).unwrap();
         }
-        // wg finds the daemon by its name on the whole machine.
-        let name = format!("t{}p{number}", std::process::id());
-        let mut daemon =
-            host.spawn("env", &["LOG_LEVEL=verbose", "wireguard-go", "--foreground", &name]).named("wireguard-go");
+        let name = format!("wg{number}");
+        // Where the daemon and wg meet is a folder that nobody else sees.
+        let script = format!("mount -t tmpfs none /run && LOG_LEVEL=verbose exec wireguard-go --foreground {name}");
+        let mut daemon = host.spawn("unshare", &["--mount", "sh", "-c", &script]).named("wireguard-go");
         daemon.wait_for("UAPI listener started");
         let keys = Keys::new();
         let folder = bed.folder.0.to_str().unwrap().to_owned();
         std::fs::write(format!("{folder}/{name}.key"), &keys.private).unwrap();
-        let peer = Peer { host, keys, address, name, folder, _daemon: daemon };
+        let peer = Peer { host, keys, address, name, folder, daemon };
         peer.wg("wg set NAME listen-port 51820 private-key KEY");
         peer.host.ip(&format!("addr add {inside} dev {}", peer.name));
         peer.host.ip(&format!("link set {} up", peer.name));
@@ -73,6 +73,8 @@ impl Peer {
 
     fn wg(&self, script: &str) -> String {
         let key = format!("{}/{}.key", self.folder, self.name);
-        self.host.output("sh", &["-c", &script.replace("NAME", &self.name).replace("KEY", &key)])
+        let place = format!("--mount=/proc/{}/ns/mnt", self.daemon.id());
+        let script = script.replace("NAME", &self.name).replace("KEY", &key);
+        self.host.output("nsenter", &[&place, "sh", "-c", &script])
     }
 }
