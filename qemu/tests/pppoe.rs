@@ -178,7 +178,7 @@ fn a_wrong_password_is_one_line_and_the_right_one_is_used_at_once() {
     router.command("keep");
     router.press("\rpoweroff\r");
     router.wait_off();
-    assert_eq!(disk.read("pppoe/secret.json"), Some(secret(PASSWORD)));
+    assert_eq!(disk.read("pppoe/secret.json").as_deref().map(str::trim_end), Some(secret(PASSWORD).as_str()));
     let uid = |name| rights::service(name).unwrap().uid;
     let ours = format!("0640 {} {}", uid("configd"), uid("pppoe"));
     assert_eq!(disk.owner("pppoe/secret.json"), ours, "nobody else may read it");
