@@ -8,7 +8,7 @@
 //! session's address and routes, dhcp6 asks for prefixes over it, as on any uplink.
 //!
 //! A session is sought for ever: searches 1, 2, 4 ... 60 s apart, at once after a good one ended. The concentrator is
-//! asked every 10 s whether it is there (LCP echo), and at once when a cable is put back; it is given up 16 s after its
+//! asked every 10 s whether it is there (LCP echo), and at once when a cable is put back; it is given up 18 s after its
 //! last word. A session that an earlier life has left open is ended first, lest the concentrator refuse a second one.
 //!
 //! **Nothing is taken away** when a session ends: what the last one brought stays in use until another brings something

@@ -118,6 +118,8 @@ enum State {
 struct Live {
     granted: Granted,
     session: Session,
+    /// When the concentrator's PPP was first heard: it begins to listen a while after its PADS.
+    heard: Option<Instant>,
     /// Since when it has brought something.
     up: Option<Instant>,
     round: Box<Round>,
@@ -180,6 +182,9 @@ impl Engine {
             Event::Line(line) => self.cable(now, line, &mut actions),
             Event::Discovery(from, packet) => self.discovery(now, from, &packet, &mut actions),
             Event::Control(protocol, packet) => {
+                if let State::Session(live) = &mut self.state {
+                    live.heard = live.heard.or(Some(now));
+                }
                 self.session(now, &mut actions, |session, deeds| session.receive(now, protocol, packet, deeds));
             }
             Event::Lost(why) => {
@@ -298,7 +303,7 @@ impl Engine {
         self.random.next_u32();
         let session = Session::begin(now, settings, granted.payload, line.mac, &self.random, &mut deeds);
         if let State::Searching(round) = std::mem::replace(&mut self.state, State::Idle) {
-            self.state = State::Session(Box::new(Live { granted, session, up: None, round }));
+            self.state = State::Session(Box::new(Live { granted, session, heard: None, up: None, round }));
         }
         self.done(now, deeds, actions);
     }
@@ -326,8 +331,11 @@ impl Engine {
                     let brings = network.ipv4.is_some() || network.ipv6.is_some();
                     if brings && live.up.is_none() {
                         let Granted { name, session, offered, .. } = &live.granted;
-                        let after = now.since(*offered).as_millis();
-                        actions.push(Action::Say(format!("session {session} with {name}, {after} ms after its offer")));
+                        let after = |moment: Instant| now.since(moment).as_millis();
+                        let (offered, heard) = (after(*offered), after(live.heard.unwrap_or(now)));
+                        actions.push(Action::Say(format!(
+                            "session {session} with {name}, {offered} ms after its offer, {heard} ms after its first word"
+                        )));
                     }
                     live.up = if brings { live.up.or(Some(now)) } else { None };
                     actions.push(Action::Network(network));

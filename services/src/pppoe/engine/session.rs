@@ -17,7 +17,7 @@ const ECHO: Duration = Duration::from_secs(10);
 const ECHO_AGAIN: Duration = Duration::from_secs(2);
 /// After a cable was put back.
 const ECHO_SOON: Duration = Duration::from_secs(1);
-/// Unanswered questions after which a concentrator is gone: 10 s and three times 2 s after its last word.
+/// Unanswered questions after which a concentrator is gone: 10 s and four times 2 s after its last word.
 const MOST_ECHOES: u32 = 4;
 
 /// What is to be done.
