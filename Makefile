@@ -1,7 +1,7 @@
 # The verbs. What they do is in the scripts and programs that they call; ARGS is passed on: make run ARGS="--memory 64".
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: deps build kernel router tool image run test fmt-check lint bench bench-boot clean
+.PHONY: deps deps-bench build kernel router tool image run test fmt-check lint bench bench-boot bench-forward bench-lan clean
 .NOTPARALLEL:
 
 # Whatever carries a time carries the commit's; the manifest names the commit, and says when the tree differs from it.
@@ -43,10 +43,21 @@ fmt-check: deps
 lint: deps
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
-bench: bench-boot
+bench: bench-boot bench-forward
 
 bench-boot: image
 	@cargo run --locked --quiet -p qemu --bin bench_boot -- $(ARGS)
+
+bench-forward: image
+	@cargo build --locked --quiet -p qemu --bin bench_forward
+	@$(NAMESPACE) target/debug/bench_forward $(ARGS)
+
+# What one would take instead of weir, and what measures them.
+deps-bench: deps
+	@image/deps.sh image/debian-packages-bench.txt
+
+bench-lan: deps-bench router
+	@$(NAMESPACE) sh -c 'ip link set lo up && exec cargo run --locked --offline --quiet -p qemu --bin bench_lan -- $(ARGS)'
 
 clean:
 	rm -rf target

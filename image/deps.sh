@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs the Debian packages of debian-packages.txt that are missing; says nothing when none is.
+# Installs the Debian packages of debian-packages.txt (or of another such list) that are missing; says nothing when none is.
 set -eu
-list=$(dirname "$0")/debian-packages.txt
+list=${1:-$(dirname "$0")/debian-packages.txt}
 wanted=$(sed 's/#.*//' "$list" | tr -s ' \n' ' ')
 command -v dpkg-query >/dev/null || {
     echo "deps: this is not Debian; install the equals of: $wanted" >&2

@@ -1,4 +1,4 @@
-//! `weir`, the host tool: `weir image` packs, `weir run` boots, `weir check` checks a person's files.
+//! `weir`, the host tool: `weir image` packs, `weir run` boots, `weir check` checks a person's files, `weir apply` sends them.
 #![forbid(unsafe_code)]
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use lexopt::prelude::*;
 use weir::error::{Context, Error, Result};
 use weir::machine::Board;
-use weir::{check, pack, run};
+use weir::{apply, check, pack, run};
 
 const HELP: &str = "\
 weir image --kernel DIR [--output DIR] [--interfaces FILE] [--perm DIR]
@@ -33,6 +33,14 @@ weir check DIR
     Checks the files that a person writes, in a folder laid out like /perm, with the router's own code: file, line, field
     and value of everything that is wrong. docs/CONFIGURATION.md describes them.
 
+weir apply qemu DIR [--confirm SECONDS] [--state DIR]
+    Checks the files and sends them to the machine that `weir run` has started. With --confirm they are on trial for that
+    long (5 to 3600) and gone by themselves unless they are kept; without, they are kept at once.
+      --state DIR        target/run
+weir keep qemu [--state DIR]
+weir revert qemu [--state DIR]
+    Keeps the files that are on trial, or takes them back.
+
 weir --version
 ";
 
@@ -52,6 +60,8 @@ fn command() -> Result<ExitCode> {
         Some(Value(verb)) if verb == "image" => image(arguments),
         Some(Value(verb)) if verb == "check" => check_folder(arguments),
         Some(Value(verb)) if verb == "run" => run_machine(arguments),
+        Some(Value(verb)) if verb == "apply" => apply_folder(arguments),
+        Some(Value(verb)) if verb == "keep" || verb == "revert" => decide(arguments, &verb.to_string_lossy()),
         Some(Long("version")) => {
             println!("weir {}", pack::VERSION);
             Ok(ExitCode::SUCCESS)
@@ -102,6 +112,40 @@ fn check_folder(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     }
     let folder = folder.ok_or_else(|| Error::new("which folder?").next("weir check DIR"))?;
     check::check(&folder)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn apply_folder(mut arguments: lexopt::Parser) -> Result<ExitCode> {
+    let (mut values, mut state, mut confirm) = (Vec::new(), PathBuf::from("target/run"), None);
+    while let Some(argument) = arguments.next().map_err(usage)? {
+        match argument {
+            Long("confirm") => confirm = Some(arguments.value().and_then(|value| value.parse()).map_err(usage)?),
+            Long("state") => state = path(&mut arguments)?,
+            Value(value) if values.len() < 2 => values.push(value),
+            Long("help") | Short('h') => return help(),
+            other => return Err(usage(other.unexpected())),
+        }
+    }
+    let Ok([host, folder]) = <[_; 2]>::try_from(values) else {
+        return Err(Error::new("to which router, and which folder?").next("weir apply qemu DIR --confirm 60"));
+    };
+    let host = host.to_string_lossy().into_owned();
+    apply::apply(&apply::Target { host, state }, &PathBuf::from(folder), confirm)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn decide(mut arguments: lexopt::Parser, word: &str) -> Result<ExitCode> {
+    let (mut host, mut state) = (None, PathBuf::from("target/run"));
+    while let Some(argument) = arguments.next().map_err(usage)? {
+        match argument {
+            Long("state") => state = path(&mut arguments)?,
+            Value(value) if host.is_none() => host = Some(value.to_string_lossy().into_owned()),
+            Long("help") | Short('h') => return help(),
+            other => return Err(usage(other.unexpected())),
+        }
+    }
+    let host = host.ok_or_else(|| Error::new("which router?").next(format!("weir {word} qemu")))?;
+    apply::decide(&apply::Target { host, state }, word)?;
     Ok(ExitCode::SUCCESS)
 }
 

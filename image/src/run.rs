@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
 use crate::error::{Context, Error, Result};
-use crate::machine::{Board, Disk, Forward, LAN_MAC, Machine, Nic, QEMU, Serial, Transport, UPLINK_MAC};
+use crate::machine::{Board, Disk, Forward, LAN_MAC, Machine, Nic, Serial, Transport, UPLINK_MAC};
 use crate::perm::Item;
-use crate::{disk, pack};
+use crate::{disk, keyboard, pack};
 
 /// What to run and how.
 #[derive(Debug, Clone)]
@@ -45,7 +45,7 @@ pub fn run(order: &Order) -> Result<ExitStatus> {
 
     let machine = machine(order, &disk);
     welcome(order, &disk, first);
-    let status = machine.command().status().cannot(|| format!("run {QEMU}"));
+    let status = keyboard::attend(&machine.command(), &order.state);
     let status = status.map_err(|error| error.next("install qemu-system-x86 (make deps does)"))?;
     drop(lock);
     eprintln!("\nweir run: the machine is off; its /perm stays in {}", disk.display());

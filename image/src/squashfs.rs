@@ -7,7 +7,7 @@ use backhand::compression::{CompressionOptions, Compressor, Zstd};
 use backhand::{FilesystemCompressor, FilesystemWriter, NodeHeader};
 
 use crate::error::{Context, Result};
-use crate::zones;
+use crate::{oui, zones};
 
 /// Size of a block that is compressed as one. A page that is touched for the first time costs reading and unpacking its
 /// whole block, so smaller starts faster and larger packs tighter.
@@ -34,10 +34,16 @@ const FOLDERS: [(&str, u16); 9] = [
 /// When the services binary cannot be read or the packer refuses.
 pub fn pack(services: &Path, version: &str, mtime: u32) -> Result<Vec<u8>> {
     let binary = fs::read(services).cannot_file("read", services)?;
-    write(&binary, version, mtime).cannot(|| "pack the root filesystem".into())
+    let makers = oui::file(Path::new(oui::FOLDER))?;
+    write(&binary, &makers, version, mtime).cannot(|| "pack the root filesystem".into())
 }
 
-fn write(services: &[u8], version: &str, mtime: u32) -> std::result::Result<Vec<u8>, backhand::BackhandError> {
+fn write(
+    services: &[u8],
+    makers: &[u8],
+    version: &str,
+    mtime: u32,
+) -> std::result::Result<Vec<u8>, backhand::BackhandError> {
     let options = CompressionOptions::Zstd(Zstd { compression_level: LEVEL });
     let mut root = FilesystemWriter::default();
     root.set_compressor(FilesystemCompressor::new(Compressor::Zstd, Some(options))?);
@@ -51,6 +57,7 @@ fn write(services: &[u8], version: &str, mtime: u32) -> std::result::Result<Vec<
     }
     root.push_file(Cursor::new(version.as_bytes()), "etc/version", header(0o644))?;
     root.push_file(Cursor::new(zones::file().into_bytes()), "etc/timezones", header(0o644))?;
+    root.push_file(Cursor::new(makers), "etc/oui", header(0o644))?;
     root.push_file(Cursor::new(services), "bin/services", header(0o755))?;
     let mut image = Cursor::new(Vec::new());
     root.write(&mut image)?;
@@ -65,8 +72,8 @@ mod tests {
     #[test]
     fn what_is_packed_is_read_back() {
         let binary: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
-        let image = write(&binary, "1.2.3\n", 1_000_000_000).unwrap();
-        assert_eq!(image, write(&binary, "1.2.3\n", 1_000_000_000).unwrap(), "the same bytes each time");
+        let image = write(&binary, b"makers", "1.2.3\n", 1_000_000_000).unwrap();
+        assert_eq!(image, write(&binary, b"makers", "1.2.3\n", 1_000_000_000).unwrap(), "the same bytes each time");
         assert_eq!(image.len() % 4096, 0, "a block device reads whole pages");
         let reader = FilesystemReader::from_reader(Cursor::new(image)).unwrap();
         let mut names = Vec::new();

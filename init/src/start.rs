@@ -39,8 +39,7 @@ pub fn start(service: &Service, null: &File) -> Result<Started, String> {
         Stdin::Console => console::open().ok(),
     };
     let name = CString::new(service.name).map_err(|_| "a name with a NUL".to_owned())?;
-    // The group of a service's folder has the service's own number.
-    let groups: Vec<u32> = service.reads.iter().filter_map(|name| rights::service(name)).map(|row| row.uid).collect();
+    let groups = rights::groups(service);
     let plan = Plan {
         program: c"/bin/services",
         words: &[c"services", name.as_c_str(), c"--root", c"/"],

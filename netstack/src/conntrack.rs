@@ -1,6 +1,11 @@
-//! The connections that the kernel remembers: which there are, and forgetting some of them.
+//! The connections that the kernel remembers: which there are, what they have carried, and forgetting some of them.
+mod endings;
+
+pub use endings::Endings;
+
 use crate::netlink::Socket;
 use crate::netlink::builder::attributes;
+use crate::nft::Count;
 use nix::errno::Errno;
 use nix::sys::socket::SockProtocol;
 use std::io;
@@ -26,9 +31,14 @@ pub struct Flow {
     pub reply: Tuple,
     /// Whether its destination is translated (`IPS_DST_NAT`).
     pub forwarded: bool,
+    /// Whether the flowtable carries it (`IPS_OFFLOAD`).
+    pub offloaded: bool,
+    /// Packets and bytes of it so far, the original's way and the reply's; zero while `nf_conntrack_acct` is off.
+    pub carried: [Count; 2],
+    /// The kernel's number of it, of no other at the same time.
+    pub id: u32,
     /// What the kernel knows it by.
     key: Vec<u8>,
-    id: [u8; 4],
 }
 
 const SUBSYSTEM: u16 = 1;
@@ -39,11 +49,19 @@ const ORIGINAL: u16 = 1;
 const REPLY: u16 = 2;
 const STATUS: u16 = 3;
 const ID: u16 = 12;
+/// Of the original's way, and of the reply's behind it.
+const COUNTERS: u16 = 9;
 const DST_NAT: u32 = 0x20;
+const OFFLOADED: u32 = 1 << 14 | 1 << 15;
 /// Deletions in one datagram.
 const BATCH: usize = 200;
 
 impl Flow {
+    /// A connection as the kernel would tell of it, for engines that are asked about one.
+    pub fn new(id: u32, protocol: u8, original: Tuple, reply: Tuple, carried: [Count; 2]) -> Flow {
+        Flow { protocol, original, reply, forwarded: false, offloaded: false, carried, id, key: Vec::new() }
+    }
+
     /// Whether an address stands in it anywhere.
     pub fn carries(&self, address: IpAddr) -> bool {
         [self.original, self.reply].iter().any(|way| way.source.ip() == address || way.destination.ip() == address)
@@ -51,19 +69,30 @@ impl Flow {
 
     fn parse(payload: &[u8]) -> Option<Flow> {
         let (mut flow, mut status) = (None, 0);
-        let (mut reply, mut id) = (None, [0; 4]);
+        let (mut reply, mut id, mut carried) = (None, 0, [Count::default(); 2]);
         for (kind, value) in attributes(payload.get(4..)?) {
             match kind {
                 ORIGINAL => flow = tuple(value).map(|(protocol, way)| (protocol, way, value.to_vec())),
                 REPLY => reply = tuple(value).map(|(_, way)| way),
                 STATUS => status = u32::from_be_bytes(value.try_into().ok()?),
-                ID => id = value.try_into().ok()?,
+                ID => id = u32::from_be_bytes(value.try_into().ok()?),
+                COUNTERS => carried[0] = count(value),
+                _ if kind == COUNTERS + 1 => carried[1] = count(value),
                 _ => (),
             }
         }
         let (protocol, original, key) = flow?;
-        Some(Flow { protocol, original, reply: reply?, forwarded: status & DST_NAT != 0, key, id })
+        let (forwarded, offloaded) = (status & DST_NAT != 0, status & OFFLOADED != 0);
+        Some(Flow { protocol, original, reply: reply?, forwarded, offloaded, carried, id, key })
     }
+}
+
+fn count(value: &[u8]) -> Count {
+    let number = |at| {
+        let found = attributes(value).find(|(kind, _)| *kind == at);
+        found.and_then(|(_, value)| value.try_into().ok()).map_or(0, u64::from_be_bytes)
+    };
+    Count { packets: number(1), bytes: number(2) }
 }
 
 /// Protocol and direction.
@@ -88,15 +117,12 @@ fn tuple(value: &[u8]) -> Option<(u8, Tuple)> {
     Some((protocol?, Tuple { source: at(0)?, destination: at(1)? }))
 }
 
-/// Every connection of both families.
+/// Gives every connection of both families to `take`.
 ///
 /// # Errors
 /// When the kernel refuses or stays silent.
-pub fn flows() -> io::Result<Vec<Flow>> {
-    let mut socket = Socket::open(SockProtocol::NetlinkNetFilter)?;
-    let mut all = Vec::new();
-    each(&mut socket, |flow| all.push(flow))?;
-    Ok(all)
+pub fn flows(take: impl FnMut(Flow)) -> io::Result<()> {
+    each(&mut Socket::open(SockProtocol::NetlinkNetFilter)?, take)
 }
 
 fn each(socket: &mut Socket, mut take: impl FnMut(Flow)) -> io::Result<()> {
@@ -131,7 +157,7 @@ pub fn forget(mut is_over: impl FnMut(&Flow) -> bool) -> io::Result<usize> {
             builder.nest(ORIGINAL, |tuple| {
                 tuple.raw(&flow.key);
             });
-            builder.bytes(ID, &flow.id);
+            builder.be32(ID, flow.id);
         }
         let (first, count) = (builder.first(), builder.count());
         socket.send(&mut builder)?;
@@ -164,6 +190,12 @@ mod tests {
     use std::net::UdpSocket;
     use std::process::Command;
 
+    fn all() -> Vec<Flow> {
+        let mut all = Vec::new();
+        flows(|flow| all.push(flow)).unwrap();
+        all
+    }
+
     fn run(program: &str, words: &str) {
         assert!(Command::new(program).args(words.split_whitespace()).status().unwrap().success(), "{program} {words}");
     }
@@ -186,15 +218,42 @@ mod tests {
                     others.push(other);
                 }
             }
-            assert_eq!(flows().unwrap().len(), 900);
+            assert_eq!(all().len(), 900);
             assert_eq!(usage().unwrap().0, 900);
             let gone = sockets[1].local_addr().unwrap();
-            let flow = flows().unwrap().into_iter().find(|flow| flow.original.destination == gone).unwrap();
-            assert_eq!((flow.protocol, flow.reply.source, flow.forwarded), (17, gone, false));
+            let flow = all().into_iter().find(|flow| flow.original.destination == gone).unwrap();
+            assert_eq!((flow.protocol, flow.reply.source, flow.forwarded, flow.offloaded), (17, gone, false, false));
             assert_eq!(forget(|flow| flow.carries(gone.ip())).unwrap(), 300);
-            let left = flows().unwrap();
+            let left = all();
             assert!(left.len() == 600 && left.iter().all(|flow| !flow.carries(gone.ip())));
             assert_eq!(forget(|flow| flow.original.source.is_ipv6()).unwrap(), 300);
+        });
+    }
+
+    #[test]
+    fn what_a_connection_has_carried_is_told_while_it_stands_and_at_its_end() {
+        in_namespace(|| {
+            run("ip", "link set lo up");
+            std::fs::write("/proc/sys/net/netfilter/nf_conntrack_acct", "1").unwrap();
+            let mut endings = Endings::open().unwrap();
+            run("nft", "add table inet t");
+            run("nft", "add chain inet t c { type filter hook input priority 0 ; }");
+            run("nft", "add rule inet t c ct state new accept");
+            let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+            client.connect(server.local_addr().unwrap()).unwrap();
+            for _ in 0..3 {
+                client.send(&[0; 72]).unwrap();
+            }
+            server.send_to(&[0; 22], client.local_addr().unwrap()).unwrap();
+            let want = [Count { packets: 3, bytes: 300 }, Count { packets: 1, bytes: 50 }];
+            let flow = all().remove(0);
+            assert_eq!(flow.carried, want);
+            assert!(endings.drain(|_| panic!("it stands")));
+            assert_eq!(forget(|_| true).unwrap(), 1);
+            let mut ended = Vec::new();
+            assert!(endings.drain(|flow| ended.push(flow)));
+            assert_eq!((ended.len(), ended[0].carried, ended[0].id), (1, want, flow.id));
         });
     }
 

@@ -5,8 +5,12 @@
 //! | [`time`], [`event`] | the clock and the event loop of every service |
 //! | [`netlink`] | rtnetlink: [`link`], [`address`], [`route`]; changes to them and news of them |
 //! | [`nft`] | nftables: one table, changed in one transaction |
+//! | [`genetlink`], [`ethtool`] | families by name; what drivers are asked |
 //! | [`conntrack`] | the connections that the kernel remembers |
-//! | [`packet`], [`udp`], [`icmpv6`] | sockets that std does not know |
+//! | [`wireguard`] | WireGuard interfaces and their peers |
+//! | [`qdisc`] | what queues in front of an interface |
+//! | [`packet`], [`frame`], [`udp`], [`icmpv6`] | sockets that std does not know |
+//! | [`ppp`] | the kernel's PPP and its PPPoE sessions |
 //! | [`batch`] | many datagrams with one system call |
 //! | [`sysctl`] | settings under `/proc/sys` |
 //! | [`wire`] | formats that smoltcp does not have |
@@ -14,13 +18,18 @@
 pub mod address;
 pub mod batch;
 pub mod conntrack;
+pub mod ethtool;
 pub mod event;
+pub mod frame;
+pub mod genetlink;
 pub mod icmpv6;
 pub mod link;
 pub mod neighbour;
 pub mod netlink;
 pub mod nft;
 pub mod packet;
+pub mod ppp;
+pub mod qdisc;
 pub mod route;
 pub mod sys;
 pub mod sysctl;
@@ -29,3 +38,4 @@ mod testing;
 pub mod time;
 pub mod udp;
 pub mod wire;
+pub mod wireguard;

@@ -14,7 +14,7 @@ pub struct Link {
     pub permanent_mac: Option<[u8; 6]>,
     /// `IFF_UP`: switched on.
     pub up: bool,
-    /// `IFF_LOWER_UP`: has carrier.
+    /// `IFF_LOWER_UP` and not dormant (RFC 2863, section 3.1.12): has carrier, and whoever has to log in has done so.
     pub running: bool,
     /// In bytes.
     pub mtu: u32,
@@ -26,6 +26,8 @@ pub struct Link {
     pub vlan: Option<(u32, u16)>,
     /// Whether it speaks the spanning tree protocol and whether it filters VLANs, when it is a bridge.
     pub bridge: Option<Bridge>,
+    /// Whether [`crate::netlink::Change::AddLink`] made it: it carries that change's mark.
+    pub ours: bool,
     /// `IFF_LOOPBACK`.
     pub loopback: bool,
     /// How often carrier came or went; tells of a flap between two looks.
@@ -101,9 +103,14 @@ impl Statistics {
     }
 }
 
+/// `IFLA_GROUP` of a link that we have made: the mark comes with the link and goes with it, whoever asks for it.
+pub(crate) const OURS: u32 = 0x7765_6972;
 /// Within `IFLA_INFO_DATA` of a bridge.
 pub(crate) const IFLA_BR_STP_STATE: u16 = 5;
 pub(crate) const IFLA_BR_VLAN_FILTERING: u16 = 7;
+/// `IFLA_OPERSTATE`: carrier is there, but something has yet to happen before packets get through; all is well.
+pub(crate) const IF_OPER_DORMANT: u8 = 5;
+pub(crate) const IF_OPER_UP: u8 = 6;
 const IFLA_STATS64: u16 = 23;
 const IFLA_PERM_ADDRESS: u16 = 54;
 /// Within `IFLA_INFO_DATA` of a VLAN.
@@ -134,6 +141,7 @@ impl Link {
                 libc::IFLA_IFNAME => link.name = text(value),
                 libc::IFLA_ADDRESS => link.mac = mac(value),
                 IFLA_PERM_ADDRESS => link.permanent_mac = mac(value),
+                libc::IFLA_OPERSTATE => link.running &= value.first() != Some(&IF_OPER_DORMANT),
                 libc::IFLA_MTU => link.mtu = u32_at(value, 0)?,
                 libc::IFLA_CARRIER_CHANGES => link.carrier_changes = u32_at(value, 0)?,
                 libc::IFLA_AF_SPEC => {
@@ -142,6 +150,7 @@ impl Link {
                     link.other_config = flags & IF_RA_OTHERCONF != 0;
                 }
                 IFLA_STATS64 => link.statistics = Statistics::parse(value),
+                libc::IFLA_GROUP => link.ours = u32_at(value, 0) == Some(OURS),
                 libc::IFLA_MASTER => link.master = u32_at(value, 0),
                 libc::IFLA_LINKINFO => {
                     link.kind =

@@ -1,6 +1,6 @@
 //! Neighbours as rtnetlink describes them: whose hardware address answers for an address.
 use crate::address::ip;
-use crate::netlink::builder::{Message, attributes, u32_at};
+use crate::netlink::builder::{Message, attributes, u16_at, u32_at};
 use std::net::IpAddr;
 
 /// An address on a link and the hardware address behind it.
@@ -12,6 +12,8 @@ pub struct Neighbour {
     pub address: IpAddr,
     /// The hardware address that answers for it.
     pub mac: [u8; 6],
+    /// It has just been heard of: not an entry that only waits to be checked or forgotten.
+    pub alive: bool,
 }
 
 impl Neighbour {
@@ -23,6 +25,7 @@ impl Neighbour {
         // ndmsg: family, padding, index, state, flags, type.
         let family = *message.payload.first()?;
         let interface = u32_at(message.payload, 4)?;
+        let state = u16_at(message.payload, 8)?;
         let (mut address, mut mac) = (None, None);
         for (attribute, value) in attributes(message.payload.get(12..)?) {
             match attribute {
@@ -31,6 +34,7 @@ impl Neighbour {
                 _ => (),
             }
         }
-        Some(Neighbour { interface, address: address?, mac: mac? })
+        let alive = state & libc::NUD_REACHABLE != 0;
+        Some(Neighbour { interface, address: address?, mac: mac?, alive })
     }
 }

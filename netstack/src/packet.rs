@@ -1,5 +1,6 @@
 //! Packet sockets on one interface, with a filter in the kernel from the first moment: no other packet wakes us.
 use crate::sys;
+use crate::wire::pppoe::{PADO, PADS, PADT};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use std::io;
 use std::net::Ipv4Addr;
@@ -22,8 +23,12 @@ pub enum Filter {
     Nothing,
     /// UDP over IPv4 to this port, unfragmented.
     UdpTo(u16),
+    /// PPPoE discovery from a concentrator (RFC 2516): PADO, PADS, PADT.
+    Concentrator,
     /// ARP of whoever says that it has this address.
     ArpFrom(Ipv4Addr),
+    /// Answers of ARP, whoever has what.
+    ArpReplies,
 }
 
 const LD_WORD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
@@ -61,9 +66,20 @@ impl Filter {
                 op(RETURN, ALL),
                 op(RETURN, 0),
             ],
+            Filter::Concentrator => vec![
+                op(LD_BYTE, 1),
+                jump(JUMP_EQUAL, PADO.into(), 2, 0),
+                jump(JUMP_EQUAL, PADS.into(), 1, 0),
+                jump(JUMP_EQUAL, PADT.into(), 0, 1),
+                op(RETURN, ALL),
+                op(RETURN, 0),
+            ],
             // The sender's protocol address, after two addresses' types and lengths, the operation and its hardware one.
             Filter::ArpFrom(address) => {
                 vec![op(LD_WORD, 14), jump(JUMP_EQUAL, u32::from(address), 0, 1), op(RETURN, ALL), op(RETURN, 0)]
+            }
+            Filter::ArpReplies => {
+                vec![op(LD_HALF, 6), jump(JUMP_EQUAL, 2, 0, 1), op(RETURN, ALL), op(RETURN, 0)]
             }
         }
     }
@@ -76,6 +92,8 @@ pub struct Received {
     pub length: usize,
     /// The UDP or TCP checksum was not filled in yet.
     pub unsummed: bool,
+    /// Who sent it.
+    pub from: [u8; 6],
 }
 
 /// A packet socket of one interface and EtherType. The kernel writes and removes the Ethernet header.
@@ -126,8 +144,10 @@ impl Packet {
     pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<Received>> {
         loop {
             return match sys::receive_packet(self.fd.as_fd(), buffer) {
-                Ok((length, _)) if length > buffer.len() => continue,
-                Ok((length, status)) => Ok(Some(Received { length, unsummed: status & TP_STATUS_CSUMNOTREADY != 0 })),
+                Ok((length, ..)) if length > buffer.len() => continue,
+                Ok((length, status, from)) => {
+                    Ok(Some(Received { length, unsummed: status & TP_STATUS_CSUMNOTREADY != 0, from }))
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => Err(error),

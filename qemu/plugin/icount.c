@@ -4,11 +4,17 @@
  * and when the router is ready. The count at the first execution of each is written to the file of the argument `out=PATH`
  * at the moment of the second: "icount init=N ready=N".
  *
+ * With the argument `ask=PATH` a socket (Unix, stream) answers whoever connects with the count of that moment, in digits.
+ *
  * A block of instructions is counted as a whole when it is entered, without a call, so that the emulator stays fast. One CPU.
  */
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 /* Debian ships no qemu-plugin.h: the few declarations that are used, by the documented interface. */
 typedef uint64_t qemu_plugin_id_t;
@@ -43,7 +49,7 @@ static void marked(unsigned int cpu, void *mark)
 	if (seen[which])
 		return;
 	seen[which] = executed;
-	if (which != READY)
+	if (which != READY || !path[0])
 		return;
 	FILE *out = fopen(path, "w");
 	if (!out)
@@ -69,15 +75,50 @@ static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 	}
 }
 
+static void *answer(void *listening)
+{
+	int listener = (int)(intptr_t)listening;
+
+	for (;;) {
+		int client = accept(listener, NULL, NULL);
+
+		if (client < 0)
+			return NULL;
+		dprintf(client, "%llu\n", (unsigned long long)__atomic_load_n(&executed, __ATOMIC_RELAXED));
+		close(client);
+	}
+}
+
+static int ask(const char *where)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	pthread_t thread;
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", where);
+	if (listener < 0 || bind(listener, (struct sockaddr *)&address, sizeof(address)) || listen(listener, 4))
+		return -1;
+	return pthread_create(&thread, NULL, answer, (void *)(intptr_t)listener);
+}
+
 __attribute__((visibility("default")))
 int qemu_plugin_install(qemu_plugin_id_t id, const void *info, int argc, char **argv)
 {
 	(void)info;
-	for (int i = 0; i < argc; i++)
+	const char *where = NULL;
+
+	for (int i = 0; i < argc; i++) {
 		if (!strncmp(argv[i], "out=", 4))
 			snprintf(path, sizeof(path), "%s", argv[i] + 4);
-	if (!path[0]) {
-		fprintf(stderr, "icount: the argument out=PATH is missing\n");
+		if (!strncmp(argv[i], "ask=", 4))
+			where = argv[i] + 4;
+	}
+	if (!path[0] && !where) {
+		fprintf(stderr, "icount: one of the arguments out=PATH and ask=PATH is missing\n");
+		return -1;
+	}
+	if (where && ask(where)) {
+		perror(where);
 		return -1;
 	}
 	qemu_plugin_register_vcpu_tb_trans_cb(id, translated);

@@ -3,6 +3,7 @@ use crate::Folder;
 use crate::child::Child;
 use crate::namespace::Namespace;
 use std::fs::File;
+use std::net::Ipv4Addr;
 
 /// The provider's own address, DHCP and name server.
 pub const ISP: &str = "203.0.113.1";
@@ -27,6 +28,11 @@ pub struct Bed {
     pub folder: Folder,
 }
 
+/// Ten addresses behind the first.
+fn last(first: &str) -> Ipv4Addr {
+    (u32::from(first.parse::<Ipv4Addr>().unwrap()) + 10).into()
+}
+
 impl Bed {
     /// Lays the cables; nobody serves anything yet.
     #[allow(clippy::new_without_default)]
@@ -36,51 +42,64 @@ impl Bed {
         }
         let bed =
             Bed { isp: Namespace::new(), lan: Namespace::new(), machine: Namespace::new(), folder: Folder::new() };
-        for (tap, side, port) in [("uplink", &bed.isp, "wan0"), ("lan", &bed.lan, "eth0")] {
-            let bridge = format!("br-{tap}");
-            let cable = format!("c-{tap}");
-            bed.machine.ip(&format!("link add {bridge} type bridge stp_state 0 forward_delay 0 mcast_snooping 0"));
-            bed.machine.ip(&format!("tuntap add dev {tap} mode tap"));
-            bed.machine.veth(&cable, side, port);
-            for part in [tap, &cable] {
-                bed.machine.ip(&format!("link set {part} master {bridge} up"));
-            }
-            bed.machine.ip(&format!("link set {bridge} up"));
-        }
+        bed.cable("uplink", &bed.isp, "wan0");
+        bed.cable("lan", &bed.lan, "eth0");
         bed.isp.ip(&format!("addr add {ISP}/24 dev wan0"));
         bed.isp.ip(&format!("addr add {SERVER}/32 dev lo"));
         bed
     }
 
+    /// Lays a cable from a tap of the machine to a port of a host.
+    pub fn cable(&self, tap: &str, host: &Namespace, port: &str) {
+        let (bridge, cable) = (format!("br-{tap}"), format!("c-{tap}"));
+        self.machine.ip(&format!("link add {bridge} type bridge stp_state 0 forward_delay 0 mcast_snooping 0"));
+        self.machine.ip(&format!("tuntap add dev {tap} mode tap"));
+        self.machine.veth(&cable, host, port);
+        for part in [tap, &cable] {
+            self.machine.ip(&format!("link set {part} master {bridge} up"));
+        }
+        self.machine.ip(&format!("link set {bridge} up"));
+    }
+
     /// Starts the provider's dnsmasq: DHCP with [`WAN`] and what follows, DNS with [`NAME`].
     pub fn serve_isp(&self) -> Child {
-        let leases = self.folder.file("isp.leases");
+        self.serve_isp_with(WAN, &[])
+    }
+
+    /// The same, with another first address of the same network, of which it knows no leases, and further words for
+    /// dnsmasq.
+    pub fn serve_isp_with(&self, first: &str, further: &[&str]) -> Child {
+        let leases = self.folder.file(&format!("isp.leases.{first}"));
         let mut child = self.isp.spawn(
             "dnsmasq",
             &[
-                "--keep-in-foreground",
-                "--conf-file=/dev/null",
-                // Keeps its user and groups: in a user namespace it cannot change them.
-                "--user=root",
-                "--group=",
-                "--pid-file=",
-                "--log-facility=-",
-                "--log-dhcp",
-                "--log-queries",
-                "--no-resolv",
-                "--no-hosts",
-                "--no-ping",
-                "--interface=wan0",
-                "--bind-interfaces",
-                "--dhcp-authoritative",
-                "--dhcp-sequential-ip",
-                &format!("--dhcp-range={WAN},203.0.113.60,255.255.255.0,1h"),
-                &format!("--dhcp-option=option:router,{ISP}"),
-                &format!("--dhcp-option=option:dns-server,{ISP}"),
-                &format!("--dhcp-leasefile={leases}"),
-                &format!("--host-record={NAME},{SERVER}"),
-                "--local-ttl=60",
-            ],
+                further,
+                &[
+                    "--keep-in-foreground",
+                    "--conf-file=/dev/null",
+                    // Keeps its user and groups: in a user namespace it cannot change them.
+                    "--user=root",
+                    "--group=",
+                    "--pid-file=",
+                    "--log-facility=-",
+                    "--log-dhcp",
+                    "--log-queries",
+                    "--no-resolv",
+                    "--no-hosts",
+                    "--no-ping",
+                    "--interface=wan0",
+                    "--bind-interfaces",
+                    "--dhcp-authoritative",
+                    "--dhcp-sequential-ip",
+                    &format!("--dhcp-range={first},{},255.255.255.0,1h", last(first)),
+                    &format!("--dhcp-option=option:router,{ISP}"),
+                    &format!("--dhcp-option=option:dns-server,{ISP}"),
+                    &format!("--dhcp-leasefile={leases}"),
+                    &format!("--host-record={NAME},{SERVER}"),
+                    "--local-ttl=60",
+                ],
+            ]
+            .concat(),
         );
         child.wait_for("DHCP, IP range");
         child

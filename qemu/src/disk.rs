@@ -66,6 +66,10 @@ impl Disk {
     pub fn write(&self, name: &str, bytes: &[u8]) {
         let source = self.path.with_extension("file");
         std::fs::write(&source, bytes).unwrap();
+        if let Some((folder, _)) = name.rsplit_once('/') {
+            // That it is there already is no failure.
+            self.change(&format!("mkdir {folder}"));
+        }
         // Removing first: debugfs does not overwrite. That it says "not found" is no failure.
         self.change(&format!("rm {name}"));
         let said = self.change(&format!("write {} {name}", source.display()));
@@ -78,6 +82,16 @@ impl Disk {
         let output = run("debugfs", &["-R", &format!("cat {name}"), &self.perm()]);
         let missing = text(&output.stderr).contains("File not found");
         (!missing).then(|| text(&output.stdout))
+    }
+
+    /// A file's mode, owner and group, as numbers.
+    pub fn owner(&self, name: &str) -> String {
+        let text = text(&run("debugfs", &["-R", &format!("stat {name}"), &self.perm()]).stdout);
+        let word = |after: &str| {
+            let rest = text.split(after).nth(1).unwrap_or_else(|| panic!("debugfs stat {name}: {text}"));
+            rest.split_whitespace().next().unwrap_or_default().to_owned()
+        };
+        format!("{} {} {}", word("Mode:"), word("User:"), word("Group:"))
     }
 
     /// Names in a folder of `/perm`, without `.` and `..`.

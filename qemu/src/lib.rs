@@ -6,15 +6,24 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod bed;
+pub mod bench_dhcp;
 pub mod bench_dns;
+pub mod bottleneck;
 pub mod child;
+pub mod concentrator;
 pub mod disk;
+pub mod forward;
+pub mod frames;
 pub mod lan;
 pub mod namespace;
 pub mod packets;
+pub mod peer;
+pub mod plugin;
 pub mod provider6;
+pub mod qmp;
 pub mod router;
 pub mod stream;
+pub mod switch;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};

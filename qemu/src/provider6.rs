@@ -19,9 +19,19 @@ pub fn kea(isp: &Namespace, interface: &str, folder: &Path, offer: &Offer, ident
     let folder = folder.join(format!("kea{identity}"));
     std::fs::create_dir_all(&folder).unwrap();
     let folder = folder.to_str().unwrap();
+    let file = format!("{folder}/kea.json");
+    std::fs::write(&file, kea_text(interface, folder, offer, identity)).unwrap();
+    let (pid, lock) = (format!("KEA_PIDFILE_DIR={folder}"), format!("KEA_LOCKFILE_DIR={folder}"));
+    let mut kea = isp.spawn("env", &[&pid, &lock, "kea-dhcp6", "-c", &file]).named("kea");
+    kea.wait_for("DHCP6_STARTED");
+    kea
+}
+
+/// Kea's configuration.
+pub fn kea_text(interface: &str, folder: &str, offer: &Offer, identity: u8) -> String {
     let [t1, t2, preferred, valid] = offer.times;
     let pool = offer.pool;
-    let text = format!(
+    format!(
         r#"{{"Dhcp6":{{"data-directory":"{folder}","interfaces-config":{{"interfaces":["{interface}"]}},
         "server-id":{{"type":"LL","htype":1,"identifier":"0200000000{identity:02x}","persist":false}},
         "lease-database":{{"type":"memfile","persist":false}},
@@ -31,13 +41,7 @@ pub fn kea(isp: &Namespace, interface: &str, folder: &Path, offer: &Offer, ident
           "pools":[{{"pool":"2001:db8:1::100-2001:db8:1::1ff"}}],
           "pd-pools":[{{"prefix":"{pool}","prefix-len":40,"delegated-len":56}}]}}],
         "loggers":[{{"name":"kea-dhcp6","output_options":[{{"output":"stdout"}}],"severity":"DEBUG","debuglevel":55}}]}}}}"#
-    );
-    let file = format!("{folder}/kea.json");
-    std::fs::write(&file, text).unwrap();
-    let (pid, lock) = (format!("KEA_PIDFILE_DIR={folder}"), format!("KEA_LOCKFILE_DIR={folder}"));
-    let mut kea = isp.spawn("env", &[&pid, &lock, "kea-dhcp6", "-c", &file]).named("kea");
-    kea.wait_for("DHCP6_STARTED");
-    kea
+    )
 }
 
 /// Starts ISC dhcpd on an interface, with its files in `folder`; its DUID is made anew each time.

@@ -37,6 +37,11 @@ impl Download {
         self.server.peer_addr().unwrap().ip().to_string()
     }
 
+    /// The largest payload of a packet that the server sends, in bytes, options of TCP left out.
+    pub fn segment(&self) -> u32 {
+        nix::sys::socket::getsockopt(&self.server, nix::sys::socket::sockopt::TcpMaxSeg).unwrap()
+    }
+
     /// Moves another MiB over the connection, after a question from the LAN.
     pub fn go_on(&mut self) {
         let mut question = [0; 4];

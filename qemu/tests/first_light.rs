@@ -107,7 +107,7 @@ fn a_lan_client_reaches_the_internet() {
     router.cut();
     let mut router = Router::boot(&bed, &disk);
     router.wait_ready();
-    assert!(router.command("leases").contains(address), "the lease is forgotten");
+    router.command_until("leases", |text| text.contains(address));
     router.command_until("status", |text| text.contains(WAN));
     let again = bed.reach_the_internet("laptop");
     assert!(again.contains(address), "{again}, not {address}");

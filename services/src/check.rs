@@ -5,8 +5,10 @@ use crate::perm::forwardings::Forwardings;
 use crate::perm::interfaces::Interfaces;
 use crate::perm::json::Refusal;
 use crate::perm::resolver::Resolver;
+use crate::perm::shaping::Shaping;
+use crate::perm::wireguard::Tunnels;
 use crate::perm::{schedule, ula};
-use crate::{dhcp4, dhcp6, netconfigd, radvd};
+use crate::{deviced, dhcp4, dhcp4d, dhcp6, netconfigd, pppoe, radvd};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -39,14 +41,26 @@ pub fn check(files: &Files, zone: impl Fn(&str) -> Option<String>) -> Vec<String
             rights::CLIENT4 => dhcp4::check(path, bytes),
             rights::CLIENT6 => dhcp6::check(path, bytes),
             rights::RADVD => radvd::check(path, bytes),
+            rights::WIREGUARD => Tunnels::parse(path, bytes).map(|mut read| wrong.append(&mut read.refused)),
+            rights::SHAPING => Shaping::parse(path, bytes).map(|mut read| wrong.append(&mut read.refused)),
             rights::RESOLVER => Resolver::parse(path, bytes).map(drop),
             rights::PREFIXES => ula::parse(path, bytes).map(drop),
+            rights::PPPOE_SECRET => pppoe::check(path, bytes),
+            rights::MQTT => deviced::check(path, bytes),
+            // Only beside an interfaces.json, which may come after it.
+            rights::SERVER4 => Ok(()),
             _ => Ok(()),
         };
         wrong.extend(result.err());
     }
     wrong.append(&mut forwardings.refused);
     wrong.append(&mut rules.refused);
+    if let Some(config) = files.get("dhcp4d/config.json") {
+        match dhcp4d::check(Path::new("dhcp4d/config.json"), config, &interfaces) {
+            Ok(mut refused) => wrong.append(&mut refused),
+            Err(refusal) => wrong.push(refusal),
+        }
+    }
     let bytes = |name: &str| files.get(name).map(Vec::as_slice).unwrap_or_default();
     let (of_forwardings, of_rules) = netconfigd::check(interfaces, &forwardings, &rules);
     for (name, refused) in [("portforwardings.json", of_forwardings), ("firewall.json", of_rules)] {
@@ -84,6 +98,10 @@ mod tests {
             ("dhcp4/client.json", r#"{"request":[]}"#),
             ("dhcp6/client.json", r#"{"prefix_hints":["::/72"]}"#),
             ("radvd/prefixes.json", "[{"),
+            ("wireguard.json", r#"{"interfaces":[{"name":"wg0","private_key":"7"}]}"#),
+            ("shaping.json", r#"{"up":"0Mbit","down":"20Mbit"}"#),
+            ("dhcp4d/config.json", r#"{"lans":[{"name":"lan7"}]}"#),
+            ("dhcp4d/mqtt-broker.txt", "nonsense"),
             ("dnsd/config.json", r#"{"upstreams":["dns.example"]}"#),
             ("passwd", "root"),
         ]);
@@ -96,12 +114,16 @@ mod tests {
             "dhcp4/client.json:1:12: request: []",
             "dhcp6/client.json:1:17: prefix_hints: ::/72",
             "radvd/prefixes.json:1:",
+            "wireguard.json:1:44: interfaces[0].private_key: is no key",
+            "shaping.json:1:7: up: \"0Mbit\"",
+            "dhcp4d/config.json:1:18: lans[0].name: \"lan7\"",
+            "dhcp4d/mqtt-broker.txt: the file: \"nonsense\"",
             "dnsd/config.json:1:15: upstreams[0]: \"dns.example\" is neither",
             "passwd: the file: is none that weir reads",
         ] {
             assert_eq!(wrong.iter().filter(|line| line.starts_with(begin)).count(), 1, "{begin}: {wrong:#?}");
         }
-        assert_eq!(wrong.len(), 10, "{wrong:#?}");
+        assert_eq!(wrong.len(), 12, "{wrong:#?}");
         assert_eq!(of(&[("time.json", r#"{"zone":"Europe/Zurich"}"#)]), [""; 0]);
     }
 

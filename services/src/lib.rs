@@ -5,6 +5,7 @@
 pub mod check;
 mod configd;
 mod console;
+mod deviced;
 mod dhcp4;
 mod dhcp4d;
 mod dhcp6;
@@ -13,6 +14,7 @@ mod house;
 mod metrics;
 mod netconfigd;
 mod perm;
+mod pppoe;
 mod radvd;
 mod web;
 
@@ -27,9 +29,11 @@ const ENTRIES: &[(&str, Run)] = &[
     ("netconfigd", netconfigd::run),
     ("configd", configd::run),
     ("dhcp4", dhcp4::run),
+    ("pppoe", pppoe::run),
     ("dhcp6", dhcp6::run),
     ("radvd", radvd::run),
     ("dhcp4d", dhcp4d::run),
+    ("deviced", deviced::run),
     ("dnsd", dnsd::run),
     ("console", console::run),
 ];

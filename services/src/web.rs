@@ -32,15 +32,43 @@ const RETRY: Duration = Duration::from_secs(1);
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
+    /// `GET` (also for `HEAD`) or `POST`.
+    pub method: String,
     /// Without what follows a `?`.
     pub path: String,
     /// What follows the `?`, as it came.
     pub query: String,
     /// Who asks.
     pub peer: IpAddr,
+    /// The name by which the client knows us, with the port.
+    pub host: String,
+    /// Where a browser says that the request comes from; empty when it does not say.
+    pub origin: String,
+    /// What a form holds.
+    pub body: Vec<u8>,
 }
 
 impl Request {
+    /// One that asks for nothing, to be filled by tests.
+    #[cfg(test)]
+    pub fn empty() -> Request {
+        let (method, path, query, host, origin) = Default::default();
+        Request { method, path, query, peer: IpAddr::from([127, 0, 0, 1]), host, origin, body: Vec::new() }
+    }
+
+    /// Whether it was meant for this server: called by its address or by a name at home, which no site of the internet
+    /// has, and from no other site's page.
+    pub fn is_for_us(&self) -> bool {
+        let name = match self.host.strip_prefix('[') {
+            Some(rest) => rest.split(']').next().unwrap_or_default(),
+            None => self.host.rsplit_once(':').map_or(self.host.as_str(), |(name, _)| name),
+        };
+        let name = name.trim_end_matches('.').to_ascii_lowercase();
+        let at_home = name.parse::<std::net::IpAddr>().is_ok() || !name.contains('.') || name.ends_with(".lan");
+        let origin = self.origin.split_once("://").map_or(self.origin.as_str(), |(_, host)| host);
+        !name.is_empty() && at_home && (origin.is_empty() || origin == self.host)
+    }
+
     /// The first value of a key of the query, decoded; what decodes to no text is none.
     pub fn value(&self, key: &str) -> Option<String> {
         let mut pairs = self.query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
@@ -86,8 +114,13 @@ impl Response {
     }
 
     fn bytes(&self, with_body: bool) -> Vec<u8> {
+        self.bytes_with("", with_body)
+    }
+
+    fn bytes_with(&self, headers: &str, with_body: bool) -> Vec<u8> {
         let reason = match self.status {
             200 => "OK",
+            302 => "Found",
             400 => "Bad Request",
             403 => "Forbidden",
             404 => "Not Found",
@@ -96,7 +129,7 @@ impl Response {
             _ => "Error",
         };
         let head = format!(
-            "HTTP/1.1 {} {reason}\r\nContent-Type: {}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            "HTTP/1.1 {} {reason}\r\nContent-Type: {}\r\nContent-Length: {}\r\nConnection: close\r\n{headers}\r\n",
             self.status,
             self.kind,
             self.body.len()
@@ -104,6 +137,38 @@ impl Response {
         let mut bytes = head.into_bytes();
         bytes.extend_from_slice(if with_body { &self.body } else { &[] });
         bytes
+    }
+}
+
+/// A response with headers of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    response: Response,
+    headers: String,
+}
+
+impl From<Response> for Answer {
+    fn from(response: Response) -> Answer {
+        Answer { response, headers: String::new() }
+    }
+}
+
+impl Answer {
+    /// Adds a header; line ends in it are left out.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Answer {
+        let value: String = value.chars().filter(|letter| !letter.is_control()).collect();
+        self.headers.push_str(&format!("{name}: {value}\r\n"));
+        self
+    }
+
+    /// To another page of ours.
+    pub fn redirect(path: &str) -> Answer {
+        Answer::from(Response::text(302, "")).header("Location", path)
+    }
+
+    fn bytes(&self, with_body: bool) -> Vec<u8> {
+        self.response.bytes_with(&self.headers, with_body)
     }
 }
 
@@ -178,7 +243,13 @@ impl Server {
     }
 
     /// One of the server's tokens is ready.
-    pub fn ready(&mut self, turn: &Loop, now: Instant, token: Token, answer: impl FnOnce(&Request) -> Response) {
+    pub fn ready<A: Into<Answer>>(
+        &mut self,
+        turn: &Loop,
+        now: Instant,
+        token: Token,
+        answer: impl FnOnce(&Request) -> A,
+    ) {
         if let Some(at) = self.listeners.iter().position(|(number, ..)| *number == token.0) {
             while let Ok((stream, peer)) = self.listeners[at].2.accept() {
                 self.add(turn, now, stream, peer.ip());
@@ -215,7 +286,11 @@ impl Server {
 
 impl Connection {
     /// Reads the request, then writes the answer. Gives what to wait for; none when it is over.
-    fn turn(&mut self, any_method: bool, answer: impl FnOnce(&Request) -> Response) -> io::Result<Option<Interest>> {
+    fn turn<A: Into<Answer>>(
+        &mut self,
+        any_method: bool,
+        answer: impl FnOnce(&Request) -> A,
+    ) -> io::Result<Option<Interest>> {
         if self.output.is_empty() {
             let mut buffer = [0; 2_048];
             loop {
@@ -232,7 +307,7 @@ impl Connection {
             match asked(&self.input, self.peer, any_method) {
                 None => return Ok(Some(Interest::READ)),
                 Some(Err(refused)) => self.output = refused.bytes(true),
-                Some(Ok((request, with_body))) => self.output = answer(&request).bytes(with_body),
+                Some(Ok((request, with_body))) => self.output = answer(&request).into().bytes(with_body),
             }
         }
         while self.sent < self.output.len() {
@@ -253,22 +328,40 @@ impl Connection {
 fn asked(bytes: &[u8], peer: IpAddr, any_method: bool) -> Option<Result<(Request, bool), Response>> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];
     let mut request = httparse::Request::new(&mut headers);
-    match request.parse(bytes) {
-        Ok(httparse::Status::Complete(_)) => {}
+    let end = match request.parse(bytes) {
+        Ok(httparse::Status::Complete(length)) => length,
         Ok(httparse::Status::Partial) if bytes.len() <= LARGEST => return None,
         Ok(httparse::Status::Partial) | Err(httparse::Error::TooManyHeaders) => {
             return Some(Err(Response::text(431, "too large\n")));
         }
         Err(error) => return Some(Err(Response::text(400, format!("{error}\n")))),
-    }
+    };
     let path = request.path.unwrap_or_default();
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    let asked = Request { path: path.to_owned(), query: query.to_owned(), peer };
-    Some(match request.method {
-        Some("HEAD") => Ok((asked, false)),
-        Some(method) if any_method || method == "GET" => Ok((asked, true)),
-        _ => Err(Response::text(405, "only GET and HEAD\n")),
-    })
+    let (path, query) = (path.to_owned(), query.to_owned());
+    let header = |name: &str| {
+        let found = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
+        found.and_then(|header| std::str::from_utf8(header.value).ok()).unwrap_or_default().trim().to_owned()
+    };
+    let (host, origin) = (header("host"), header("origin"));
+    let (method, body, with_body) = match request.method {
+        Some("GET") => ("GET", &[][..], true),
+        Some("HEAD") => ("GET", &[][..], false),
+        Some("POST") => {
+            let length = match header("content-length").parse::<usize>() {
+                Ok(length) => length,
+                Err(_) if any_method => 0,
+                Err(_) => return Some(Err(Response::text(400, "Content-Length is wanted\n"))),
+            };
+            if end.saturating_add(length) > LARGEST {
+                return Some(Err(Response::text(431, "too large\n")));
+            }
+            ("POST", bytes.get(end..end + length)?, true)
+        }
+        Some(other) if any_method => (other, &[][..], true),
+        _ => return Some(Err(Response::text(405, "only GET, HEAD and POST\n"))),
+    };
+    Some(Ok((Request { method: method.to_owned(), path, query, peer, host, origin, body: body.to_vec() }, with_body)))
 }
 
 fn open(address: SocketAddr) -> io::Result<TcpListener> {
@@ -299,11 +392,29 @@ mod tests {
         assert!(super::asked(b"PUT /a HTTP/1.1\r\n\r\n", peer, true).unwrap().is_ok());
         assert!(!asked(b"HEAD /a HTTP/1.1\r\n\r\n").unwrap().unwrap().1);
         assert_eq!(status("GET /metr"), None);
-        assert_eq!(status("POST / HTTP/1.1\r\n\r\n"), Some(405));
+        assert_eq!(status("PUT / HTTP/1.1\r\n\r\n"), Some(405));
+        assert_eq!(status("POST / HTTP/1.1\r\n\r\n"), Some(400), "without a length");
+        assert_eq!(status("POST / HTTP/1.1\r\nContent-Length: 9000\r\n\r\n"), Some(431));
+        let post = "POST / HTTP/1.1\r\nHost: router:8067\r\nContent-Length: 3\r\n\r\na=";
+        assert_eq!(status(post), None, "not whole yet");
+        let request = asked(format!("{post}b").as_bytes()).unwrap().unwrap().0;
+        assert_eq!((request.body.as_slice(), request.host.as_str()), (&b"a=b"[..], "router:8067"));
         assert_eq!(status("GET\0/ HTTP/1.1\r\n\r\n"), Some(400));
         assert_eq!(status(&format!("GET / HTTP/1.1\r\nA: {}", "a".repeat(LARGEST))), Some(431));
         assert_eq!(status(&format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(HEADERS + 1))), Some(431));
         assert_eq!(Response::text(200, "abc").bytes(false).windows(3).filter(|three| three == b"abc").count(), 0);
+    }
+
+    #[test]
+    fn a_request_is_meant_for_us_or_not() {
+        let is_for_us = |host: &str, origin: &str| {
+            Request { host: host.into(), origin: origin.into(), ..Request::empty() }.is_for_us()
+        };
+        for host in ["192.168.42.1:8067", "[fd00::1]:8067", "router7:8067", "router7.lan", "weir"] {
+            assert!(is_for_us(host, "") && is_for_us(host, &format!("http://{host}")), "{host}");
+            assert!(!is_for_us(host, "http://evil.example") && !is_for_us(host, "null"), "{host}");
+        }
+        assert!(!is_for_us("evil.example:8067", "") && !is_for_us("", ""));
     }
 
     proptest! {

@@ -97,6 +97,7 @@ fn what_is_counted_goes_on_over_restarts_and_reboots() {
     assert!(house.root.read("/perm/netconfigd/counters.json").contains("forward4"));
     // A reboot: the kernel has forgotten everything, and has another name for the boot.
     house.router.output("nft", &["flush", "ruleset"]);
+    house.router.run(|| netstack::conntrack::forget(|_| true)).unwrap();
     let path = house.root.path("/perm/netconfigd/counters.json");
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
     let text = std::fs::read_to_string(&path).unwrap().replace(boot.trim(), "another boot");
@@ -104,6 +105,40 @@ fn what_is_counted_goes_on_over_restarts_and_reboots() {
     let _netconfigd = house.start();
     house.send_out(5);
     assert_eq!(house.metric(FORWARDED), 105);
+}
+
+#[test]
+fn each_device_is_counted_while_a_connection_stands_and_when_it_has_ended() {
+    let house = House::new();
+    let mac = "02:00:5e:00:00:07";
+    house.lan.ip(&format!("link set eth0 address {mac}"));
+    let lease = format!(r#"[{{"num":5,"addr":"192.168.42.7","hardware_addr":"{mac}","hostname":"laptop"}}]"#);
+    house.root.write("/perm/dhcp4d/leases.json", lease);
+    let mut netconfigd = house.start();
+    let series = |what: &str, direction: &str| {
+        format!(r#"weir_device_{what}_total{{device="laptop",hardware_addr="{mac}",direction="{direction}"}}"#)
+    };
+    let out = |house: &House| (house.metric(&series("packets", "out")), house.metric(&series("bytes", "out")));
+    house.send_out(50);
+    assert_eq!(out(&house), (50, 5_000));
+    assert_eq!(house.metric(&series("packets", "in")), 0);
+    // What the router itself is asked is not forwarded.
+    assert_eq!(house.metric(FORWARDED), 50);
+    // Ends, seen and unseen, and what was never said before its end.
+    assert!(house.router.run(|| netstack::conntrack::forget(|flow| flow.protocol == 17)).unwrap() > 0);
+    assert_eq!(out(&house), (50, 5_000));
+    house.send_out(7);
+    house.router.run(|| netstack::conntrack::forget(|flow| flow.protocol == 17)).unwrap();
+    assert_eq!(out(&house), (57, 5_700));
+    house.send_out(3);
+    assert!(netconfigd.stop().success());
+    house.router.run(|| netstack::conntrack::forget(|flow| flow.protocol == 17)).unwrap();
+    let _netconfigd = house.start();
+    assert_eq!(out(&house), (60, 6_000), "it ended while nobody listened");
+    house.send_out(1);
+    assert_eq!(out(&house), (61, 6_100));
+    assert_eq!(house.metric(FORWARDED), 61);
+    assert_eq!(house.metric("weir_connections_offloaded"), 0);
 }
 
 #[test]

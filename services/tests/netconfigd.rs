@@ -159,11 +159,13 @@ fn the_lan_reaches_the_internet_and_the_internet_reaches_nothing() {
     house.lan.run(|| TcpStream::connect_timeout(&"192.168.42.1:8080".parse().unwrap(), common::PATIENCE)).unwrap();
     assert!(!nothing_came(&on_router), "the LAN cannot reach the router");
 
-    // Somebody takes our table away: it comes back.
+    // Somebody takes our table away, or only empties a chain: it comes back.
     netconfigd.wait_for("ruleset replaced");
-    house.router.output("nft", &["flush", "ruleset"]);
-    netconfigd.wait_for("ruleset replaced");
-    common::ruleset::is(&house.router, "plain");
+    for damage in [["flush", "ruleset"].as_slice(), &["flush", "chain", "inet", "weir", "forward"]] {
+        house.router.output("nft", damage);
+        netconfigd.wait_for("ruleset replaced");
+        common::ruleset::is(&house.router, "plain");
+    }
 
     // The control: without our table the same probes arrive.
     netconfigd.kill();
@@ -427,6 +429,45 @@ fn what_the_file_no_longer_says_is_taken_away_and_what_others_made_is_not() {
     assert_eq!(connect(&house.lan, "203.0.113.1:81"), "203.0.113.9");
     server.join().unwrap();
     assert!(house.router.ip("-o link show").contains("other"));
+}
+
+#[test]
+fn a_link_whose_entry_goes_is_as_it_was_and_one_that_is_left_to_others_is_not_touched() {
+    let house = House::new();
+    for (name, other) in [("tail0", "a"), ("docker3", "b")] {
+        house.router.ip(&format!("link add {name} type veth peer name {other}"));
+    }
+    std::fs::create_dir_all(house.root.path("/perm/netconfigd")).unwrap();
+    let macs = ["eth0", "eth1"].map(|name| mac(&house, name));
+    let write = |lan: &str, others: &str| {
+        let entries = format!(
+            r#"{{"name":"uplink0","hardware_addr":"{}"}},
+            {{"name":"lan0","hardware_addr":"{}","addr":"192.168.42.1/24"{lan}}}{others}"#,
+            macs[0], macs[1]
+        );
+        house.root.write("/perm/interfaces.json", format!(r#"{{"interfaces":[{entries}],"ignore":["docker*"]}}"#));
+    };
+    let route = r#""extra_routes":[{"destination":"10.9.0.0/16"}]"#;
+    write(r#","mtu":1400,"fec":"RS""#, &format!(r#",{{"name":"tail0","addr":"10.8.0.1/24","mtu":1280,{route}}}"#));
+    let mut netconfigd = house.start();
+    netconfigd.wait_for("ready");
+    netconfigd.wait_for("tail0: route to 10.9.0.0/16");
+    let mtu = |name: &str| house.json(&format!("link show dev {name}"))[0]["mtu"].as_u64().unwrap();
+    assert_eq!((mtu("lan0"), mtu("tail0")), (1_400, 1_280));
+    let line = netconfigd.wait_for("lan0: fec");
+    assert!(line.contains("\"rs\"") && line.contains("not supported"), "{line}");
+    // What carries a router's own marks, on a link of others.
+    house.router.ip("link set docker3 up mtu 1300");
+    house.router.ip("addr add 10.7.0.1/24 dev docker3");
+    house.router.ip("route add 10.6.0.0/16 dev docker3 proto static");
+
+    write("", "");
+    netconfigd.signal("USR1");
+    netconfigd.wait_for("tail0: lost 10.8.0.1/24");
+    assert_eq!((mtu("lan0"), mtu("tail0"), mtu("docker3")), (1_500, 1_500, 1_300));
+    assert_eq!(house.router.ip("route show 10.9.0.0/16"), "");
+    assert!(house.router.ip("route show 10.6.0.0/16").contains("docker3"));
+    assert_eq!(house.ipv4_of("docker3"), ["10.7.0.1/24"]);
 }
 
 #[test]

@@ -113,7 +113,7 @@ fn a_rule_that_comes_into_force_ends_exactly_what_it_refuses() {
     for (client, server) in [&play, &work, &tablet4, &tablet6, &inside] {
         exchange(client, server);
     }
-    let flows = || house.router.run(|| netstack::conntrack::flows().unwrap());
+    let flows = || house.flows();
     let to = |port: u16| flows().iter().filter(|flow| flow.original.destination.port() == port).count();
     assert_eq!([4000, 4001, 4002, 4003, 4004].map(to), [1; 5]);
     let before = flows().into_iter().find(|flow| flow.original.destination.port() == 4000).unwrap();
@@ -122,7 +122,7 @@ fn a_rule_that_comes_into_force_ends_exactly_what_it_refuses() {
     netconfigd.signal("USR1");
     netconfigd.wait_for("3 connections ended");
     assert_eq!([4000, 4001, 4002, 4003, 4004].map(to), [1, 0, 0, 0, 1]);
-    assert!(flows().contains(&before), "an innocent flow was forgotten");
+    assert!(flows().iter().any(|flow| flow.id == before.id), "an innocent flow was forgotten");
     exchange(&work.0, &work.1);
     exchange(&inside.0, &inside.1);
     // What is refused is told, and stays out.

@@ -2,7 +2,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::{Board, Bus, Cache, Format, Machine, Nic, Serial, Transport};
+use super::{Board, Bus, Cache, Format, Mac, Machine, Nic, Serial, Transport};
 
 /// PCI slots of the devices; NICs follow each other from `SLOT_FIRST_NIC` on.
 const SLOT_DISK: u8 = 0x3;
@@ -113,13 +113,25 @@ fn nic_arguments(line: &mut Line, number: usize, nic: &Nic) {
             (text, mac)
         }
         Nic::Tap { name, mac } => (format!("tap,id=net{number},ifname={name},script=no,downscript=no"), mac),
+        Nic::Datagrams { local, remote, mac } => {
+            let text = format!("dgram,id=net{number},local.type=unix,remote.type=unix");
+            let paths =
+                [Part::Text(",local.path="), Part::Path(local), Part::Text(",remote.path="), Part::Path(remote)];
+            line.joined("-netdev", &[&[Part::Text(&text)][..], &paths].concat());
+            return card(line, number, mac);
+        }
     };
     line.option("-netdev", &netdev);
+    card(line, number, mac);
+}
+
+fn card(line: &mut Line, number: usize, mac: &Mac) {
     let slot = SLOT_FIRST_NIC + u8::try_from(number).unwrap_or(0);
     line.device(&format!("virtio-net-pci,netdev=net{number},mac={mac},romfile="), slot);
 }
 
 /// A piece of one option's value; a path may hold commas, which QEMU wants doubled.
+#[derive(Clone, Copy)]
 enum Part<'a> {
     Text(&'a str),
     Path(&'a Path),

@@ -135,6 +135,15 @@ pub enum Nic {
         /// The card's address.
         mac: Mac,
     },
+    /// A pair of sockets (Unix, datagrams): each datagram is a frame. The card computes every checksum itself.
+    Datagrams {
+        /// Where QEMU receives.
+        local: PathBuf,
+        /// Where it sends to.
+        remote: PathBuf,
+        /// The card's address.
+        mac: Mac,
+    },
 }
 
 impl Nic {

@@ -4,7 +4,7 @@ use crate::console::Console;
 use crate::sys;
 use nix::unistd::{Gid, Uid, fchownat};
 use rights::Service;
-use std::fs::{DirBuilder, Permissions, set_permissions, symlink_metadata};
+use std::fs::{DirBuilder, Metadata, Permissions, set_permissions, symlink_metadata};
 use std::io::{Error, ErrorKind, Result};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
@@ -46,6 +46,10 @@ fn every_folder(console: &Console) -> Option<Error> {
             }
         }
     }
+    for (node, name) in rights::NODES {
+        // A kernel without the driver has no node; the service says what it misses.
+        let _ = rights::service(name).map(|service| own(Path::new(node), service.uid));
+    }
     // After the folders: a router7's files in them have just been given to their services.
     if let Some(configd) = rights::service("configd")
         && let Err(error) = written(configd)
@@ -64,11 +68,24 @@ fn is_damage(error: &Error) -> bool {
 fn written(configd: &Service) -> Result<()> {
     let paths = std::iter::once(&"/perm").chain(rights::WRITTEN).map(Path::new);
     for path in paths {
+        let secret = path.to_str().and_then(rights::secret_of);
         match symlink_metadata(path) {
+            Ok(there) if let Some(group) = secret => conceal(path, &there, configd.uid, group)?,
             Ok(there) if there.uid() != configd.uid => own(path, configd.uid)?,
             Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Err(error),
             _ => {}
         }
+    }
+    Ok(())
+}
+
+/// A secret is configd's, and its readers' group may read it; a router7's was open to everybody.
+fn conceal(path: &Path, there: &Metadata, owner: u32, group: u32) -> Result<()> {
+    const READ: u32 = 0o640;
+    if there.is_file() && (there.uid(), there.gid(), there.mode() & 0o7777) != (owner, group, READ) {
+        set_permissions(path, Permissions::from_mode(0o600))?;
+        give(path, owner, group)?;
+        set_permissions(path, Permissions::from_mode(READ))?;
     }
     Ok(())
 }
@@ -121,8 +138,12 @@ fn own_all(top: &Path, id: u32) -> Result<()> {
     own(top, id)
 }
 
-/// A symbolic link is given, not what it points at.
 fn own(path: &Path, id: u32) -> Result<()> {
+    give(path, id, id)
+}
+
+/// A symbolic link is given, not what it points at.
+fn give(path: &Path, user: u32, group: u32) -> Result<()> {
     let flags = nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW;
-    Ok(fchownat(nix::fcntl::AT_FDCWD, path, Some(Uid::from_raw(id)), Some(Gid::from_raw(id)), flags)?)
+    Ok(fchownat(nix::fcntl::AT_FDCWD, path, Some(Uid::from_raw(user)), Some(Gid::from_raw(group)), flags)?)
 }

@@ -3,12 +3,13 @@ pub mod builder;
 mod monitor;
 mod socket;
 
-pub use monitor::{Changes, Monitor};
+pub use monitor::{Changes, Monitor, Neighbours};
 pub use socket::{Error, Refused, Socket};
 
 use crate::address::Address;
-use crate::link::{IFLA_BR_STP_STATE, IFLA_BR_VLAN_FILTERING, IFLA_VLAN_ID, Link};
+use crate::link::{IF_OPER_DORMANT, IF_OPER_UP, IFLA_BR_STP_STATE, IFLA_BR_VLAN_FILTERING, IFLA_VLAN_ID, Link, OURS};
 use crate::neighbour::Neighbour;
+use crate::qdisc::{self, Cake, Qdisc};
 use crate::route::Route;
 use builder::Builder;
 use nix::sys::socket::SockProtocol;
@@ -22,6 +23,8 @@ pub enum Change {
     Rename(u32, String),
     /// Switches it on or off.
     Up(u32, bool),
+    /// Says of an interface whether packets get through it (RFC 2863), where its driver does not know.
+    Dormant(u32, bool),
     /// In bytes.
     Mtu(u32, u32),
     /// Gives it another hardware address.
@@ -36,8 +39,20 @@ pub enum Change {
     BridgeVlanFiltering(u32, bool),
     /// Makes a VLAN with a name over an interface, with this number, 1 to 4094.
     AddVlan(String, u32, u16),
+    /// Makes an interface of a kind that wants nothing said (`wireguard`, `ifb`), with a name and our mark.
+    AddLink(String, &'static str),
     /// Removes an interface that was made by software.
     DeleteLink(u32),
+    /// Shapes what leaves an interface.
+    Cake(u32, Cake),
+    /// Takes that away.
+    NoCake(u32),
+    /// Makes an entrance at an interface.
+    Entrance(u32),
+    /// Takes it away, with what leads from it.
+    NoEntrance(u32),
+    /// Leads what comes in by an interface, through its entrance, to another one.
+    Lead(u32, u32),
     /// Adds an address or replaces its attributes.
     ReplaceAddress(Address),
     /// Removes an address.
@@ -53,6 +68,8 @@ impl fmt::Display for Change {
         match self {
             Change::Rename(index, name) => write!(f, "rename interface {index} to {name}"),
             Change::Up(index, up) => write!(f, "interface {index} {}", if *up { "up" } else { "down" }),
+            Change::Dormant(index, true) => write!(f, "interface {index} dormant"),
+            Change::Dormant(index, false) => write!(f, "interface {index} not dormant"),
             Change::Mtu(index, mtu) => write!(f, "interface {index} mtu {mtu}"),
             Change::Mac(index, _) => write!(f, "interface {index} hardware address"),
             Change::Master(index, master) => write!(f, "interface {index} port of {master:?}"),
@@ -62,7 +79,13 @@ impl fmt::Display for Change {
             Change::AddVlan(name, over, number) => {
                 write!(f, "add VLAN {name} with number {number} over interface {over}")
             }
+            Change::AddLink(name, kind) => write!(f, "add {kind} {name}"),
             Change::DeleteLink(index) => write!(f, "delete interface {index}"),
+            Change::Cake(index, cake) => write!(f, "CAKE with {} bytes/s on interface {index}", cake.rate),
+            Change::NoCake(index) => write!(f, "no CAKE on interface {index}"),
+            Change::Entrance(index) => write!(f, "entrance of interface {index}"),
+            Change::NoEntrance(index) => write!(f, "no entrance of interface {index}"),
+            Change::Lead(index, through) => write!(f, "interface {index} led through {through}"),
             Change::ReplaceAddress(address) => write!(f, "address {address} on interface {}", address.index),
             Change::DeleteAddress(address) => write!(f, "delete address {address} on interface {}", address.index),
             Change::ReplaceRoute(route) => write!(f, "route {route}"),
@@ -100,6 +123,13 @@ impl Change {
                 let flag = libc::IFF_UP as u32;
                 builder.message(libc::RTM_NEWLINK, ACK);
                 link_header(builder, *index, if *up { flag } else { 0 }, flag);
+            }
+            Change::Dormant(index, dormant) => {
+                const MODE_DORMANT: u8 = 1;
+                link(builder, *index);
+                // In this mode the kernel leaves the state to us.
+                builder.u8(libc::IFLA_LINKMODE, MODE_DORMANT);
+                builder.u8(libc::IFLA_OPERSTATE, if *dormant { IF_OPER_DORMANT } else { IF_OPER_UP });
             }
             Change::Mtu(index, mtu) => {
                 link(builder, *index);
@@ -146,6 +176,19 @@ impl Change {
                     });
                 });
             }
+            Change::AddLink(name, kind) => {
+                builder.message(libc::RTM_NEWLINK, CREATE | libc::NLM_F_EXCL as u16);
+                link_header(builder, 0, 0, 0);
+                builder.text(libc::IFLA_IFNAME, name).u32(libc::IFLA_GROUP, OURS);
+                builder.nest(libc::IFLA_LINKINFO, |info| {
+                    info.text(libc::IFLA_INFO_KIND, kind);
+                });
+            }
+            Change::Cake(index, cake) => qdisc::write_cake(builder, *index, cake),
+            Change::NoCake(index) => qdisc::write_delete(builder, *index),
+            Change::Entrance(index) => qdisc::write_entrance(builder, *index),
+            Change::NoEntrance(index) => qdisc::write_delete_entrance(builder, *index),
+            Change::Lead(index, through) => qdisc::write_lead(builder, *index, *through),
             Change::DeleteLink(index) => {
                 builder.message(libc::RTM_DELLINK, ACK);
                 link_header(builder, *index, 0, 0);
@@ -232,6 +275,16 @@ impl Netlink {
         let mut neighbours = Vec::new();
         self.socket.dump(libc::RTM_GETNEIGH, &[0; 12], |message| neighbours.extend(Neighbour::parse(message)))?;
         Ok(neighbours)
+    }
+
+    /// What queues at every interface.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn qdiscs(&mut self) -> io::Result<Vec<Qdisc>> {
+        let mut all = Vec::new();
+        self.socket.dump(qdisc::RTM_GETQDISC, &[0; 20], |message| all.extend(Qdisc::parse(message)))?;
+        Ok(all)
     }
 
     /// Makes all changes in order, many per system call; one that is refused does not keep the others from being

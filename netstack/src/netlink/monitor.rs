@@ -1,7 +1,9 @@
-//! News of interfaces, addresses, routes, and of tables of nftables that go. It says that something changed, never what:
+//! News of interfaces, addresses, routes, and of what others do to nftables. It says that something changed, never what:
 //! who wants to know dumps.
+use super::builder::attributes;
 use super::builder::messages;
-use crate::nft::DEL_TABLE;
+use crate::neighbour::Neighbour;
+use crate::nft::NEW_GENERATION;
 use crate::sys;
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket};
@@ -17,7 +19,7 @@ pub struct Changes {
     pub addresses: bool,
     /// A route came or went (only from [`Monitor::with_routes`]).
     pub routes: bool,
-    /// A table of nftables went (only from [`Monitor::of_rulesets`]).
+    /// Another process changed something of nftables (only from [`Monitor::of_rulesets`]).
     pub rulesets: bool,
 }
 
@@ -56,7 +58,7 @@ impl Monitor {
         Monitor::listen(&[libc::RTNLGRP_IPV4_ROUTE, libc::RTNLGRP_IPV6_ROUTE])
     }
 
-    /// Listens for tables of nftables that go.
+    /// Listens for what other processes do to nftables.
     ///
     /// # Errors
     /// When the kernel gives no descriptor.
@@ -90,7 +92,7 @@ impl Monitor {
                             libc::RTM_NEWLINK | libc::RTM_DELLINK => changes.links = true,
                             libc::RTM_NEWADDR | libc::RTM_DELADDR => changes.addresses = true,
                             libc::RTM_NEWROUTE | libc::RTM_DELROUTE => changes.routes = true,
-                            DEL_TABLE => changes.rulesets = true,
+                            NEW_GENERATION => changes.rulesets |= is_of_another(message.payload),
                             _ => (),
                         }
                     }
@@ -100,6 +102,49 @@ impl Monitor {
                 Err(_) => return changes,
             }
         }
+    }
+}
+
+/// Whether the transaction that a new generation tells of was another process's.
+fn is_of_another(payload: &[u8]) -> bool {
+    const PROCESS: u16 = 2;
+    let mut parts = attributes(payload.get(4..).unwrap_or_default());
+    let process = parts.find(|(kind, _)| *kind == PROCESS).and_then(|(_, value)| value.try_into().ok());
+    process.map(u32::from_be_bytes) != Some(std::process::id())
+}
+
+/// News of neighbours, which say what happened: there are too many of them to look at all each time.
+#[derive(Debug)]
+pub struct Neighbours(Monitor);
+
+impl Neighbours {
+    /// Listens for neighbours.
+    ///
+    /// # Errors
+    /// When the kernel gives no descriptor.
+    pub fn open() -> io::Result<Neighbours> {
+        Monitor::groups(SockProtocol::NetlinkRoute, &[libc::RTNLGRP_NEIGH]).map(Neighbours)
+    }
+
+    /// Hands over all news; says whether the kernel had to drop some, so that a look at all is wanted.
+    pub fn drain(&mut self, mut each: impl FnMut(Neighbour)) -> bool {
+        let mut lost = false;
+        loop {
+            match recv(self.0.fd.as_raw_fd(), &mut self.0.buffer, MsgFlags::empty()) {
+                Ok(length) => messages(&self.0.buffer[..length])
+                    .filter_map(|message| Neighbour::parse(&message))
+                    .for_each(&mut each),
+                Err(Errno::ENOBUFS) => lost = true,
+                Err(Errno::EINTR) => (),
+                Err(_) => return lost,
+            }
+        }
+    }
+}
+
+impl AsFd for Neighbours {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

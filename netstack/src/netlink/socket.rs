@@ -149,21 +149,22 @@ impl Socket {
         Ok(refused)
     }
 
-    /// Sends one dump request and gives each answer to `take`; retried when the table changed meanwhile.
+    /// Sends one dump request and gives each answer to `take`; says whether nothing changed meanwhile.
     ///
     /// # Errors
     /// When the kernel refuses or stays silent.
-    pub fn dump(&mut self, kind: u16, header: &[u8], mut take: impl FnMut(&Message<'_>)) -> io::Result<()> {
+    pub fn dump(&mut self, kind: u16, header: &[u8], mut take: impl FnMut(&Message<'_>)) -> io::Result<bool> {
         let mut request = self.builder();
         request.message(kind, libc::NLM_F_DUMP as u16).raw(header);
         let sequence = request.first();
         self.send(&mut request)?;
-        let mut end = None;
+        let (mut end, mut whole) = (None, true);
         while end.is_none() {
             self.receive(|message| {
                 if message.sequence != sequence {
                     return true;
                 }
+                whole &= message.flags & NLM_F_DUMP_INTR == 0;
                 match i32::from(message.kind) {
                     libc::NLMSG_DONE => end = Some(Ok(())),
                     libc::NLMSG_ERROR => end = Some(acknowledgement(message).unwrap_or(Ok(()))),
@@ -174,7 +175,7 @@ impl Socket {
         }
         match end {
             Some(Err(refused)) => Err(refused.errno.into()),
-            _ => Ok(()),
+            _ => Ok(whole),
         }
     }
 
@@ -208,6 +209,8 @@ impl AsFd for Socket {
 }
 
 const NLMSGERR_ATTR_MSG: u16 = 1;
+/// What was dumped changed meanwhile.
+const NLM_F_DUMP_INTR: u16 = 0x10;
 
 // NLMSG_ERROR carries the negative errno, the refused header, then (NLM_F_ACK_TLVS) attributes with words.
 fn acknowledgement(message: &Message<'_>) -> Option<Result<(), Refused>> {

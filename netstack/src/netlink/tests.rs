@@ -72,3 +72,18 @@ fn a_refusal_names_the_change_and_does_not_stop_the_others() {
         assert!(netlink.links().unwrap().iter().any(|link| link.loopback && link.up));
     });
 }
+
+#[test]
+fn an_interface_that_waits_for_a_login_counts_as_one_without_carrier() {
+    in_namespace(|| {
+        let mut netlink = Netlink::route().unwrap();
+        let lo = |netlink: &mut Netlink| netlink.links().unwrap().into_iter().find(|link| link.loopback).unwrap();
+        let index = lo(&mut netlink).index;
+        netlink.change(Change::Up(index, true)).unwrap();
+        assert!(lo(&mut netlink).running);
+        for dormant in [true, false] {
+            netlink.change(Change::Dormant(index, dormant)).unwrap();
+            assert_eq!(lo(&mut netlink).running, !dormant);
+        }
+    });
+}

@@ -37,6 +37,10 @@ pub enum Expression {
     NotEqual(Vec<u8>),
     /// Goes on when, in network order, not smaller than the first and not larger than the second.
     Between(Vec<u8>, Vec<u8>),
+    /// Turns what was loaded, of eight bytes, to network order and goes on when it is not smaller.
+    AtLeast(u64),
+    /// From here on the connection's packets go by a flowtable.
+    Offload(String),
     /// Loads the largest TCP segment that the route takes, turns it to network order and writes it into the packet's
     /// MSS option.
     ClampMss,
@@ -152,6 +156,13 @@ impl Expression {
             }),
             Expression::Equal(bytes) => compare(builder, 0, bytes),
             Expression::NotEqual(bytes) => compare(builder, NOT_EQUAL, bytes),
+            Expression::AtLeast(least) => {
+                order(builder, 8);
+                compare(builder, NOT_SMALLER, &least.to_be_bytes());
+            }
+            Expression::Offload(flowtable) => element(builder, "flow_offload", |data| {
+                data.text(1, flowtable);
+            }),
             Expression::ClampMss => clamp(builder),
             Expression::Masquerade => element(builder, "masq", |_| ()),
             Expression::Counter => element(builder, "counter", |data| {
@@ -177,17 +188,22 @@ impl Expression {
     }
 }
 
+/// Turns what was loaded, of so many bytes, to network order.
+fn order(builder: &mut Builder, bytes: u32) {
+    const HTON: u32 = 1;
+    element(builder, "byteorder", |data| {
+        data.be32(1, REGISTER).be32(2, REGISTER).be32(3, HTON).be32(4, bytes).be32(5, bytes);
+    });
+}
+
 fn clamp(builder: &mut Builder) {
     const RT_TCPMSS: u32 = 3;
-    const HTON: u32 = 1;
     const EXTHDR_TCPOPT: u32 = 1;
     const TCPOPT_MAXSEG: u8 = 2;
     element(builder, "rt", |data| {
         data.be32(2, RT_TCPMSS).be32(1, REGISTER);
     });
-    element(builder, "byteorder", |data| {
-        data.be32(1, REGISTER).be32(2, REGISTER).be32(3, HTON).be32(4, 2).be32(5, 2);
-    });
+    order(builder, 2);
     // No FLAGS attribute: on a write the kernel refuses it.
     element(builder, "exthdr", |data| {
         data.be32(7, REGISTER).u8(2, TCPOPT_MAXSEG).be32(3, 2).be32(4, 2).be32(6, EXTHDR_TCPOPT);

@@ -1,6 +1,7 @@
 //! What the kernel holds of a table, by name.
+use super::flowtable::all as flowtables;
 use super::set::{SET_DATA_TYPE, SET_FLAGS, SET_KEY_TYPE, SET_NAME, SET_TABLE};
-use super::{CHAIN_HOOK, CHAIN_NAME, CHAIN_TABLE, HOOK_NUMBER, HOOK_PRIORITY, INET, NEW_TABLE, SUBSYSTEM};
+use super::{CHAIN_HOOK, CHAIN_NAME, CHAIN_TABLE, HOOK_NUMBER, HOOK_PRIORITY, INET, NEW_TABLE, RULE_TABLE, SUBSYSTEM};
 use crate::netlink::Socket;
 use crate::netlink::builder::{Message, attributes, text};
 use std::collections::BTreeMap;
@@ -8,10 +9,14 @@ use std::io;
 
 const GET_TABLE: u16 = SUBSYSTEM << 8 | 1;
 const GET_CHAIN: u16 = SUBSYSTEM << 8 | 4;
+const GET_RULE: u16 = SUBSYSTEM << 8 | 7;
+const RULE_HANDLE: u16 = 3;
 const GET_SET: u16 = SUBSYSTEM << 8 | 10;
 const GET_OBJECT: u16 = SUBSYSTEM << 8 | 19;
+/// Looks at what others keep changing.
+const TRIES: u32 = 20;
 /// The fixed header of a request for everything of family `inet`.
-const ALL: [u8; 4] = [INET, 0, 0, 0];
+pub(super) const ALL: [u8; 4] = [INET, 0, 0, 0];
 const OBJECT_TABLE: u16 = 1;
 const OBJECT_NAME: u16 = 2;
 const OBJECT_TYPE: u16 = 3;
@@ -37,6 +42,8 @@ pub(super) struct Found {
     pub sets: BTreeMap<String, (u32, u32, u32)>,
     /// Names of counters.
     pub counters: Vec<String>,
+    /// Flowtables and their devices.
+    pub flowtables: BTreeMap<String, Vec<String>>,
 }
 
 fn be32(value: &[u8]) -> u32 {
@@ -48,7 +55,7 @@ fn be64(value: &[u8]) -> u64 {
 }
 
 /// The attributes of a message, when they are of this table.
-fn of_table<'a>(message: &Message<'a>, name_at: u16, table: &str) -> Option<BTreeMap<u16, &'a [u8]>> {
+pub(super) fn of_table<'a>(message: &Message<'a>, name_at: u16, table: &str) -> Option<BTreeMap<u16, &'a [u8]>> {
     let all: BTreeMap<u16, &[u8]> = attributes(message.payload.get(4..)?).collect();
     (text(all.get(&name_at)?) == table).then_some(all)
 }
@@ -63,6 +70,27 @@ pub(super) fn exists(socket: &mut Socket, table: &str) -> io::Result<bool> {
         found |= message.kind == NEW_TABLE && of_table(message, 1, table).is_some();
     })?;
     Ok(found)
+}
+
+/// The numbers of a table's rules, in order; `None` when there is no such table.
+///
+/// # Errors
+/// When the kernel refuses or stays silent.
+pub(super) fn handles(socket: &mut Socket, table: &str) -> io::Result<Option<Vec<u64>>> {
+    if !exists(socket, table)? {
+        return Ok(None);
+    }
+    for _ in 0..TRIES {
+        let mut all = Vec::new();
+        let whole = socket.dump(GET_RULE, &ALL, |message| {
+            let Some(rule) = of_table(message, RULE_TABLE, table) else { return };
+            all.extend(rule.get(&RULE_HANDLE).map(|value| be64(value)));
+        })?;
+        if whole {
+            return Ok(Some(all));
+        }
+    }
+    Err(io::Error::from(io::ErrorKind::Interrupted))
 }
 
 /// Reads what a table holds; `None` when there is none.
@@ -91,6 +119,7 @@ pub(super) fn look(socket: &mut Socket, table: &str) -> io::Result<Option<Found>
         found.sets.insert(text(name), (number(SET_FLAGS), number(SET_KEY_TYPE), number(SET_DATA_TYPE)));
     })?;
     found.counters = counters(socket, table)?.into_keys().collect();
+    found.flowtables = flowtables(socket, table)?;
     Ok(Some(found))
 }
 

@@ -5,6 +5,7 @@
 //! counting, and sets that rules fill keep what they hold. Each commit costs some milliseconds in the kernel, so
 //! callers keep the value that they applied last and commit only when it differs.
 mod expression;
+pub mod flowtable;
 mod found;
 mod rule;
 mod set;
@@ -89,6 +90,7 @@ impl Chain {
 pub struct Table {
     name: String,
     counters: Vec<String>,
+    flowtable: Option<String>,
     sets: Vec<Set>,
     chains: Vec<Chain>,
 }
@@ -97,8 +99,8 @@ const SUBSYSTEM: u16 = 10;
 const BATCH_BEGIN: u16 = 16;
 const BATCH_END: u16 = 17;
 const NEW_TABLE: u16 = SUBSYSTEM << 8;
-/// `NFT_MSG_DELTABLE`.
-pub(crate) const DEL_TABLE: u16 = SUBSYSTEM << 8 | 2;
+/// `NFT_MSG_NEWGEN`: a transaction is through.
+pub(crate) const NEW_GENERATION: u16 = SUBSYSTEM << 8 | 15;
 const NEW_CHAIN: u16 = SUBSYSTEM << 8 | 3;
 const DEL_CHAIN: u16 = SUBSYSTEM << 8 | 5;
 const NEW_RULE: u16 = SUBSYSTEM << 8 | 6;
@@ -123,12 +125,13 @@ const RULE_TABLE: u16 = 1;
 const RULE_CHAIN: u16 = 2;
 const RULE_EXPRESSIONS: u16 = 4;
 
-/// Whether a table of family `inet` is in the kernel.
+/// The kernel's numbers of every rule of a table of family `inet`: none is given twice, so the table has the same rules for
+/// as long as it has the same numbers. `None` when there is no such table.
 ///
 /// # Errors
 /// When the kernel gives no answer.
-pub fn exists(table: &str) -> io::Result<bool> {
-    found::exists(&mut Socket::open(SockProtocol::NetlinkNetFilter)?, table)
+pub fn handles(table: &str) -> io::Result<Option<Vec<u64>>> {
+    found::handles(&mut Socket::open(SockProtocol::NetlinkNetFilter)?, table)
 }
 
 /// The named counters of a table; none when there is no such table.
@@ -142,13 +145,20 @@ pub fn counters(table: &str) -> io::Result<BTreeMap<String, Count>> {
 impl Table {
     /// An empty table.
     pub fn new(name: &str) -> Table {
-        Table { name: name.to_owned(), counters: Vec::new(), sets: Vec::new(), chains: Vec::new() }
+        Table { name: name.to_owned(), counters: Vec::new(), flowtable: None, sets: Vec::new(), chains: Vec::new() }
     }
 
     /// Adds a named counter.
     #[must_use]
     pub fn counter(mut self, name: &str) -> Table {
         self.counters.push(name.to_owned());
+        self
+    }
+
+    /// Adds a flowtable, which is made without a device ([`flowtable::change`]) and stays when the rules are replaced.
+    #[must_use]
+    pub fn flowtable(mut self, name: &str) -> Table {
+        self.flowtable = Some(name.to_owned());
         self
     }
 
@@ -209,6 +219,10 @@ impl Table {
             });
             names.push(format!("{table}, counter {name}"));
         }
+        if let Some(name) = self.flowtable.as_ref().filter(|name| !found.flowtables.contains_key(*name)) {
+            flowtable::create(builder, &self.name, name);
+            names.push(format!("{table}, flowtable {name}"));
+        }
         for (at, set) in self.sets.iter().enumerate() {
             let old = found.sets.get(&set.name) == Some(&set.shape());
             if !old {
@@ -259,6 +273,10 @@ impl Table {
         {
             message(builder, set::DEL_SET, 0).text(1, &self.name).text(2, known);
             name(format!("set {known}, to be removed"));
+        }
+        for known in found.flowtables.keys().filter(|known| self.flowtable.as_ref() != Some(*known)) {
+            message(builder, flowtable::DEL_FLOWTABLE, 0).text(1, &self.name).text(2, known);
+            name(format!("flowtable {known}, to be removed"));
         }
         for known in found.counters.iter().filter(|known| !self.counters.contains(known)) {
             message(builder, DEL_OBJECT, 0).text(1, &self.name).text(2, known).be32(3, COUNTER);

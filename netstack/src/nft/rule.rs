@@ -26,6 +26,7 @@ const META_IIFTYPE: u32 = 8;
 const META_NFPROTO: u32 = 15;
 const META_L4PROTO: u32 = 16;
 const CT_STATE: u32 = 0;
+const CT_PACKETS: u32 = 14;
 const ARPHRD_ETHER: u16 = 1;
 const LINK: u32 = 0;
 const NETWORK: u32 = 1;
@@ -247,6 +248,18 @@ impl Rule {
     #[must_use]
     pub fn protocol(self, number: i32) -> Rule {
         self.with([Expression::Meta(META_L4PROTO), Expression::Equal(vec![number as u8])])
+    }
+
+    /// Its connection has carried at least so many packets, both ways together (needs `nf_conntrack_acct`).
+    #[must_use]
+    pub fn packets_from(self, least: u64) -> Rule {
+        self.with([Expression::Ct(CT_PACKETS), Expression::AtLeast(least)])
+    }
+
+    /// From here on the connection's packets go by this flowtable.
+    #[must_use]
+    pub fn offload(self, flowtable: &str) -> Rule {
+        self.with([Expression::Offload(flowtable.to_owned())])
     }
 
     /// Its connection is in one of these states (bits of [`state`]).

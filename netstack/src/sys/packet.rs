@@ -44,14 +44,17 @@ pub fn send_packet(socket: impl AsFd, frame: &[u8], protocol: u16, index: u32, m
     if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Receives one packet into `buffer`: its whole length (larger than the buffer when it was cut) and the kernel's
-/// `tp_status` word, 0 when it gave none.
-pub fn receive_packet(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, u32)> {
+/// Receives one packet into `buffer`: its whole length (larger than the buffer when it was cut), the kernel's
+/// `tp_status` word, 0 when it gave none, and the sender's hardware address.
+pub fn receive_packet(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, u32, [u8; 6])> {
     // Room for one control message with tpacket_auxdata (20 bytes), aligned as the kernel wants it.
     let mut control = [0u64; 8];
     let mut vector = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     // SAFETY: all-zero is a valid msghdr: null pointers with zero lengths.
     let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+    let mut from = address(0, 0, [0; 6]);
+    message.msg_name = (&raw mut from).cast();
+    message.msg_namelen = LENGTH;
     message.msg_iov = &raw mut vector;
     message.msg_iovlen = 1;
     message.msg_control = control.as_mut_ptr().cast();
@@ -74,5 +77,6 @@ pub fn receive_packet(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(
             status = libc::CMSG_DATA(header).cast::<u32>().read_unaligned();
         }
     }
-    Ok((length as usize, status))
+    let [a, b, c, d, e, f, ..] = from.sll_addr;
+    Ok((length as usize, status, [a, b, c, d, e, f]))
 }

@@ -4,3 +4,5 @@ pub mod dhcpv4;
 pub mod dhcpv6;
 pub mod ipv4udp;
 pub mod ndisc;
+pub mod ppp;
+pub mod pppoe;

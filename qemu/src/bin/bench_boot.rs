@@ -8,10 +8,11 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, ExitCode, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+use qemu::plugin;
 use serde_json::json;
 use weir::error::{Context, Error, Result};
 use weir::machine::{Board, Disk, Machine, Nic, Plugin, QEMU, Serial};
@@ -68,7 +69,7 @@ fn bench() -> Result<()> {
     };
     let folder = order.image.with_file_name("bench");
     fs::create_dir_all(&folder).cannot_file("make", &folder)?;
-    let plugin = compile_plugin(&folder)?;
+    let plugin = plugin::compile(&folder)?;
     let mut boots = Vec::new();
     for number in 1..=order.boots {
         let began = Instant::now();
@@ -108,20 +109,6 @@ fn order() -> std::result::Result<Option<Order>, lexopt::Error> {
         }
     }
     Ok(Some(order))
-}
-
-/// Builds the counting plugin from `qemu/plugin/icount.c`.
-fn compile_plugin(folder: &Path) -> Result<PathBuf> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugin/icount.c");
-    let plugin = folder.join("icount.so");
-    let mut gcc = Command::new("gcc");
-    gcc.args(["-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-fvisibility=hidden", "-o"]);
-    let status = gcc.arg(&plugin).arg(&source).status().cannot(|| "run gcc".into());
-    let status = status.map_err(|error| error.next("install gcc (make deps does)"))?;
-    if status.success() {
-        return Ok(plugin);
-    }
-    Err(Error::new(format!("gcc refused {}", source.display())))
 }
 
 /// Boots once; leaves no process behind.
@@ -271,7 +258,6 @@ fn millions(count: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use weir::scratch::Scratch;
 
     #[test]
     fn figures_are_found_by_their_whole_name() {
@@ -285,11 +271,5 @@ mod tests {
     fn the_median_is_the_middle_one() {
         assert_eq!(median(vec![9, 1, 5]), 5);
         assert_eq!(median(vec![]), 0);
-    }
-
-    #[test]
-    fn the_plugin_compiles_without_a_warning() {
-        let scratch = Scratch::new("plugin").unwrap();
-        assert!(compile_plugin(scratch.path()).unwrap().is_file());
     }
 }

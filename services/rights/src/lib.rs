@@ -61,8 +61,15 @@ pub struct Service {
 
 /// Leases that dhcp4d has given.
 pub const LEASES: &str = "/perm/dhcp4d/leases.json";
+/// The same as they were given, record by record.
+pub const LEASE_LOG: &str = "/perm/dhcp4d/leases.log";
+/// Names and fixed entries of devices, and when each was first seen.
+pub const KNOWN_DEVICES: &str = "/perm/deviced/devices.json";
 /// The lease that dhcp4 holds on the uplink.
 pub const LEASE4: &str = "/perm/dhcp4/wire/lease.json";
+/// What the uplink's PPPoE session has brought, in the form of [`LEASE4`]. In memory, because nobody else sees into the
+/// folder that holds the password.
+pub const LEASE_PPPOE: &str = "/run/pppoe/lease.json";
 /// What dhcp6 holds: delegated prefixes and the uplink's addresses.
 pub const LEASE6: &str = "/perm/dhcp6/lease.json";
 /// The LAN's own prefix, made once (RFC 4193).
@@ -91,10 +98,45 @@ pub const CLIENT6: &str = "/perm/dhcp6/client.json";
 pub const RADVD: &str = "/perm/radvd/config.json";
 /// The LANs' own prefixes, by hand.
 pub const PREFIXES: &str = "/perm/radvd/prefixes.json";
+/// What dhcp4d tells and keeps for whom.
+pub const SERVER4: &str = "/perm/dhcp4d/config.json";
+/// Where leases are told to a broker (router7's).
+pub const MQTT: &str = "/perm/dhcp4d/mqtt-broker.txt";
 /// Whom dnsd asks, what it says itself, and whom it refuses.
 pub const RESOLVER: &str = "/perm/dnsd/config.json";
+/// WireGuard interfaces and their private keys.
+pub const WIREGUARD: &str = "/perm/wireguard.json";
+/// How fast the uplink is.
+pub const SHAPING: &str = "/perm/shaping.json";
+/// The password of the uplink's PPPoE session.
+pub const PPPOE_SECRET: &str = "/perm/pppoe/secret.json";
 /// Every file that a person writes: configd keeps them, wherever they are.
-pub const WRITTEN: &[&str] = &[INTERFACES, FORWARDINGS, FIREWALL, TIME, CLIENT4, CLIENT6, RADVD, PREFIXES, RESOLVER];
+pub const WRITTEN: &[&str] = &[
+    INTERFACES,
+    FORWARDINGS,
+    FIREWALL,
+    TIME,
+    WIREGUARD,
+    SHAPING,
+    CLIENT4,
+    CLIENT6,
+    RADVD,
+    PREFIXES,
+    PPPOE_SECRET,
+    SERVER4,
+    MQTT,
+    RESOLVER,
+];
+/// Those of them that hold a secret, and the group that may read it besides configd, to which it belongs.
+pub const SECRETS: &[(&str, u32)] = &[(WIREGUARD, KEYS), (PPPOE_SECRET, PPPOE)];
+/// The group of the private keys. That of netconfigd's folder would not do: others read there.
+pub const KEYS: u32 = 180;
+/// pppoe and its folder's group, in which there is nobody else but configd.
+const PPPOE: u32 = 110;
+/// Who is in a group that is no folder's.
+pub const MEMBERS: &[(u32, &[&str])] = &[(KEYS, &["netconfigd", "configd"])];
+/// Device nodes that belong to a service, by its name.
+pub const NODES: &[(&str, &str)] = &[("/dev/ppp", "pppoe")];
 /// The interfaces.json that the kernel's network was last made to say. Like the kernel's state it ends with the boot.
 pub const APPLIED: &str = "/run/netconfigd/interfaces.json";
 /// Candidates of files that a person writes, while they are on trial, by their names under `/perm`.
@@ -107,7 +149,22 @@ pub const SERVICES: &[Service] = &[
         uid: 101,
         capabilities: &[Capability::NetAdmin],
         reads: &["dhcp4", "dhcp6", "radvd", "dhcp4d"],
-        watches: &[INTERFACES, FORWARDINGS, FIREWALL, TIME, PREFIXES, LEASE4, LEASE6, ULA, ANNOUNCED, LEASES],
+        watches: &[
+            INTERFACES,
+            FORWARDINGS,
+            FIREWALL,
+            TIME,
+            WIREGUARD,
+            SHAPING,
+            PREFIXES,
+            LEASE4,
+            LEASE_PPPOE,
+            LEASE6,
+            ULA,
+            ANNOUNCED,
+            LEASES,
+            DEVICES,
+        ],
         stdin: Stdin::Null,
         control: Control::None,
         asks: &[],
@@ -117,7 +174,7 @@ pub const SERVICES: &[Service] = &[
         name: "configd",
         uid: 108,
         capabilities: &[],
-        reads: &["dhcp4", "dhcp6", "radvd"],
+        reads: &["dhcp4", "dhcp6", "radvd", "pppoe", "dhcp4d"],
         watches: &[],
         stdin: Stdin::Null,
         control: Control::None,
@@ -134,6 +191,17 @@ pub const SERVICES: &[Service] = &[
         control: Control::None,
         asks: &[],
         run: &[],
+    },
+    Service {
+        name: "pppoe",
+        uid: PPPOE,
+        capabilities: &[Capability::NetAdmin, Capability::NetRaw],
+        reads: &["netconfigd"],
+        watches: &[APPLIED, PPPOE_SECRET],
+        stdin: Stdin::Null,
+        control: Control::None,
+        asks: &[],
+        run: &["/run/pppoe"],
     },
     Service {
         name: "dhcp6",
@@ -161,19 +229,30 @@ pub const SERVICES: &[Service] = &[
         name: "dhcp4d",
         uid: 103,
         capabilities: &[Capability::NetBindService, Capability::NetRaw],
-        reads: &["netconfigd"],
-        watches: &[APPLIED],
+        reads: &["netconfigd", "radvd"],
+        watches: &[APPLIED, SERVER4, RADVD],
         stdin: Stdin::Null,
         control: Control::None,
         asks: &[],
         run: &[],
     },
     Service {
+        name: "deviced",
+        uid: 109,
+        capabilities: &[],
+        reads: &["netconfigd", "dhcp4d"],
+        watches: &[APPLIED, LEASE_LOG, MQTT],
+        stdin: Stdin::Null,
+        control: Control::None,
+        asks: &[],
+        run: &["/run/deviced"],
+    },
+    Service {
         name: "dnsd",
         uid: 104,
         capabilities: &[Capability::NetBindService],
         reads: &["netconfigd", "dhcp4", "dhcp6", "dhcp4d"],
-        watches: &[APPLIED, RESOLVER, LEASE4, LEASE6, LEASES, DEVICES],
+        watches: &[APPLIED, RESOLVER, LEASE4, LEASE_PPPOE, LEASE6, LEASES, DEVICES],
         stdin: Stdin::Null,
         control: Control::None,
         asks: &[],
@@ -187,7 +266,7 @@ pub const SERVICES: &[Service] = &[
         watches: &[],
         stdin: Stdin::Console,
         control: Control::Full,
-        asks: &["configd"],
+        asks: &["configd", "deviced"],
         run: &[],
     },
 ];
@@ -219,6 +298,19 @@ fn is_in(path: &str, folder: &str) -> bool {
 /// Whether somebody may ask things of a service: root, and who has it in its row.
 pub fn may_ask(uid: u32, name: &str) -> bool {
     uid == 0 || SERVICES.iter().any(|service| service.uid == uid && service.asks.contains(&name))
+}
+
+/// The group that may read a file of [`SECRETS`].
+pub fn secret_of(path: &str) -> Option<u32> {
+    SECRETS.iter().find(|(secret, _)| *secret == path).map(|(_, group)| *group)
+}
+
+/// The groups that a service joins: those of the folders that it reads, which have their services' numbers, and those of
+/// the secrets that it is told.
+pub fn groups(service: &Service) -> Vec<u32> {
+    let folders = service.reads.iter().filter_map(|name| self::service(name)).map(|row| row.uid);
+    let secrets = MEMBERS.iter().filter(|(_, names)| names.contains(&service.name)).map(|(group, _)| *group);
+    folders.chain(secrets).collect()
 }
 
 /// Services in whose folders a person's files lie, so that configd may put them there.
@@ -261,8 +353,7 @@ mod tests {
 
     #[test]
     fn every_file_has_one_writer() {
-        // deviced, which writes DEVICES, has no row yet.
-        for path in SERVICES.iter().flat_map(|service| service.watches).filter(|path| **path != DEVICES) {
+        for path in SERVICES.iter().flat_map(|service| service.watches) {
             assert!(writer(path).is_some(), "{path}");
         }
         assert_eq!(writer(INTERFACES).unwrap().name, "configd");
@@ -271,6 +362,20 @@ mod tests {
         assert_eq!(writer(APPLIED).unwrap().name, "netconfigd");
         assert!(writer("/run/netconfigdx/a").is_none() && writer("/run/init.sock").is_none());
         assert!(may_ask(105, "configd") && !may_ask(104, "configd") && may_ask(0, "configd"));
+    }
+
+    #[test]
+    fn a_secret_is_read_by_who_watches_it_and_configd_alone() {
+        for (path, group) in SECRETS {
+            assert!(WRITTEN.contains(path) && secret_of(path) == Some(*group), "{path}");
+            for service in SERVICES {
+                let may = service.uid == *group || groups(service).contains(group);
+                assert_eq!(may, service.name == "configd" || service.watches.contains(path), "{} {path}", service.name);
+            }
+        }
+        assert_eq!(secret_of(INTERFACES), None);
+        assert!(MEMBERS.iter().all(|(_, names)| names.iter().all(|name| service(name).is_some())));
+        assert!(NODES.iter().all(|(_, name)| service(name).is_some()));
     }
 
     #[test]

@@ -37,7 +37,10 @@ impl Store {
         for (name, bytes) in files {
             let path = next.join(name);
             fs::create_dir_all(path.parent().unwrap_or(&next))?;
-            fs::write(path, bytes)?;
+            match readers(name) {
+                Some(group) => file::replace_for(&path, bytes, Some(group)).map(drop)?,
+                None => fs::write(path, bytes)?,
+            }
         }
         fs::rename(next, now)
     }
@@ -104,11 +107,20 @@ impl Store {
         let known: Vec<(String, String)> =
             files.into_iter().filter(|(name, _)| crate::check::known(name).is_some()).collect();
         for (name, text) in &known {
-            file::replace(&self.path("/perm").join(name), text.as_bytes())?;
+            file::replace_for(&self.path("/perm").join(name), text.as_bytes(), readers(name))?;
         }
         fs::remove_file(&promise)?;
         Ok(known.into_iter().map(|(name, _)| name).collect())
     }
+}
+
+/// The group that alone may read a secret, by its name under `/perm`. Run alone, without PID 1's half of the rights, we
+/// are in no such group and need none.
+fn readers(name: &str) -> Option<u32> {
+    let group = rights::secret_of(&format!("/perm/{name}"))?;
+    let configd = rights::service("configd").map(|configd| configd.uid);
+    let own = nix::unistd::getuid().as_raw();
+    Some(if configd == Some(own) { group } else { nix::unistd::getgid().as_raw() })
 }
 
 fn names() -> impl Iterator<Item = &'static str> {

@@ -42,7 +42,7 @@ impl Config {
 pub struct Uplink {
     /// The hardware address that it is to take.
     pub spoofed: Option<Mac>,
-    /// IPv4 is configured by hand.
+    /// IPv4 is configured by hand, or comes with a PPPoE session.
     pub fixed: bool,
 }
 
@@ -54,7 +54,7 @@ impl Uplink {
             log::warn!("{refusal}");
         }
         let Some(entry) = loaded.interfaces.named(interface) else { return Uplink::default() };
-        Uplink { spoofed: entry.spoof_hardware_addr, fixed: entry.gateway.is_some() }
+        Uplink { spoofed: entry.spoof_hardware_addr, fixed: entry.gateway.is_some() || entry.pppoe.is_some() }
     }
 }
 

@@ -13,7 +13,7 @@
 //! back, the last configuration stays in use until netconfigd is given another.
 //!
 //! Reads `/perm/interfaces.json` (the uplink's `spoof_hardware_addr`: asked with even before netconfigd has set it; with a
-//! `gateway` it rests), `/perm/dhcp4/client.json` (what a provider wants to be told and asked) and
+//! `gateway` or `pppoe` it rests), `/perm/dhcp4/client.json` (what a provider wants to be told and asked) and
 //! `/perm/dhcp4/wire/ack`. Writes, for netconfigd and dnsd, `/perm/dhcp4/wire/lease.json`, whose `valid_until` is the
 //! time of renewal, and for itself `/perm/dhcp4/wire/ack`, the last DHCPACK as it came. A disk that refuses is said
 //! aloud and tried again every minute.

@@ -52,10 +52,12 @@ impl Config {
 }
 
 /// What interfaces.json says of the uplink. What is wrong there is said and passed over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Uplink {
     /// The hardware address that it is to take.
     pub spoofed: Option<Mac>,
+    /// What carries it, whose hardware address names us where it has none (a PPPoE session); else empty.
+    pub carrier: String,
     /// IPv6 is configured by hand.
     pub fixed: bool,
 }
@@ -69,7 +71,7 @@ impl Uplink {
         }
         let Some(entry) = loaded.interfaces.named(interface) else { return Uplink::default() };
         let fixed = entry.gateway6.is_some() || !entry.delegated_prefixes.is_empty();
-        Uplink { spoofed: entry.spoof_hardware_addr, fixed }
+        Uplink { spoofed: entry.spoof_hardware_addr, carrier: entry.parent.clone(), fixed }
     }
 }
 

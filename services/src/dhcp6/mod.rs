@@ -166,6 +166,7 @@ impl Client {
 
     fn look(&mut self) -> io::Result<()> {
         let (links, addresses, routes) = (self.netlink.links()?, self.netlink.addresses()?, self.netlink.routes()?);
+        let carrier = links.iter().find(|link| link.name == self.uplink.carrier).and_then(|link| link.mac);
         let link = links.into_iter().find(|link| link.name == self.config.interface && link.up && link.running);
         let found = link.and_then(|link| {
             let usable = addresses.iter().find_map(|address| match address.ip {
@@ -187,7 +188,7 @@ impl Client {
             }
         }
         let Some((link, _)) = found else { return Ok(()) };
-        if let Some(mac) = self.uplink.spoofed.or(link.mac.map(Mac)) {
+        if let Some(mac) = self.uplink.spoofed.or(link.mac.or(carrier).map(Mac)) {
             let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
             let [.., a, b, c, d] = mac.0;
             let identity = Identity { duid: self.files.duid(mac, wall), iaid: u32::from_be_bytes([a, b, c, d]) };

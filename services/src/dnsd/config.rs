@@ -84,7 +84,7 @@ impl Config {
             Ok(resolver) => self.resolver = resolver,
             Err(refusal) => complaints.push(refusal.to_string()),
         }
-        match lease4::read(&house.path(rights::LEASE4)) {
+        match lease4::read(&house.path(lease4::in_force(&self.interfaces))) {
             Ok(lease) => self.dns = lease.map(|lease| lease.dns).unwrap_or_default(),
             Err(refusal) => complaints.push(refusal.to_string()),
         }

@@ -1,40 +1,51 @@
 //! What netconfigd reads: interfaces.json, the leases, port forwardings, prefixes of our own.
-use super::engine::{self, Ipv6, Leased, Refused, Wanted};
+use super::engine::{self, Ipv6, Known, Refused, Wanted};
+use super::good;
 use crate::perm::firewall::{self, Rule, Rules};
 use crate::perm::forwardings::{self, Forwardings};
 use crate::perm::interfaces::{self, Interfaces, Loaded, Source};
+use crate::perm::json::Refusal;
+use crate::perm::shaping::{self, Shaping};
 use crate::perm::stamp::Clock;
-use crate::perm::{Mac, WallTime, announced, delegation, file, lease4, lease6, leases, schedule, ula};
+use crate::perm::wireguard::{self, Tunnels};
+use crate::perm::{Mac, WallTime, announced, delegation, devices, file, lease4, lease6, leases, schedule, ula};
 use jiff::tz::TimeZone;
+use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// What could last be read.
 #[derive(Debug, Default)]
 pub struct Config {
-    /// The uplink's lease.
-    lease: Option<lease4::Checked>,
+    /// The uplink's lease, and the file that it came from.
+    lease: Option<(&'static str, lease4::Checked)>,
     /// What the leases say of IPv6.
     ipv6: Option<Ipv6>,
     /// What may be reached from outside.
     forwardings: Forwardings,
+    /// WireGuard's interfaces, and how fast the uplink is.
+    tunnels: Option<Tunnels>,
+    shaping: Option<Shaping>,
     /// A person's own rules, and the clock on the wall that they go by.
     rules: Rules,
     zone: Option<TimeZone>,
     /// Of those that hold at times: which did so last.
     in_force: Vec<bool>,
     memory_kib: u64,
-    /// The files as they were last seen: [`FILES`], then the LAN's leases.
+    /// The files as they were last seen: [`FILES`], then [`DEVICES`].
     seen: Vec<Seen>,
 }
 
 /// Inode and time of a file's last change; `None` when there is none.
 type Seen = Option<(u64, i64, i64)>;
 
-/// Everything that is read, but for the LAN's leases.
-const FILES: [&str; 9] = [
+/// Where devices are found by their names: in deviced's table, before there is one in the leases.
+const DEVICES: [&str; 2] = [rights::LEASES, rights::DEVICES];
+/// Everything else that is read.
+const FILES: [&str; 12] = [
     rights::INTERFACES,
     rights::LEASE4,
+    rights::LEASE_PPPOE,
     rights::LEASE6,
     rights::PREFIXES,
     rights::ULA,
@@ -42,6 +53,8 @@ const FILES: [&str; 9] = [
     rights::FORWARDINGS,
     rights::FIREWALL,
     rights::TIME,
+    rights::WIREGUARD,
+    rights::SHAPING,
 ];
 
 fn path(root: &Path, absolute: &str) -> PathBuf {
@@ -72,26 +85,50 @@ pub fn check(interfaces: Interfaces, forwardings: &Forwardings, rules: &Rules) -
     (kept(of_forwardings), kept(of_rules))
 }
 
+/// Names of devices, for those who look at them; none where there are none to be read.
+pub fn names(root: &Path) -> BTreeMap<Mac, String> {
+    devices(root).unwrap_or_default().into_iter().map(|known| (known.mac, known.name)).collect()
+}
+
+/// The devices at home: as deviced has them; before it has said anything, by their leases, where a static one counts
+/// before others, then the latest.
+fn devices(root: &Path) -> Result<Vec<Known>, Refusal> {
+    if let Some(table) = devices::read(root)? {
+        let known = |device: devices::Device| Known {
+            name: device.name,
+            mac: device.hardware_addr,
+            address: device.ipv4.first().copied(),
+            suffixes: device.ipv6.iter().map(|address| u128::from(*address) & u128::from(u64::MAX)).collect(),
+        };
+        return Ok(table.devices.into_iter().map(known).collect());
+    }
+    let mut all = leases::read(&path(root, rights::LEASES))?;
+    all.sort_by_key(|lease| std::cmp::Reverse((lease.is_static(), lease.expiry)));
+    let known = |lease: leases::Lease| {
+        let name = if lease.hostname_override.is_empty() { lease.hostname } else { lease.hostname_override };
+        let mac = lease.hardware_addr.parse().ok()?;
+        Some(Known { name, mac, address: Some(lease.addr), suffixes: Vec::new() })
+    };
+    Ok(all.into_iter().filter_map(known).collect())
+}
+
 impl Config {
     /// Nothing read yet.
     pub fn new() -> Config {
         Config { memory_kib: memory_kib(), ..Config::default() }
     }
 
-    /// Whether a change that was told of is one of the LAN's leases alone, and no forwarding names a device.
+    /// Whether a change that was told of is one of the devices alone, and nothing of ours names a device.
     pub fn is_for_others(&mut self, root: &Path) -> bool {
         let look = |file: &&str| {
             let found = std::fs::metadata(file::in_force(root, file)).ok()?;
             Some((found.ino(), found.mtime(), found.mtime_nsec()))
         };
-        let now: Vec<Seen> = FILES.iter().chain(&[rights::LEASES]).map(look).collect();
+        let now: Vec<Seen> = FILES.iter().chain(&DEVICES).map(look).collect();
         let before = std::mem::replace(&mut self.seen, now);
-        let (Some((leases, files)), Some((leases_before, files_before))) =
-            (self.seen.split_last(), before.split_last())
-        else {
-            return false;
-        };
-        leases != leases_before && files == files_before && !self.names_devices()
+        let Some((files_before, devices_before)) = before.split_at_checked(FILES.len()) else { return false };
+        let (files, devices) = self.seen.split_at(FILES.len());
+        devices != devices_before && files == files_before && !self.names_devices()
     }
 
     fn names_devices(&self) -> bool {
@@ -125,34 +162,38 @@ impl Config {
             Source::LastGood(refusal) => complaints.push(format!("{refusal}; the last good copy holds")),
             Source::Default(Some(refusal)) => complaints.push(format!("{refusal}; the defaults hold")),
         }
-        match lease4::read(&path(root, rights::LEASE4)) {
-            Ok(lease) => self.lease = lease.or(self.lease.take()),
-            Err(refusal) => complaints.push(format!("{refusal}; the uplink keeps what it has")),
-        }
-        for entry in loaded.interfaces.interfaces.iter().filter(|entry| !entry.fec.is_empty()) {
-            complaints.push(format!("{}: fec {:?} is not applied", entry.name, entry.fec));
+        let file = lease4::in_force(&loaded.interfaces);
+        let held = self.lease.take().filter(|(before, _)| *before == file);
+        match lease4::read(&path(root, file)) {
+            Ok(lease) => self.lease = lease.map(|lease| (file, lease)).or(held),
+            Err(refusal) => {
+                self.lease = held;
+                complaints.push(format!("{refusal}; the uplink keeps what it has"));
+            }
         }
         let ipv6 = self.ipv6(root, &loaded.interfaces, complaints);
-        match forwardings::read(root) {
-            Ok(forwardings) => self.forwardings = forwardings,
-            Err(refusal) => complaints.push(format!("{refusal}; the forwardings of before hold")),
-        }
+        let read = good::read(root, rights::FORWARDINGS, Forwardings::parse, complaints);
+        self.forwardings = read.unwrap_or_else(|| std::mem::take(&mut self.forwardings));
         complaints.extend(self.forwardings.refused.iter().map(|refusal| format!("{refusal}; the others hold")));
         self.read_rules(root, complaints);
+        self.read_lines(root, complaints);
         let mut wanted = Wanted {
             before: before(root, &loaded),
             interfaces: loaded.interfaces.clone(),
-            lease: self.lease.clone(),
+            lease: self.lease.as_ref().map(|(_, lease)| lease.clone()),
             ipv6,
+            offload: self.rules.offload,
+            tunnels: self.tunnels.clone(),
+            shaping: self.shaping.clone(),
             memory_kib: self.memory_kib,
             ..Wanted::default()
         };
         complaints.extend(wanted.passed_over());
-        let leased = self.leased(root, complaints);
-        wanted.open = engine::resolve(&wanted, &self.forwardings, &leased);
+        let known = self.known(root, complaints);
+        wanted.open = engine::resolve(&wanted, &self.forwardings, &known);
         let now = WallTime::now();
         self.in_force = self.holding(now);
-        let (rules, refused) = engine::rules(&wanted, &self.rules, &leased, |rule| self.holds(rule, now));
+        let (rules, refused) = engine::rules(&wanted, &self.rules, &known, |rule| self.holds(rule, now));
         wanted.open.rules = rules;
         wanted.open.counted = self.rules.rules.iter().map(|rule| rule.name.clone()).collect();
         let refusal = |(entry, field, words): &Refused| firewall::refusal(root, entry, field, words).to_string();
@@ -163,10 +204,8 @@ impl Config {
     }
 
     fn read_rules(&mut self, root: &Path, complaints: &mut Vec<String>) {
-        match firewall::read(root) {
-            Ok(rules) => self.rules = rules,
-            Err(refusal) => complaints.push(format!("{refusal}; the rules of before hold")),
-        }
+        let read = good::read(root, rights::FIREWALL, Rules::parse, complaints);
+        self.rules = read.unwrap_or_else(|| std::mem::take(&mut self.rules));
         complaints.extend(self.rules.refused.iter().map(|refusal| format!("{refusal}; the others hold")));
         if self.rules.have_schedules() {
             match schedule::zone(root) {
@@ -176,21 +215,30 @@ impl Config {
         }
     }
 
-    /// Devices by their leases, when a forwarding or rule names one; a static lease counts before others, then the latest.
-    fn leased(&self, root: &Path, complaints: &mut Vec<String>) -> Vec<Leased> {
+    fn read_lines(&mut self, root: &Path, complaints: &mut Vec<String>) {
+        match wireguard::read(root) {
+            Ok(tunnels) => self.tunnels = Some(tunnels),
+            Err(refusal) => complaints.push(format!("{refusal}; the tunnels of before hold")),
+        }
+        let refused = self.tunnels.iter().flat_map(|tunnels| &tunnels.refused);
+        complaints.extend(refused.map(|refusal| format!("{refusal}; the others hold")));
+        match shaping::read(root) {
+            Ok(shaping) => self.shaping = Some(shaping),
+            Err(refusal) => complaints.push(format!("{refusal}; the shaping of before holds")),
+        }
+        let refused = self.shaping.iter().flat_map(|shaping| &shaping.refused);
+        complaints.extend(refused.map(|refusal| format!("{refusal}; the rest holds")));
+    }
+
+    /// The devices, when a forwarding or rule names one.
+    fn known(&self, root: &Path, complaints: &mut Vec<String>) -> Vec<Known> {
         if !self.names_devices() {
             return Vec::new();
         }
-        let mut all = leases::read(&path(root, rights::LEASES)).unwrap_or_else(|refusal| {
+        devices(root).unwrap_or_else(|refusal| {
             complaints.push(format!("{refusal}; no forwarding and no rule finds its device"));
             Vec::new()
-        });
-        all.sort_by_key(|lease| std::cmp::Reverse((lease.is_static(), lease.expiry)));
-        let leased = |lease: leases::Lease| {
-            let name = if lease.hostname_override.is_empty() { lease.hostname } else { lease.hostname_override };
-            Some(Leased { name, mac: lease.hardware_addr.parse::<Mac>().ok()?, address: lease.addr })
-        };
-        all.into_iter().filter_map(leased).collect()
+        })
     }
 
     fn ipv6(&mut self, root: &Path, interfaces: &Interfaces, complaints: &mut Vec<String>) -> Option<Ipv6> {

@@ -1,11 +1,12 @@
 //! The kernel: a look at what it holds, and actions applied to it.
-use super::engine::{Action, Address, Firewall, Found, Link, Places, Plan, Route, Sysctl};
+use super::engine::{Action, Address, Firewall, Found, Link, Places, Plan, Route, Sysctl, Traffic};
 use super::{bus, metrics, ruleset};
 use crate::house::{Failure, private};
 use crate::perm::Mac;
 use ipnet::IpNet;
-use netstack::conntrack::{self, Flow};
+use netstack::conntrack::{self, Endings, Flow};
 use netstack::netlink::{Change, Netlink};
+use netstack::wireguard::{Device, Wireguard};
 use netstack::{address, route};
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,8 +26,12 @@ const SCOPE_LINK: u8 = 253;
 /// A way into the kernel.
 pub struct Kernel {
     netlink: Netlink,
+    /// Opened when there is a tunnel to look at.
+    wireguard: Option<Wireguard>,
     /// Where the metrics are to be shown, by the last look.
     private: Vec<SocketAddr>,
+    /// Why the kernel has no fast path.
+    slow: Option<String>,
 }
 
 /// What became of a plan.
@@ -44,6 +49,8 @@ pub struct Refused {
     pub words: String,
     /// Whether the router can do without it.
     pub bearable: bool,
+    /// Whether it is to be tried again all the same.
+    pub again: bool,
 }
 
 impl Kernel {
@@ -52,7 +59,8 @@ impl Kernel {
     /// # Errors
     /// When the kernel gives no descriptor.
     pub fn open() -> Result<Kernel, Failure> {
-        Ok(Kernel { netlink: Netlink::route().map_err(Failure::during("rtnetlink"))?, private: Vec::new() })
+        let netlink = Netlink::route().map_err(Failure::during("rtnetlink"))?;
+        Ok(Kernel { netlink, wireguard: None, private: Vec::new(), slow: None })
     }
 
     /// Reads everything that a plan depends on, but for the ruleset.
@@ -68,7 +76,11 @@ impl Kernel {
             let value = fs::read_to_string(Path::new("/proc/sys").join(&sysctl.path)).ok()?;
             Some((sysctl.path.clone(), value.trim().to_owned()))
         };
+        // A kernel without disciplines has none to show.
+        let queues = self.netlink.qdiscs().unwrap_or_default();
         Ok(Found {
+            tunnels: self.tunnels_of(&links),
+            queues,
             links: links.into_iter().map(link).collect(),
             addresses: addresses.iter().filter_map(found_address).collect(),
             routes: routes.into_iter().filter_map(found_route).collect(),
@@ -82,9 +94,46 @@ impl Kernel {
         &self.private
     }
 
-    /// Every link with its counts; none when the kernel does not say.
-    pub fn links(&mut self) -> Vec<netstack::link::Link> {
-        self.netlink.links().unwrap_or_default()
+    /// What the metrics show besides; nothing where the kernel does not say.
+    pub fn lines(&mut self) -> metrics::Lines {
+        let links = self.netlink.links().unwrap_or_default();
+        let queues = self.netlink.qdiscs().unwrap_or_default();
+        metrics::Lines { tunnels: self.tunnels_of(&links), queues, links }
+    }
+
+    fn wireguard(&mut self) -> io::Result<&mut Wireguard> {
+        if self.wireguard.is_none() {
+            self.wireguard = Some(Wireguard::open()?);
+        }
+        self.wireguard.as_mut().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    }
+
+    /// Those that can be read; what cannot be is asked for anew, and that is refused in words.
+    fn tunnels_of(&mut self, links: &[netstack::link::Link]) -> Vec<Device> {
+        let tunnels = links.iter().filter(|link| link.kind.as_deref() == Some("wireguard"));
+        tunnels.filter_map(|link| self.wireguard().and_then(|wireguard| wireguard.device(link.index)).ok()).collect()
+    }
+
+    /// What goes to WireGuard.
+    fn tunnel(&mut self, action: &Action) -> Result<(), String> {
+        let wireguard = self.wireguard().map_err(|error| error.to_string())?;
+        let done = match action {
+            Action::SetTunnel { index, key, port } => wireguard.set_device(*index, key.as_ref(), *port),
+            Action::SetPeer { index, change } => wireguard.set_peer(*index, change),
+            Action::RemovePeer { index, key } => wireguard.remove_peer(*index, key),
+            _ => Ok(()),
+        };
+        done.map_err(|error| error.to_string())
+    }
+
+    /// An entrance that leads nowhere is none.
+    fn lead(&mut self, index: u32, through: u32) -> Result<(), String> {
+        self.netlink.change(Change::Entrance(index)).map_err(|error| error.to_string())?;
+        self.netlink.change(Change::Lead(index, through)).map_err(|error| {
+            // That it cannot be taken away either would be another line of the same trouble.
+            let _ = self.netlink.change(Change::NoEntrance(index));
+            error.to_string()
+        })
     }
 
     /// Applies a plan in its order and brings `found` up to date. While no ruleset of ours is in the kernel, nothing is
@@ -106,7 +155,13 @@ impl Kernel {
             let result = match action {
                 Action::Set(sysctl) => set(sysctl),
                 Action::Firewall(firewall) => {
-                    ruleset::commit(firewall).and_then(|()| self.close(found.firewall.as_ref(), firewall))
+                    self.commit(firewall).and_then(|()| self.close(found.firewall.as_ref(), firewall))
+                }
+                Action::SetTunnel { .. } | Action::SetPeer { .. } | Action::RemovePeer { .. } => {
+                    self.tunnel(action).map_err(|why| format!("{}: {why}", action.words(found)))
+                }
+                Action::Lead { index, through } => {
+                    self.lead(*index, *through).map_err(|why| format!("{}: {why}", action.words(found)))
                 }
                 Action::Forget { address } => forget(|flow| flow.carries(*address)).map(drop),
                 _ => Ok(()),
@@ -114,13 +169,35 @@ impl Kernel {
             match result {
                 Ok(()) => outcome.take(action, found),
                 Err(words) => {
-                    let bearable = matches!(action, Action::Set(sysctl) if !sysctl.essential());
-                    outcome.refused.push(Refused { words, bearable });
+                    let sysctl = matches!(action, Action::Set(sysctl) if !sysctl.essential());
+                    let (bearable, again) = (sysctl || action.is_extra(), !sysctl);
+                    outcome.refused.push(Refused { words, bearable, again });
                 }
             }
         }
         self.flush(&mut batch, found, &mut outcome);
         outcome
+    }
+
+    /// Puts a ruleset in; without the fast path where the kernel has none.
+    fn commit(&mut self, firewall: &Firewall) -> Result<(), String> {
+        let slow = || Firewall { offload: false, ..firewall.clone() };
+        if !firewall.offload {
+            return ruleset::commit(firewall);
+        }
+        if self.slow.is_some() {
+            return ruleset::commit(&slow());
+        }
+        ruleset::commit(firewall).or_else(|words| {
+            ruleset::commit(&slow())?;
+            self.slow = Some(format!("no fast path: {words}"));
+            Ok(())
+        })
+    }
+
+    /// Why the kernel has no fast path, when it has none.
+    pub fn slow(&self) -> Option<&String> {
+        self.slow.as_ref()
     }
 
     /// Ends the connections that could be begun before and cannot now. After a restart of ours it is not known what could
@@ -138,6 +215,24 @@ impl Kernel {
             log::info!("{ended} connections ended: they are refused now");
         }
         Ok(())
+    }
+
+    /// Counts what connections have carried: those that have ended, and when `stand` those that stand. Says whether no
+    /// end was missed.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn count(&mut self, endings: &mut Endings, traffic: &mut Traffic, stand: bool) -> io::Result<bool> {
+        traffic.place(self.places()?);
+        let mut whole = endings.drain(|flow| traffic.end(&flow));
+        if stand {
+            traffic.look(|take, ended| {
+                conntrack::flows(|flow| take(&flow))?;
+                whole &= endings.drain(|flow| ended.push(flow));
+                Ok::<(), io::Error>(())
+            })?;
+        }
+        Ok(whole)
     }
 
     fn places(&mut self) -> io::Result<Places> {
@@ -182,7 +277,8 @@ impl Outcome {
     }
 
     fn refuse(&mut self, action: &Action, found: &Found, why: &str) {
-        self.refused.push(Refused { words: format!("{}: {why}", action.words(found)), bearable: false });
+        let (words, bearable) = (format!("{}: {why}", action.words(found)), action.is_extra());
+        self.refused.push(Refused { words, bearable, again: true });
     }
 }
 
@@ -207,6 +303,12 @@ fn change(action: &Action) -> Option<Change> {
     };
     Some(match action {
         Action::Set(_) | Action::Firewall(_) | Action::Forget { .. } => return None,
+        Action::SetTunnel { .. } | Action::SetPeer { .. } | Action::RemovePeer { .. } => return None,
+        Action::Lead { .. } => return None,
+        Action::AddLink { name, kind } => Change::AddLink(name.clone(), kind),
+        Action::SetQueue { index, cake } => Change::Cake(*index, *cake),
+        Action::DropQueue { index } => Change::NoCake(*index),
+        Action::NoLead { index } => Change::NoEntrance(*index),
         Action::AddBridge { name, mac } => Change::AddBridge(name.clone(), mac.map(|mac| mac.0)),
         Action::Rename { index, to, .. } => Change::Rename(*index, to.clone()),
         Action::SetMac { index, mac } => Change::Mac(*index, mac.0),
@@ -239,11 +341,15 @@ fn link(found: netstack::link::Link) -> Link {
     Link {
         index: found.index,
         mac,
+        permanent: found.permanent_mac.map(Mac),
         mtu: found.mtu,
         up: found.up,
         master: found.master,
         vlan: found.vlan,
         bridge: found.bridge,
+        ppp: found.kind.as_deref() == Some("ppp"),
+        kind: found.kind,
+        ours: found.ours,
         nic,
         bus,
         name: found.name,

@@ -16,10 +16,16 @@
 //! ruleset follow a changed prefix in one pass; a LAN whose hosts may still hold a former prefix keeps a route for it, so
 //! that they can be told.
 //!
+//! WireGuard interfaces (wireguard.json) are made before they are given addresses, and of their peers only the differences
+//! are asked for: sessions of those that stay go on. A peer's name is asked for at dnsd, and again when the peer has been
+//! silent for 135 s or the uplink has changed. Where a tunnel takes everything, its own packets keep routes by the
+//! uplink. What waits for the line waits here (shaping.json): in CAKE (RFC 8290 and 7567 say why), on the uplink for
+//! uploads, on the LAN for downloads.
+//!
 //! Reads `/perm/interfaces.json` (missing: NICs in bus order are uplink0 and lan0; refused: its last good copy),
-//! `/perm/dhcp4/wire/lease.json` (missing: the uplink keeps what it has), `/perm/dhcp6/lease.json`, and the prefixes of
+//! `/perm/dhcp4/wire/lease.json` or, where the uplink is a PPPoE session, `/run/pppoe/lease.json` (missing: the uplink keeps what it has), `/perm/dhcp6/lease.json`, and the prefixes of
 //! our own in `/perm/radvd/` (`prefixes.json`, else `ula.json`), `/perm/radvd/announced.json`,
-//! `/perm/portforwardings.json`, `/perm/firewall.json` with `/perm/time.json` for its schedules and, where one of them
+//! `/perm/wireguard.json`, `/perm/shaping.json`, `/perm/portforwardings.json`, `/perm/firewall.json` with `/perm/time.json` for its schedules and, where one of them
 //! names a device, `/perm/dhcp4d/leases.json`. Writes
 //! `/perm/netconfigd/interfaces.json`, the last file that was applied in full and is no candidate,
 //! `/run/netconfigd/interfaces.json`, the last one of this boot, whatever it was, `/perm/netconfigd/counters.json`, and
@@ -28,9 +34,13 @@
 //!
 //! Ready: ruleset and forwarding are in the kernel and every LAN that exists has its addresses; lan0, when wanted, must
 //! exist. Neither cable nor lease is waited for. `--linger=false` applies once and ends.
+mod asking;
 mod bus;
 mod config;
 mod engine;
+mod fast;
+mod fec;
+mod good;
 mod kernel;
 mod metrics;
 mod resolv;
@@ -45,18 +55,25 @@ use crate::perm::interfaces::{Loaded, Source};
 use crate::perm::stamp::Clock;
 use crate::perm::{WallTime, file};
 use crate::web::{self, Response};
+use asking::Asking;
 use config::Config;
-use engine::{Firewall, Wanted};
+use engine::{Endpoints, Firewall, Wanted};
+use fast::Fast;
 use kernel::Kernel;
+use netstack::conntrack::Endings;
 use netstack::event::{Event, Interest, Loop, Signal, Token};
 use netstack::netlink::Monitor;
 use netstack::nft;
 use netstack::time::Instant;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use totals::Totals;
 
 const MONITOR: Token = Token(0);
 const RULESETS: Token = Token(1);
+const ENDINGS: Token = Token(2);
+/// Ends of connections are read at most so often.
+const GATHER: Duration = Duration::from_millis(200);
 /// How often what was counted is written down.
 const KEEP: Duration = Duration::from_secs(60);
 /// First and longest wait before what was refused is tried again.
@@ -78,9 +95,14 @@ enum Cause {
 struct Netconfigd {
     house: House,
     kernel: Kernel,
-    /// The ruleset that is in the kernel by our doing.
+    /// The ruleset that is in the kernel by our doing, and the kernel's numbers of its rules.
     firewall: Option<Firewall>,
+    handles: Option<Vec<u64>>,
+    fast: Fast,
     config: Config,
+    /// Where WireGuard's peers are, and the questions after their names.
+    endpoints: Endpoints,
+    asking: Asking,
     /// What was complained of last time; a complaint is logged when it is new.
     complaints: Vec<String>,
     retry: Option<(Instant, Duration)>,
@@ -91,6 +113,9 @@ struct Netconfigd {
     totals: Totals,
     /// When the totals are to be written down.
     keep_at: Instant,
+    endings: Endings,
+    /// When ends of connections are to be listened for again.
+    gather_at: Option<Instant>,
 }
 
 pub use config::check;
@@ -104,13 +129,20 @@ pub fn run(house: House) -> Result<(), Failure> {
     turn.add(&monitor, MONITOR, Interest::READ)?;
     let mut rulesets = Monitor::of_rulesets().map_err(Failure::during("news of rulesets"))?;
     turn.add(&rulesets, RULESETS, Interest::READ)?;
+    // Before the ruleset: only the ends of connections that begin from here on are told.
+    let endings = Endings::open().map_err(Failure::during("ends of connections"))?;
+    turn.add(&endings, ENDINGS, Interest::READ)?;
     let kernel = Kernel::open()?;
     let clock = Clock::read();
     let mut state = Netconfigd {
         house,
         kernel,
         firewall: None,
+        handles: None,
+        fast: Fast::default(),
         config: Config::new(),
+        endpoints: Endpoints::default(),
+        asking: Asking::new(),
         complaints: Vec::new(),
         retry: None,
         unsettled: 0,
@@ -118,6 +150,8 @@ pub fn run(house: House) -> Result<(), Failure> {
         web: web::Server::default(),
         totals: Totals::default(),
         keep_at: clock.now + KEEP,
+        endings,
+        gather_at: None,
     };
     state.apply(Cause::Asked)?;
     if !linger {
@@ -133,7 +167,9 @@ pub fn run(house: House) -> Result<(), Failure> {
     let mut events = Vec::new();
     loop {
         let minute = state.config.has_schedules().then(|| next_minute(WallTime::now()));
-        let deadlines = [state.retry.map(|(at, _)| at), state.web.deadline(), Some(state.keep_at), minute];
+        let peers = state.endpoints.deadline();
+        let deadlines =
+            [state.retry.map(|(at, _)| at), state.web.deadline(), Some(state.keep_at), minute, peers, state.gather_at];
         turn.wait(deadlines.into_iter().flatten().min(), &mut events)?;
         let now = Instant::now();
         let mut cause = None;
@@ -150,6 +186,18 @@ pub fn run(house: House) -> Result<(), Failure> {
                 }
                 Event::Signal(Signal::Second) | Event::Timeout => {}
                 Event::Ready { token, .. } if web::Server::owns(*token) => state.answer(&turn, now, *token),
+                Event::Ready { token: ENDINGS, .. } => {
+                    state.count_traffic(false);
+                    turn.modify(&state.endings, ENDINGS, Interest::NONE)?;
+                    state.gather_at = Some(now + GATHER);
+                }
+                Event::Ready { token, .. } if Asking::owns(*token) => {
+                    if let Some((id, addresses)) = state.asking.ready(*token)
+                        && state.endpoints.answered(now, id, &addresses)
+                    {
+                        cause = cause.or(Some(Cause::Noticed));
+                    }
+                }
                 Event::Ready { token, .. } => {
                     let news = if *token == RULESETS { &mut rulesets } else { &mut monitor };
                     if news.drain().any() {
@@ -163,12 +211,18 @@ pub fn run(house: House) -> Result<(), Failure> {
                 }
             }
         }
-        if state.retry.is_some_and(|(at, _)| at <= now) || state.config.is_due(WallTime::now()) {
+        let due = state.retry.is_some_and(|(at, _)| at <= now) || state.endpoints.wants_a_look(now);
+        if due || state.config.is_due(WallTime::now()) {
             cause = cause.or(Some(Cause::Noticed));
         }
         if let Some(cause) = cause {
             state.apply(cause)?;
         }
+        if state.gather_at.is_some_and(|at| at <= now) {
+            state.gather_at = None;
+            turn.modify(&state.endings, ENDINGS, Interest::READ)?;
+        }
+        state.ask(&turn, now);
         if state.keep_at <= now {
             state.count();
             state.keep_at = now + KEEP;
@@ -213,27 +267,50 @@ fn look(totals: &mut Totals) {
     }
 }
 
+/// The same for connections.
+fn traffic(kernel: &mut Kernel, endings: &mut Endings, totals: &mut Totals, stand: bool) {
+    match kernel.count(endings, &mut totals.traffic, stand) {
+        Ok(true) => {}
+        Ok(false) => {
+            log::warn!("more connections ended at once than could be read; the last they carried is not counted")
+        }
+        Err(error) => log::warn!("connections are not counted: {error}"),
+    }
+}
+
 impl Netconfigd {
     fn apply(&mut self, cause: Cause) -> Result<(), Failure> {
         let mut complaints = Vec::new();
-        let (wanted, loaded) = self.config.read(self.house.root(), &mut complaints);
-        let (mut done, mut failed, mut missing) = (Vec::new(), false, Vec::new());
+        let (mut wanted, loaded) = self.config.read(self.house.root(), &mut complaints);
+        let now = Instant::now();
+        if let Some(tunnels) = &wanted.tunnels {
+            self.endpoints.follow(now, tunnels);
+        }
+        wanted.places = self.endpoints.places();
+        let (mut done, mut failed, mut again, mut missing) = (Vec::new(), false, false, Vec::new());
         let mut found = engine::Found::default();
         for _ in 0..LOOKS {
             found = self.kernel.look(&engine::sysctls_wanted(&wanted, true))?;
-            // Whoever empties the kernel of rulesets takes ours, too.
-            found.firewall = self.firewall.take().filter(|_| nft::exists(ruleset::TABLE).unwrap_or(true));
+            found.without_others(&wanted.interfaces);
+            found.firewall = self.firewall.take().filter(|_| self.is_whole());
             let plan = engine::plan(&wanted, &found);
             let outcome = self.kernel.apply(&plan, &mut found);
             self.firewall = found.firewall.clone();
+            if plan.actions.iter().any(|action| matches!(action, engine::Action::Firewall(_))) {
+                self.handles = nft::handles(ruleset::TABLE).ok().flatten();
+            }
             failed |= outcome.refused.iter().any(|refused| !refused.bearable);
+            again |= outcome.refused.iter().any(|refused| refused.again);
             done.extend(outcome.done);
             complaints.extend(outcome.refused.into_iter().map(|refused| refused.words));
             missing.clone_from(&plan.missing);
             if !plan.wants_another() {
+                complaints.extend(plan.complaints);
                 break;
             }
         }
+        self.endpoints.look(now, &found);
+        complaints.extend(self.endpoints.complaints());
         complaints.extend(missing.iter().map(|name| format!("{name}: its interface is not there")));
         let ready = engine::ready(&wanted, &found);
         if ready {
@@ -243,17 +320,48 @@ impl Netconfigd {
         if ready && !failed {
             self.keep(&loaded, &mut complaints);
         }
+        if ready {
+            // After the router is ready: it routes without.
+            done.extend(self.fast.follow(engine::fast_nics(&wanted, &found)));
+            complaints.extend(self.fast.complaints().iter().cloned());
+            let (set, refused) = fec::follow(&wanted.interfaces, &found);
+            done.extend(set);
+            complaints.extend(refused);
+        }
+        complaints.extend(self.kernel.slow().cloned());
+        if ready && let Err(error) = good::keep(self.house.root()) {
+            complaints.push(format!("good copies in /perm/netconfigd: {error}"));
+        }
         self.unsettled = if done.is_empty() { 0 } else { self.unsettled.saturating_add(1) };
         // What is said costs boot time, so it is said after the router is ready.
         self.say(cause, done, complaints);
         if ready && !std::mem::replace(&mut self.ready, true) {
             self.tune(&wanted);
         }
-        self.retry = failed.then(|| {
+        self.retry = again.then(|| {
             let wait = self.retry.map_or(RETRY.0, |(_, wait)| (wait * 2).min(RETRY.1));
             (Instant::now() + wait, wait)
         });
         Ok(())
+    }
+
+    /// Whether our table has the rules that we gave it: whoever empties the kernel of rulesets takes ours, too.
+    fn is_whole(&self) -> bool {
+        nft::handles(ruleset::TABLE).map_or(true, |handles| handles.is_some() && handles == self.handles)
+    }
+
+    /// Asks for the names of peers whose time has come.
+    fn ask(&mut self, turn: &Loop, now: Instant) {
+        let (questions, given_up) = self.endpoints.due(now);
+        for id in given_up {
+            self.asking.forget(id);
+        }
+        for question in questions {
+            // Nobody listens yet, or no more: it has no answer, and is asked for again.
+            if self.asking.ask(turn, &question).is_err() {
+                self.endpoints.answered(now, question.id, &[]);
+            }
+        }
     }
 
     fn resolv_conf(&self, wanted: &Wanted, complaints: &mut Vec<String>) {
@@ -298,26 +406,36 @@ impl Netconfigd {
     }
 
     fn answer(&mut self, turn: &Loop, now: Instant, token: Token) {
-        let Netconfigd { web, kernel, totals, .. } = self;
+        let Netconfigd { web, kernel, totals, endings, house, .. } = self;
         web.ready(turn, now, token, |request| match request.path.as_str() {
             "/metrics" => {
                 look(totals);
-                Response { status: 200, kind: KIND, body: metrics::page(totals, &kernel.links()) }
+                traffic(kernel, endings, totals, true);
+                let names = config::names(house.root());
+                Response { status: 200, kind: KIND, body: metrics::page(totals, &kernel.lines(), &names) }
             }
             _ => Response::text(404, "there is /metrics\n"),
         });
     }
 
+    fn count_traffic(&mut self, stand: bool) {
+        traffic(&mut self.kernel, &mut self.endings, &mut self.totals, stand);
+    }
+
     /// Writes down what was counted.
     fn count(&mut self) {
         look(&mut self.totals);
+        self.count_traffic(true);
         self.totals.prune(ruleset::RULE);
         if let Err(error) = self.totals.keep() {
             log::warn!("/perm/netconfigd/counters.json: {error}; tried again in a minute");
         }
     }
 
-    fn say(&mut self, cause: Cause, done: Vec<String>, complaints: Vec<String>) {
+    fn say(&mut self, cause: Cause, done: Vec<String>, mut complaints: Vec<String>) {
+        // What was refused in one look is refused in the next.
+        let mut said = BTreeSet::new();
+        complaints.retain(|words| said.insert(words.clone()));
         for words in &done {
             log::info!("{words}");
         }

@@ -1,4 +1,5 @@
 //! Scenarios: an interfaces.json, a lease and a small kernel; what is planned, and that it ends where it should.
+mod lines;
 mod wan;
 
 use super::engine::{
@@ -19,7 +20,23 @@ fn usb() -> Option<Bus> {
 
 fn nic(index: u32, name: &str, bus: Option<Bus>) -> Link {
     let mac = Some(Mac([2, 0, 0, 0, 0, index as u8]));
-    Link { index, name: name.into(), mac, mtu: 1500, up: false, master: None, vlan: None, bridge: None, nic: true, bus }
+    let (name, permanent) = (name.into(), mac);
+    Link {
+        index,
+        name,
+        mac,
+        permanent,
+        mtu: 1500,
+        up: false,
+        master: None,
+        vlan: None,
+        bridge: None,
+        kind: None,
+        ours: false,
+        ppp: false,
+        nic: true,
+        bus,
+    }
 }
 
 fn kernel(nics: Vec<Link>) -> Found {
@@ -59,10 +76,19 @@ fn settle(wanted: &Wanted, found: &mut Found) -> Plan {
             let index = 100 + found.links.len() as u32;
             match action {
                 Action::AddBridge { name, mac } => {
-                    found.links.push(Link { mac: *mac, nic: false, ..nic(index, name, None) });
+                    let bridge = Some(netstack::link::Bridge::default());
+                    found.links.push(Link { mac: *mac, nic: false, bridge, ..nic(index, name, None) });
                 }
                 Action::AddVlan { name, over, number } => {
                     found.links.push(Link { nic: false, vlan: Some((*over, *number)), ..nic(index, name, None) });
+                }
+                Action::AddLink { name, kind } => {
+                    let kind = Some((*kind).to_owned());
+                    let made = Link { mac: None, nic: false, kind: kind.clone(), ours: true, ..nic(index, name, None) };
+                    found.links.push(made);
+                    if kind.as_deref() == Some("wireguard") {
+                        found.tunnels.push(lines::blank(index, name));
+                    }
                 }
                 _ => {}
             }
@@ -102,6 +128,26 @@ fn one_nic_is_the_lan_until_a_second_comes() {
     settle(&defaults(), &mut found);
     assert_eq!(names(&found), [(1, "lo"), (2, "uplink0"), (3, "lan0")]);
     assert_eq!((nets(&found, 2), nets(&found, 3)), (vec![], vec!["192.168.42.1/24".into()]));
+}
+
+#[test]
+fn what_the_file_no_longer_says_of_a_link_is_undone() {
+    let mut found = kernel(vec![nic(2, "eth0", None), nic(3, "eth1", None)]);
+    let said = r#"{"interfaces":[
+        {"name":"lan0","hardware_addr":"02:00:00:00:00:02","spoof_hardware_addr":"06:00:00:00:00:02","mtu":1400},
+        {"name":"dmz","hardware_addr":"02:00:00:00:00:03","spoof_hardware_addr":"06:00:00:00:00:03","mtu":1400,
+         "extra_routes":[{"destination":"10.9.0.0/16"}]}]}"#;
+    settle(&file(said), &mut found);
+    assert_eq!((found.links[2].mtu, found.links[2].mac), (1_400, Some(Mac([6, 0, 0, 0, 0, 3]))));
+    assert_eq!(found.routes.len(), 1);
+    let mut wanted = file(r#"{"interfaces":[{"name":"lan0","hardware_addr":"02:00:00:00:00:02"}]}"#);
+    wanted.before = Some(file(said).interfaces);
+    // It is found by the address that it has, or by its name.
+    settle(&wanted, &mut found);
+    for link in &found.links[1..] {
+        assert_eq!((link.mtu, link.mac), (1_500, link.permanent), "{}", link.name);
+    }
+    assert_eq!(found.routes, []);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Counts that go on over restarts and reboots: what the kernel counts since its start, on top of what was counted
 //! before. Kept in `/perm/netconfigd/counters.json`, once a minute and at an orderly end.
+use super::engine::{Subject, Sums, Traffic};
+use crate::perm::Mac;
 use crate::perm::file;
 use crate::perm::json::{self, Refusal, or_zero};
 use netstack::nft::Count;
@@ -26,6 +28,12 @@ struct Kept {
     /// What of it the kernel held.
     #[serde(deserialize_with = "or_zero")]
     kernel: BTreeMap<String, (u64, u64)>,
+    /// Sums of all time that are made of connections.
+    #[serde(deserialize_with = "or_zero")]
+    forwarded: BTreeMap<String, (u64, u64)>,
+    /// What of it belonged to connections that stood.
+    #[serde(deserialize_with = "or_zero")]
+    standing: BTreeMap<String, (u64, u64)>,
 }
 
 /// Sums of all time.
@@ -37,6 +45,32 @@ pub struct Totals {
     before: Counts,
     /// What the kernel held last.
     kernel: Counts,
+    /// What is counted by connections.
+    pub traffic: Traffic,
+}
+
+/// Subjects by name; what has a name that is none is left out.
+fn sums(all: BTreeMap<String, (u64, u64)>) -> Sums {
+    all.into_iter().filter_map(|(name, (packets, bytes))| Some((subject(&name)?, Count { packets, bytes }))).collect()
+}
+
+fn subject(name: &str) -> Option<Subject> {
+    let device = |text: &str| if text == "other" { Some(None) } else { text.parse().ok().map(Some) };
+    match name.split_once(' ') {
+        None => ["forward4", "forward6"].iter().position(|family| *family == name).map(|at| Subject::Family(at == 1)),
+        Some(("to", text)) => device(text).map(Subject::To),
+        Some(("from", text)) => device(text).map(Subject::From),
+        Some(_) => None,
+    }
+}
+
+fn name(subject: &Subject) -> String {
+    let device = |mac: &Option<Mac>| mac.map_or_else(|| "other".to_owned(), |mac| mac.to_string());
+    match subject {
+        Subject::Family(ipv6) => if *ipv6 { "forward6" } else { "forward4" }.to_owned(),
+        Subject::To(mac) => format!("to {}", device(mac)),
+        Subject::From(mac) => format!("from {}", device(mac)),
+    }
 }
 
 impl Totals {
@@ -52,7 +86,10 @@ impl Totals {
             all.into_iter().map(|(name, (packets, bytes))| (name, Count { packets, bytes })).collect()
         };
         let (mut before, mut kernel) = (counts(kept.total), Counts::new());
-        if kept.boot == boot {
+        let same_boot = kept.boot == boot;
+        let standing = if same_boot { sums(kept.standing) } else { Sums::new() };
+        let traffic = Traffic::new(sums(kept.forwarded), &standing);
+        if same_boot {
             // The kernel still holds its part, and has gone on counting.
             kernel = counts(kept.kernel);
             for (name, count) in &mut before {
@@ -61,7 +98,7 @@ impl Totals {
                 count.bytes = count.bytes.saturating_sub(held.bytes);
             }
         }
-        (Totals { path, boot: boot.to_owned(), before, kernel }, refusal)
+        (Totals { path, boot: boot.to_owned(), before, kernel, traffic }, refusal)
     }
 
     /// What the kernel holds now. Less than last time means that it began anew.
@@ -102,10 +139,14 @@ impl Totals {
     pub fn keep(&self) -> io::Result<bool> {
         let pair = |count: Count| (count.packets, count.bytes);
         let names = self.before.keys().chain(self.kernel.keys());
+        let named = |sums: &Sums| sums.iter().map(|(subject, count)| (name(subject), pair(*count))).collect();
+        let (forwarded, standing) = self.traffic.sums();
         let kept = Kept {
             boot: self.boot.clone(),
             total: names.map(|name| (name.clone(), pair(self.of(name)))).collect(),
             kernel: self.kernel.iter().map(|(name, count)| (name.clone(), pair(*count))).collect(),
+            forwarded: named(forwarded),
+            standing: named(standing),
         };
         file::replace(&self.path, &json::write(&kept))
     }
@@ -116,8 +157,21 @@ mod tests {
     use super::*;
     use crate::perm::file::tests::Folder;
 
+    #[test]
+    fn subjects_have_names() {
+        let mac = Some(Mac([2, 0, 0, 0, 0, 7]));
+        for one in
+            [Subject::Family(false), Subject::Family(true), Subject::To(mac), Subject::From(mac), Subject::To(None)]
+        {
+            assert_eq!(subject(&name(&one)), Some(one));
+        }
+        for wrong in ["", "forward5", "to", "to x", "by 02:00:00:00:00:07"] {
+            assert_eq!(subject(wrong), None, "{wrong}");
+        }
+    }
+
     fn counts(packets: u64) -> Counts {
-        [("forward4".to_owned(), Count { packets, bytes: packets * 100 })].into()
+        [("input4".to_owned(), Count { packets, bytes: packets * 100 })].into()
     }
 
     #[test]
@@ -127,26 +181,26 @@ mod tests {
         let open = |boot: &str| Totals::open(&folder.0, boot).0;
         let mut totals = open("one");
         totals.observe(counts(5));
-        assert_eq!(totals.of("forward4"), Count { packets: 5, bytes: 500 });
+        assert_eq!(totals.of("input4"), Count { packets: 5, bytes: 500 });
         assert!(totals.keep().unwrap() && !totals.keep().unwrap());
         // A restart: the kernel went on.
         let mut totals = open("one");
         totals.observe(counts(8));
-        assert_eq!(totals.of("forward4").packets, 8);
+        assert_eq!(totals.of("input4").packets, 8);
         // The table is gone and made anew.
         totals.observe(counts(2));
-        assert_eq!(totals.of("forward4").packets, 10);
+        assert_eq!(totals.of("input4").packets, 10);
         totals.keep().unwrap();
         let mut totals = open("one");
         totals.observe(counts(3));
-        assert_eq!(totals.of("forward4").packets, 11);
+        assert_eq!(totals.of("input4").packets, 11);
         totals.keep().unwrap();
         // A reboot.
         let mut totals = open("two");
-        assert_eq!(totals.of("forward4").packets, 11);
+        assert_eq!(totals.of("input4").packets, 11);
         totals.observe(counts(1));
-        assert_eq!(totals.of("forward4"), Count { packets: 12, bytes: 1_200 });
-        assert_eq!(totals.of("input4"), Count::default());
+        assert_eq!(totals.of("input4"), Count { packets: 12, bytes: 1_200 });
+        assert_eq!(totals.of("output4"), Count::default());
     }
 
     #[test]
@@ -156,6 +210,6 @@ mod tests {
         std::fs::write(folder.0.join("perm/netconfigd/counters.json"), b"{\"total\":7}").unwrap();
         let (totals, refusal) = Totals::open(&folder.0, "one");
         assert!(refusal.unwrap().to_string().contains("counters.json:1:"));
-        assert_eq!(totals.of("forward4"), Count::default());
+        assert_eq!(totals.of("input4"), Count::default());
     }
 }

@@ -21,6 +21,16 @@ pub enum Device {
     Hardware(Mac),
 }
 
+impl std::fmt::Display for Device {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Device::Named(name) => write!(f, "{name:?}"),
+            Device::Hardware(mac) => mac.fmt(f),
+            Device::Address(address) => address.fmt(f),
+        }
+    }
+}
+
 impl Device {
     /// By its hardware address, or by its name.
     pub fn named(text: &str) -> Device {

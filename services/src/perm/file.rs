@@ -1,7 +1,7 @@
 //! Files replaced whole: a reader sees the old bytes or the new ones, after a power cut as well.
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 /// No configuration or state file is larger, in bytes; what is, is refused rather than read.
@@ -19,15 +19,23 @@ pub fn in_force(root: &Path, absolute: &str) -> PathBuf {
 /// # Errors
 /// When it cannot be read, or is larger than [`LARGEST`].
 pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    read_up_to(path, LARGEST)
+}
+
+/// Reads a file that may be larger or must be smaller than others; `None` when there is none.
+///
+/// # Errors
+/// When it cannot be read, or is larger.
+pub fn read_up_to(path: &Path, largest: u64) -> io::Result<Option<Vec<u8>>> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
     let mut bytes = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(io::Error::other(format!("larger than {LARGEST} bytes")));
+    file.take(largest + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > largest {
+        return Err(io::Error::other(format!("larger than {largest} bytes")));
     }
     Ok(Some(bytes))
 }
@@ -38,6 +46,14 @@ pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
 /// # Errors
 /// When the disk is full or broken: the old file is then still there, whole, and no temporary file is left.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<bool> {
+    replace_for(path, bytes, None)
+}
+
+/// The same; with a group, that group may read it and nobody else.
+///
+/// # Errors
+/// Those of [`replace`], and when we are not in that group.
+pub fn replace_for(path: &Path, bytes: &[u8], group: Option<u32>) -> io::Result<bool> {
     if let Ok(Some(old)) = read(path)
         && old == bytes
     {
@@ -50,7 +66,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     let mut temporary = folder.join(".");
     temporary.as_mut_os_string().push(name);
     temporary.as_mut_os_string().push(".new");
-    let written = write_synced(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
+    let written = write_synced(&temporary, bytes, group).and_then(|()| fs::rename(&temporary, path));
     if let Err(error) = written {
         // The first error is the one to tell; a leftover is overwritten next time.
         let _ = fs::remove_file(&temporary);
@@ -60,8 +76,15 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     Ok(true)
 }
 
-fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(path)?;
+fn write_synced(path: &Path, bytes: &[u8], group: Option<u32>) -> io::Result<()> {
+    let mode = if group.is_some() { 0o600 } else { 0o644 };
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)?;
+    if let Some(group) = group {
+        // Before there is anything to read in it, whatever an earlier life has left.
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        fchown(&file, None, Some(group))?;
+        file.set_permissions(Permissions::from_mode(0o640))?;
+    }
     file.write_all(bytes)?;
     file.sync_all()
 }
@@ -100,6 +123,18 @@ pub mod tests {
         assert!(replace(&path, b"two").unwrap());
         assert_eq!(read(&path).unwrap().as_deref(), Some(&b"two"[..]));
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "a temporary file is left");
+    }
+
+    #[test]
+    fn a_secret_is_its_groups_alone() {
+        use std::os::unix::fs::MetadataExt;
+        let folder = Folder::new();
+        let path = folder.0.join("secret.json");
+        fs::write(folder.0.join(".secret.json.new"), "left by a cut, and readable").unwrap();
+        let own = nix::unistd::getgid().as_raw();
+        assert!(replace_for(&path, b"one", Some(own)).unwrap());
+        let there = fs::metadata(&path).unwrap();
+        assert_eq!((there.mode() & 0o7777, there.gid()), (0o640, own));
     }
 
     #[test]

@@ -19,12 +19,20 @@ const MOST: usize = 1_000;
 const NAME: usize = 40;
 
 /// The file, checked.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
     /// In the file's order: the first that fits decides.
     pub rules: Vec<Rule>,
+    /// Whether established connections may pass by the rules, where the kernel can do it.
+    pub offload: bool,
     /// Entries that are left out, and why.
     pub refused: Vec<Refusal>,
+}
+
+impl Default for Rules {
+    fn default() -> Rules {
+        Rules { rules: Vec::new(), offload: true, refused: Vec::new() }
+    }
 }
 
 /// Which way a connection is begun.
@@ -118,7 +126,7 @@ impl Rules {
             }
             Ok(vec![rule])
         });
-        Ok(Rules { rules, refused: located(refused, bytes) })
+        Ok(Rules { rules, offload: written.offload.unwrap_or(true), refused: located(refused, bytes) })
     }
 }
 
@@ -127,6 +135,7 @@ impl Rules {
 struct Written {
     #[serde(deserialize_with = "or_zero")]
     rules: Vec<Value>,
+    offload: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -152,16 +161,6 @@ struct Entry {
     port: String,
     #[serde(default, deserialize_with = "or_zero")]
     schedule: Option<Schedule>,
-}
-
-/// Reads the file; no rules when there is none.
-///
-/// # Errors
-/// When it cannot be read or is not of this form; a wrong entry is no error.
-pub fn read(root: &Path) -> Result<Rules, Refusal> {
-    let path = file::in_force(root, rights::FIREWALL);
-    let bytes = file::read(&path).map_err(|error| Refusal::field(&path, "the file", error))?;
-    bytes.map_or_else(|| Ok(Rules::default()), |bytes| Rules::parse(&path, &bytes))
 }
 
 /// A refusal of something that an entry says.

@@ -122,16 +122,6 @@ struct Entry {
     source: String,
 }
 
-/// Reads the file; nothing is forwarded when there is none.
-///
-/// # Errors
-/// When it cannot be read or is not of this form; a wrong entry is no error.
-pub fn read(root: &Path) -> Result<Forwardings, Refusal> {
-    let path = file::in_force(root, rights::FORWARDINGS);
-    let bytes = file::read(&path).map_err(|error| Refusal::field(&path, "the file", error))?;
-    bytes.map_or_else(|| Ok(Forwardings::default()), |bytes| Forwardings::parse(&path, &bytes))
-}
-
 /// A refusal of something that an entry says.
 pub fn refusal(root: &Path, entry: &str, field: &str, words: &str) -> Refusal {
     Refusal::field(&file::in_force(root, rights::FORWARDINGS), &format!("{entry}.{field}"), words)
@@ -199,13 +189,9 @@ fn pinholes(place: &str, entry: &Entry) -> Result<Vec<Pinhole>, Wrong> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::perm::file::tests::Folder;
 
     fn of(text: &str) -> Forwardings {
-        let folder = Folder::new();
-        std::fs::create_dir_all(folder.0.join("perm")).unwrap();
-        std::fs::write(folder.0.join("perm/portforwardings.json"), text).unwrap();
-        read(&folder.0).unwrap()
+        Forwardings::parse(Path::new("/perm/portforwardings.json"), text.as_bytes()).unwrap()
     }
 
     fn refused(fields: &str) -> String {
@@ -229,7 +215,6 @@ mod tests {
         assert_eq!(all.refused, []);
         let short: Vec<_> = all.forwards.iter().map(|one| (one.protocol, one.ports, one.to_ports)).collect();
         assert_eq!(short, [(6, (8080, 8090), (80, 90)), (17, (8080, 8090), (80, 90)), (6, (22, 22), (22, 22))]);
-        assert_eq!(read(&Folder::new().0), Ok(Forwardings::default()));
     }
 
     #[test]

@@ -17,6 +17,9 @@ pub struct Interfaces {
     /// Bridges over them.
     #[serde(deserialize_with = "or_zero")]
     pub bridges: Vec<Bridge>,
+    /// Not router7's: names of interfaces that are left to others; `docker*` means every name that begins so.
+    #[serde(deserialize_with = "or_zero")]
+    pub ignore: Vec<String>,
 }
 
 /// One interface: how it is recognised, and what it becomes.
@@ -68,6 +71,24 @@ pub struct Interface {
     /// Not router7's: DNS servers reached by the uplink, before those of a lease.
     #[serde(deserialize_with = "or_zero")]
     pub dns: Vec<IpAddr>,
+    /// Not router7's: the uplink is a session over its cable or VLAN (RFC 2516). dhcp4 then rests.
+    #[serde(deserialize_with = "or_zero")]
+    pub pppoe: Option<Pppoe>,
+}
+
+/// How a PPPoE session is asked for. The password is in a file of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct Pppoe {
+    /// Who we are to the provider, 1 to 255 bytes.
+    #[serde(deserialize_with = "label")]
+    pub username: String,
+    /// The service that is wanted, at most 255 bytes; empty = any.
+    #[serde(deserialize_with = "label")]
+    pub service: String,
+    /// The one concentrator that is wanted, at most 255 bytes; empty = the first to answer.
+    #[serde(deserialize_with = "label")]
+    pub ac_name: String,
 }
 
 /// A static route.
@@ -124,6 +145,12 @@ pub struct Loaded {
 
 /// The interface towards the internet.
 pub const UPLINK: &str = "uplink0";
+/// What carries the frames of an uplink over PPPoE: the NIC or VLAN that the uplink's entry describes.
+pub const CARRIER: &str = "uplink0-eth";
+/// What PPPoE leaves of an Ethernet frame of 1,500 bytes for PPP's payload (RFC 2516, section 7).
+pub const PPPOE_MTU: u32 = 1_492;
+/// Bytes that PPPoE and PPP put before the payload.
+const PPPOE_HEADERS: u32 = 8;
 /// The LAN's address when nobody has said another.
 pub const DEFAULT_LAN: (Ipv4Addr, u8) = (Ipv4Addr::new(192, 168, 42, 1), 24);
 
@@ -132,7 +159,7 @@ impl Interfaces {
     pub fn defaults() -> Interfaces {
         let lan = ipnet::Ipv4Net::new(DEFAULT_LAN.0, DEFAULT_LAN.1).ok().map(IpNet::V4);
         let named = |name: &str, addr| Interface { name: name.into(), addr, ..Interface::default() };
-        Interfaces { interfaces: vec![named("uplink0", None), named("lan0", lan)], bridges: Vec::new() }
+        Interfaces { interfaces: vec![named("uplink0", None), named("lan0", lan)], ..Interfaces::default() }
     }
 
     /// The entry of an interface by name.
@@ -150,6 +177,19 @@ impl Interfaces {
     pub fn lans(&self) -> Vec<&str> {
         let names = self.interfaces.iter().filter(|entry| !self.is_carrier(entry)).map(|entry| entry.name.as_str());
         names.filter(|name| *name != "lo" && !name.starts_with("uplink") && !name.starts_with("wg")).collect()
+    }
+
+    /// Whether an interface is left to others.
+    pub fn ignores(&self, name: &str) -> bool {
+        self.ignore.iter().any(|pattern| match pattern.strip_suffix('*') {
+            Some(begin) => name.starts_with(begin),
+            None => name == pattern,
+        })
+    }
+
+    /// Whether a bridge has this name.
+    fn is_bridge(&self, name: &str) -> bool {
+        self.bridges.iter().any(|bridge| bridge.name == name)
     }
 
     /// Whether an entry has nothing of its own to say: its cable carries the tagged frames of another entry.
@@ -181,6 +221,20 @@ impl Interfaces {
             let words = "parent and vlan_id go together: one is missing";
             return Err((if entry.vlan_id == 0 { "vlan_id" } else { "parent" }, words.into()));
         }
+        if let Some(pppoe) = &entry.pppoe {
+            if pppoe.username.is_empty() {
+                return Err(("pppoe.username", "\"\" is nobody".into()));
+            }
+            if entry.gateway.is_some() {
+                return Err(("gateway", "a PPPoE session has none".into()));
+            }
+            if entry.mtu != 0 && !(1_280..=1_500).contains(&entry.mtu) {
+                return Err(("mtu", format!("{} is not 1280 to 1500, as a PPPoE session may have", entry.mtu)));
+            }
+        }
+        if entry.name == CARRIER {
+            return Err(("name", format!("{CARRIER:?} is the name of what carries an uplink over PPPoE")));
+        }
         if entry.vlan_id != 0 {
             match self.named(&entry.parent) {
                 None => return Err(("parent", format!("{:?} is the name of no entry", entry.parent))),
@@ -205,6 +259,7 @@ impl Interfaces {
             ("gateway6", entry.gateway6.is_some()),
             ("delegated_prefixes", !entry.delegated_prefixes.is_empty()),
             ("dns", !entry.dns.is_empty()),
+            ("pppoe", entry.pppoe.is_some()),
         ];
         if let Some((field, _)) = of_uplink.iter().find(|(_, said)| *said && entry.name != UPLINK) {
             return Err((field, format!("only {UPLINK} has one, not {:?}", entry.name)));
@@ -227,7 +282,7 @@ impl Interfaces {
     /// # Errors
     /// Names file, line, field and value.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Interfaces, Refusal> {
-        let interfaces: Interfaces = json::parse(path, bytes)?;
+        let mut interfaces: Interfaces = json::parse(path, bytes)?;
         for (at, interface) in interfaces.interfaces.iter().enumerate() {
             let wrong = |(field, words): (&str, String)| {
                 Refusal::field(path, &format!("interfaces[{at}].{field}"), words).at(bytes)
@@ -237,8 +292,50 @@ impl Interfaces {
             if before.iter().any(|other| other.name == interface.name) {
                 return Err(wrong(("name", format!("{:?} is the name of an earlier entry, too", interface.name))));
             }
+            // A bridge is recognised by its name.
+            let by_mac = |entry: &&Interface| entry.hardware_addr.is_some() && !interfaces.is_bridge(&entry.name);
+            let same = |other: &&Interface| by_mac(other) && other.hardware_addr == interface.hardware_addr;
+            if let Some(other) = before.iter().find(same).filter(|_| by_mac(&interface)) {
+                let mac = interface.hardware_addr.map(|mac| mac.to_string()).unwrap_or_default();
+                return Err(wrong(("hardware_addr", format!("{mac} is that of {:?}, too", other.name))));
+            }
+            if interfaces.ignores(&interface.name) {
+                return Err(wrong(("name", format!("{:?} is among those that are left to others", interface.name))));
+            }
         }
+        for (at, bridge) in interfaces.bridges.iter().enumerate() {
+            let wrong = |words: String| Refusal::field(path, &format!("bridges[{at}].name"), words).at(bytes);
+            if interfaces.bridges[..at].iter().any(|other| other.name == bridge.name) {
+                return Err(wrong(format!("{:?} is the name of an earlier bridge, too", bridge.name)));
+            }
+            if interfaces.ignores(&bridge.name) {
+                return Err(wrong(format!("{:?} is among those that are left to others", bridge.name)));
+            }
+        }
+        interfaces.part_pppoe();
         Ok(interfaces)
+    }
+
+    // An uplink over PPPoE is two interfaces: the session, and the NIC or VLAN that carries it.
+    fn part_pppoe(&mut self) {
+        let Some(at) = self.interfaces.iter().position(|entry| entry.pppoe.is_some()) else { return };
+        let session = &mut self.interfaces[at];
+        // A session larger than usual wants larger frames (RFC 4638).
+        let mtu = if session.mtu > PPPOE_MTU { session.mtu + PPPOE_HEADERS } else { 0 };
+        let carrier = Interface {
+            name: CARRIER.into(),
+            hardware_addr: session.hardware_addr.take(),
+            spoof_hardware_addr: session.spoof_hardware_addr.take(),
+            parent: std::mem::replace(&mut session.parent, CARRIER.into()),
+            vlan_id: std::mem::take(&mut session.vlan_id),
+            fec: std::mem::take(&mut session.fec),
+            mtu,
+            ..Interface::default()
+        };
+        for below in self.interfaces.iter_mut().filter(|entry| mtu > 0 && entry.name == carrier.parent) {
+            below.mtu = below.mtu.max(mtu);
+        }
+        self.interfaces.insert(at, carrier);
     }
 
     fn read_with_bytes(path: &Path) -> Result<Option<(Interfaces, Vec<u8>)>, Refusal> {
@@ -302,6 +399,15 @@ fn mtu<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     Err(D::Error::custom(format!("{mtu} is not an MTU (68 to 65535, or 0 to leave it)")))
 }
 
+// A tag of RFC 2516 and a name of PAP are longer only in theory; what cannot be seen is a slip of the hand.
+fn label<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?.unwrap_or_default();
+    if text.len() <= 255 && !text.chars().any(char::is_control) {
+        return Ok(text);
+    }
+    Err(D::Error::custom(format!("{text:?} has more than 255 bytes, or a control character")))
+}
+
 fn vlan_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
     let number = Option::<u16>::deserialize(deserializer)?.unwrap_or_default();
     if number <= 4_094 {
@@ -360,6 +466,23 @@ mod tests {
     }
 
     #[test]
+    fn an_uplink_over_pppoe_is_a_session_and_its_carrier() {
+        let (_folder, loaded) = with(
+            r#"{"interfaces":[{"name":"wan","hardware_addr":"02:73:53:00:ca:fe"},{"name":"lan0"},
+            {"name":"uplink0","parent":"wan","vlan_id":7,"spoof_hardware_addr":"02:73:53:00:00:01","mtu":1500,
+             "pppoe":{"username":"a@isp","service":null}}]}"#,
+        );
+        assert_eq!(loaded.source, Source::File);
+        let interfaces = loaded.interfaces;
+        assert_eq!(interfaces.lans(), ["lan0"]);
+        let (uplink, carrier) = (interfaces.uplink().unwrap(), interfaces.named(CARRIER).unwrap());
+        assert_eq!((uplink.parent.as_str(), uplink.vlan_id, uplink.spoof_hardware_addr), (CARRIER, 0, None));
+        assert_eq!((carrier.parent.as_str(), carrier.vlan_id, carrier.mtu), ("wan", 7, 1508));
+        assert_eq!((interfaces.named("wan").unwrap().mtu, carrier.pppoe.is_some()), (1508, false));
+        assert!(carrier.spoof_hardware_addr.is_some() && interfaces.is_carrier(carrier));
+    }
+
+    #[test]
     fn without_a_file_the_defaults_hold() {
         let folder = Folder::new();
         let loaded = load(&folder.0);
@@ -406,14 +529,35 @@ mod tests {
                 r#"{"name":"a","parent":"b","vlan_id":7},{"name":"c","parent":"b","vlan_id":7},{"name":"b"}"#,
             ),
             ("interfaces[0].gateway", r#"{"name":"uplink0","gateway":"203.0.113.1"}"#),
+            (
+                "interfaces[1].hardware_addr",
+                r#"{"name":"a","hardware_addr":"02:73:53:00:ca:fe"},{"name":"b","hardware_addr":"02:73:53:00:CA:FE"}"#,
+            ),
             ("interfaces[0].gateway6", r#"{"name":"lan0","gateway6":"fe80::1"}"#),
             ("interfaces[0].delegated_prefixes", r#"{"name":"uplink0","delegated_prefixes":["2001:db8::/65"]}"#),
+            ("interfaces[0].pppoe", r#"{"name":"lan0","pppoe":{"username":"a"}}"#),
+            ("interfaces[0].pppoe.username", r#"{"name":"uplink0","pppoe":{}}"#),
+            ("interfaces[0].pppoe.service", r#"{"name":"uplink0","pppoe":{"username":"a","service":"\n"}}"#),
+            ("interfaces[0].mtu", r#"{"name":"uplink0","mtu":9000,"pppoe":{"username":"a"}}"#),
+            (
+                "interfaces[0].gateway",
+                r#"{"name":"uplink0","addr":"192.0.2.2/24","gateway":"192.0.2.1","pppoe":{"username":"a"}}"#,
+            ),
+            ("interfaces[0].name", r#"{"name":"uplink0-eth"}"#),
         ] {
             let (_folder, loaded) = with(&format!("{{\"interfaces\":[{text}]}}"));
             let Source::Default(Some(refusal)) = loaded.source else { panic!("{text} was taken") };
             assert!(refusal.to_string().contains(field), "{refusal}");
         }
-        let (_folder, loaded) = with(r#"{"interfaces":[{"name":"a"},{"name":"a"}]}"#);
-        assert!(matches!(loaded.source, Source::Default(Some(_))));
+        for (field, text) in [
+            ("interfaces[1].name", r#"{"interfaces":[{"name":"a"},{"name":"a"}]}"#),
+            ("interfaces[0].name", r#"{"interfaces":[{"name":"docker7"}],"ignore":["docker*"]}"#),
+            ("bridges[1].name", r#"{"bridges":[{"name":"a"},{"name":"a"}]}"#),
+            ("bridges[0].name", r#"{"bridges":[{"name":"a"}],"ignore":["a"]}"#),
+        ] {
+            let (_folder, loaded) = with(text);
+            let Source::Default(Some(refusal)) = loaded.source else { panic!("{text} was taken") };
+            assert!(refusal.to_string().contains(field), "{refusal}");
+        }
     }
 }

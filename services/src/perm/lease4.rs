@@ -1,4 +1,5 @@
 //! `/perm/dhcp4/wire/lease.json`: the configuration that dhcp4 obtained for the uplink (router7's keys).
+use super::interfaces::Interfaces;
 use super::json::{self, Refusal, or_zero};
 use super::{WallTime, file};
 use ipnet::Ipv4Net;
@@ -91,6 +92,12 @@ impl Lease4 {
             routes: self.routes.clone(),
         })
     }
+}
+
+/// Where the uplink's configuration is: dhcp4's lease, or that of its PPPoE session.
+pub fn in_force(interfaces: &Interfaces) -> &'static str {
+    let session = interfaces.uplink().is_some_and(|uplink| uplink.pppoe.is_some());
+    if session { rights::LEASE_PPPOE } else { rights::LEASE4 }
 }
 
 /// Reads and checks the lease; `None` when there is none yet.

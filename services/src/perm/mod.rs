@@ -12,13 +12,16 @@ pub mod interfaces;
 pub mod json;
 pub mod lease4;
 pub mod lease6;
+pub mod lease_log;
 pub mod leases;
 pub mod mac;
 pub mod resolver;
 pub mod schedule;
+pub mod shaping;
 pub mod stamp;
 pub mod time;
 pub mod ula;
+pub mod wireguard;
 
 pub use mac::Mac;
 pub use time::WallTime;

@@ -31,6 +31,16 @@ impl WallTime {
         WallTime(seconds as i128 * SECOND)
     }
 
+    /// From nanoseconds since 1970.
+    pub const fn from_nanos(nanos: i64) -> WallTime {
+        WallTime(nanos as i128)
+    }
+
+    /// Nanoseconds since 1970, as far as 292 years.
+    pub fn nanos(self) -> i64 {
+        self.0.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
+    }
+
     /// Whole seconds since 1970.
     pub fn unix(self) -> i64 {
         i64::try_from(self.0.div_euclid(SECOND)).unwrap_or(i64::MAX)

@@ -122,6 +122,15 @@ impl House {
         host.run(move || TcpStream::connect_timeout(&address, REFUSED)).is_ok()
     }
 
+    /// The connections that the router remembers.
+    pub fn flows(&self) -> Vec<netstack::conntrack::Flow> {
+        let all = self.router.run(|| {
+            let mut all = Vec::new();
+            netstack::conntrack::flows(|flow| all.push(flow)).map(|()| all)
+        });
+        all.unwrap()
+    }
+
     /// What a counter of the ruleset has counted.
     pub fn counter(&self, name: &str) -> u64 {
         let text = self.router.output("nft", &["list", "counter", "inet", "weir", name]);

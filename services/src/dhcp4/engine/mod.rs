@@ -181,7 +181,9 @@ impl Engine {
             }
             Event::Rest(rests) => {
                 if std::mem::replace(&mut self.rests, rests) != rests {
-                    actions.extend(rests.then(|| Action::Say("the uplink is configured by hand: resting".to_owned())));
+                    actions.extend(
+                        rests.then(|| Action::Say("the uplink is configured without DHCP: resting".to_owned())),
+                    );
                     self.begin(now, &mut actions);
                 }
             }

@@ -1,5 +1,5 @@
 //! What the kernel holds after an action that it took: saves a second look at boot, and is the tests' small kernel.
-use super::{Action, Found, Link};
+use super::{Action, Found, Link, queues, tunnels};
 
 impl Found {
     /// Takes over the effect of an action. A link that was created is known only after another look.
@@ -10,11 +10,32 @@ impl Found {
                 self.sysctls.push((sysctl.path.clone(), sysctl.value.clone()));
             }
             Action::Firewall(firewall) => self.firewall = Some(firewall.clone()),
-            Action::AddBridge { .. } | Action::AddVlan { .. } | Action::Forget { .. } => {}
+            Action::AddBridge { .. } | Action::AddVlan { .. } | Action::AddLink { .. } | Action::Forget { .. } => {}
             Action::DeleteLink { index } => {
                 self.links.retain(|link| link.index != *index);
                 self.addresses.retain(|address| address.index != *index);
                 self.routes.retain(|route| route.index != *index);
+                self.tunnels.retain(|tunnel| tunnel.index != *index);
+                self.queues.retain(|queue| queue.index != *index);
+            }
+            Action::SetTunnel { index, key, port } => {
+                if let Some(tunnel) = self.tunnels.iter_mut().find(|tunnel| tunnel.index == *index) {
+                    tunnel.private_key = key.clone().unwrap_or(tunnel.private_key.clone());
+                    tunnel.port = port.unwrap_or(tunnel.port);
+                }
+            }
+            Action::SetPeer { index, change } => {
+                if let Some(tunnel) = self.tunnels.iter_mut().find(|tunnel| tunnel.index == *index) {
+                    tunnels::took(&mut tunnel.peers, change);
+                }
+            }
+            Action::RemovePeer { index, key } => {
+                if let Some(tunnel) = self.tunnels.iter_mut().find(|tunnel| tunnel.index == *index) {
+                    tunnel.peers.retain(|peer| peer.key != *key);
+                }
+            }
+            Action::SetQueue { .. } | Action::DropQueue { .. } | Action::Lead { .. } | Action::NoLead { .. } => {
+                queues::took(&mut self.queues, action);
             }
             Action::Rename { index, to, .. } => self.link(*index, |link| link.name.clone_from(to)),
             Action::SetMac { index, mac } => self.link(*index, |link| link.mac = Some(*mac)),

@@ -1,8 +1,11 @@
 //! What the kernel holds and what can be asked of it, in netconfigd's words.
 use super::{Bus, Firewall, Sysctl};
 use crate::perm::Mac;
+use crate::perm::interfaces::Interfaces;
 use ipnet::IpNet;
 use netstack::link::Bridge;
+use netstack::qdisc::{Cake, Qdisc};
+use netstack::wireguard::{Device, Key, PeerChange, Secret};
 use std::net::IpAddr;
 
 /// A link, as found.
@@ -14,6 +17,8 @@ pub struct Link {
     pub name: String,
     /// Its present hardware address; `None` for one that has none or only zeros.
     pub mac: Option<Mac>,
+    /// The address burnt into it, when the driver tells.
+    pub permanent: Option<Mac>,
     /// Its MTU.
     pub mtu: u32,
     /// Whether it is switched on.
@@ -24,6 +29,12 @@ pub struct Link {
     pub bridge: Option<Bridge>,
     /// The link that carries its frames and its number, when it is a VLAN.
     pub vlan: Option<(u32, u16)>,
+    /// The kernel's word for it; none for a physical one.
+    pub kind: Option<String>,
+    /// Whether we have made it by [`Action::AddLink`].
+    pub ours: bool,
+    /// Whether it is a PPP session.
+    pub ppp: bool,
     /// Whether it is an Ethernet NIC (or plays one, as a veth does): a thing that a cable goes into.
     pub nic: bool,
     /// Its place on the machine's buses.
@@ -83,10 +94,25 @@ pub struct Found {
     pub addresses: Vec<Address>,
     /// The main table's routes, unicast and unreachable.
     pub routes: Vec<Route>,
+    /// WireGuard interfaces.
+    pub tunnels: Vec<Device>,
+    /// What queues at the root and at the entrance of every link.
+    pub queues: Vec<Qdisc>,
     /// The ruleset that this process put in last.
     pub firewall: Option<Firewall>,
     /// Values of sysctls, by path; one that is missing could not be read.
     pub sysctls: Vec<(String, String)>,
+}
+
+impl Found {
+    /// Leaves out what is left to others.
+    pub fn without_others(&mut self, wanted: &Interfaces) {
+        let others: Vec<u32> =
+            self.links.iter().filter(|link| wanted.ignores(&link.name)).map(|link| link.index).collect();
+        self.links.retain(|link| !others.contains(&link.index));
+        self.addresses.retain(|address| !others.contains(&address.index));
+        self.routes.retain(|route| !others.contains(&route.index));
+    }
 }
 
 /// One thing to ask of the kernel.
@@ -111,6 +137,60 @@ pub enum Action {
         over: u32,
         /// Its number.
         number: u16,
+    },
+    /// Create a link of a kind that wants nothing said, with our mark.
+    AddLink {
+        /// Its name.
+        name: String,
+        /// The kernel's word for it.
+        kind: &'static str,
+    },
+    /// Give a WireGuard interface its private key and port.
+    SetTunnel {
+        /// The link.
+        index: u32,
+        /// The key, when another one is wanted.
+        key: Option<Secret>,
+        /// The UDP port, when another one is wanted.
+        port: Option<u16>,
+    },
+    /// Make or change a peer of a WireGuard interface.
+    SetPeer {
+        /// The link.
+        index: u32,
+        /// The peer, and what of it is to be changed.
+        change: PeerChange,
+    },
+    /// Take a peer away.
+    RemovePeer {
+        /// The link.
+        index: u32,
+        /// The peer.
+        key: Key,
+    },
+    /// Shape what leaves a link.
+    SetQueue {
+        /// The link.
+        index: u32,
+        /// How.
+        cake: Cake,
+    },
+    /// Leave what queues at a link to the kernel again.
+    DropQueue {
+        /// The link.
+        index: u32,
+    },
+    /// Lead what comes in by a link through another one.
+    Lead {
+        /// The link.
+        index: u32,
+        /// The other one.
+        through: u32,
+    },
+    /// Lead it no more.
+    NoLead {
+        /// The link.
+        index: u32,
     },
     /// Remove a link that was made by software.
     DeleteLink {
@@ -189,7 +269,25 @@ pub enum Action {
 impl Action {
     /// Whether it makes a link, whose number is known only after another look, or takes one away, whose name is free then.
     pub fn makes_or_takes_a_link(&self) -> bool {
-        matches!(self, Action::AddBridge { .. } | Action::AddVlan { .. } | Action::DeleteLink { .. })
+        matches!(
+            self,
+            Action::AddBridge { .. } | Action::AddVlan { .. } | Action::AddLink { .. } | Action::DeleteLink { .. }
+        )
+    }
+
+    /// Whether it is about a tunnel or a queue: the router does its work without.
+    pub fn is_extra(&self) -> bool {
+        matches!(
+            self,
+            Action::AddLink { .. }
+                | Action::SetTunnel { .. }
+                | Action::SetPeer { .. }
+                | Action::RemovePeer { .. }
+                | Action::SetQueue { .. }
+                | Action::DropQueue { .. }
+                | Action::Lead { .. }
+                | Action::NoLead { .. }
+        )
     }
 
     /// Whether it opens a way for the internet, so that it must not happen before the ruleset is in the kernel.

@@ -22,10 +22,14 @@ pub struct Firewall {
     pub forwards: Vec<Forwarded>,
     /// What of IPv6 may be reached from outside.
     pub pinholes: Vec<Opened>,
+    /// UDP ports on which the internet may reach WireGuard, sorted.
+    pub tunnels: Vec<u16>,
     /// A person's own rules that are in force.
     pub rules: Vec<Ruled>,
     /// The names of all of them, in force or not.
     pub counted: Vec<String>,
+    /// Whether established connections pass by the rules.
+    pub offload: bool,
 }
 
 /// A LAN, as the firewall sees it.
@@ -52,8 +56,10 @@ impl Firewall {
             share: u32::try_from(sysctls::connections(wanted.memory_kib) / SHARES).unwrap_or(u32::MAX),
             forwards: wanted.open.forwards.clone(),
             pinholes: wanted.open.pinholes.clone(),
+            tunnels: ports(wanted),
             rules: wanted.open.rules.clone(),
             counted: wanted.open.counted.clone(),
+            offload: wanted.offload,
         }
     }
 
@@ -64,6 +70,7 @@ impl Firewall {
         forwards
             || self.pinholes.iter().any(|pinhole| !other.pinholes.contains(pinhole))
             || self.rules != other.rules
+            || self.inside.iter().any(|net| !other.inside.iter().any(|wider| wider.contains(net)))
             || other.lans.iter().any(guest)
     }
 
@@ -78,7 +85,17 @@ impl Firewall {
             return false;
         }
         let guest = |name: &str| self.lans.iter().any(|lan| lan.guest && lan.name == name);
-        match decide(&self.rules, flow, places) {
+        let decided = decide(&self.rules, flow, places);
+        // What passes by the rules would go on with an address that is no longer ours.
+        let home = match decided.1 {
+            Some((Direction::Out, _)) => Some(flow.original.source.ip()),
+            Some((Direction::In, _)) => Some(flow.reply.source.ip()),
+            _ => None,
+        };
+        if matches!(home, Some(IpAddr::V6(home)) if !self.inside.iter().any(|net| net.contains(&home))) {
+            return false;
+        }
+        match decided {
             (Some(verdict), _) => verdict == Verdict::Allow,
             (None, Some((Direction::In, _))) => self.let_in(flow),
             (None, Some((Direction::Across, lan))) => flow.forwarded || !guest(&lan),
@@ -104,6 +121,13 @@ impl Firewall {
     pub fn uplink(&self) -> &'static str {
         UPLINK
     }
+}
+
+fn ports(wanted: &Wanted) -> Vec<u16> {
+    let tunnels = wanted.tunnels.iter().flat_map(|tunnels| &tunnels.tunnels);
+    let mut ports: Vec<u16> = tunnels.map(|tunnel| tunnel.port).filter(|port| *port != 0).collect();
+    ports.sort_unstable();
+    ports
 }
 
 fn lans(wanted: &Wanted) -> Vec<Lan> {

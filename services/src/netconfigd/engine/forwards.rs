@@ -8,6 +8,9 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+/// Addresses of one device that a pinhole leads to, in each prefix.
+const SUFFIXES: usize = 16;
+
 /// A port forwarding in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forwarded {
@@ -58,15 +61,17 @@ impl Opened {
     }
 }
 
-/// A device that has, or had, a lease.
+/// A device at home.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Leased {
+pub struct Known {
     /// Its name; a person's wins.
     pub name: String,
     /// Its hardware address.
     pub mac: Mac,
     /// Its address.
-    pub address: Ipv4Addr,
+    pub address: Option<Ipv4Addr>,
+    /// Lower halves of IPv6 addresses that it was seen to use.
+    pub suffixes: Vec<u128>,
 }
 
 /// What is left out: entry, field, words.
@@ -89,17 +94,17 @@ pub struct Resolved {
 
 /// Resolves all by the LANs and prefixes that are wanted, and by the devices' leases; of two with one name the one that
 /// counts comes first.
-pub fn resolve(wanted: &Wanted, forwardings: &Forwardings, leased: &[Leased]) -> Resolved {
+pub fn resolve(wanted: &Wanted, forwardings: &Forwardings, known: &[Known]) -> Resolved {
     let mut all = Resolved::default();
     let mut taken: BTreeMap<(u8, u16), (u16, &str)> = BTreeMap::new();
     for forward in &forwardings.forwards {
-        match forwarded(wanted, leased, forward).and_then(|one| free(&mut taken, forward).map(|()| one)) {
+        match forwarded(wanted, known, forward).and_then(|one| free(&mut taken, forward).map(|()| one)) {
             Ok(one) => all.forwards.push(one),
             Err((field, words)) => all.refused.push((forward.entry.clone(), field, words)),
         }
     }
     for pinhole in &forwardings.pinholes {
-        match opened(wanted, leased, pinhole) {
+        match opened(wanted, known, pinhole) {
             Ok(some) => {
                 all.pinholes.extend(some.into_iter().filter(|one| !all.pinholes.contains(one)).collect::<Vec<_>>())
             }
@@ -109,10 +114,10 @@ pub fn resolve(wanted: &Wanted, forwardings: &Forwardings, leased: &[Leased]) ->
     all
 }
 
-fn forwarded(wanted: &Wanted, leased: &[Leased], forward: &Forward) -> Result<Forwarded, Wrong> {
+fn forwarded(wanted: &Wanted, known: &[Known], forward: &Forward) -> Result<Forwarded, Wrong> {
     let to = match &forward.to {
         Device::Address(address) => *address,
-        device => find(leased, device)?.address,
+        device => find(known, device)?.address.ok_or_else(|| ("device", format!("{device} has no IPv4 address")))?,
     };
     // Beyond the LANs it would make strangers speak to strangers through us.
     let interfaces = &wanted.interfaces;
@@ -145,38 +150,42 @@ fn free<'a>(taken: &mut BTreeMap<(u8, u16), (u16, &'a str)>, forward: &'a Forwar
     Ok(())
 }
 
-fn opened(wanted: &Wanted, leased: &[Leased], pinhole: &Pinhole) -> Result<Vec<Opened>, Wrong> {
+fn opened(wanted: &Wanted, known: &[Known], pinhole: &Pinhole) -> Result<Vec<Opened>, Wrong> {
     let lans = wanted.interfaces.lans();
     if !lans.contains(&pinhole.lan.as_str()) {
         return Err(("lan", format!("{:?} is the name of no LAN", pinhole.lan)));
     }
-    let suffix = match &pinhole.host {
-        Host::Suffix(suffix) => u128::from(*suffix),
-        Host::Device(device) => interface_identifier(find(leased, device)?.mac),
+    let suffixes = match &pinhole.host {
+        Host::Suffix(suffix) => vec![u128::from(*suffix)],
+        // Those that it uses, and the one that it would make of its hardware address.
+        Host::Device(device) => {
+            let known = find(known, device)?;
+            let mut all: Vec<u128> = known.suffixes.iter().copied().take(SUFFIXES).collect();
+            all.push(interface_identifier(known.mac));
+            all.sort_unstable();
+            all.dedup();
+            all
+        }
     };
     let valid = wanted.delegations().filter(|(_, valid)| *valid);
     let mine =
         valid.filter_map(|(prefix, _)| subnets(*prefix, &lans).into_iter().find(|subnet| subnet.lan == pinhole.lan));
     let Pinhole { protocol, ports, source, .. } = *pinhole;
-    let open = |subnet: Ipv6Net| Opened { protocol, ports, to: (u128::from(subnet.network()) | suffix).into(), source };
-    Ok(mine.map(|subnet| open(subnet.prefix)).collect())
+    let open = |subnet: Ipv6Net, suffix: &u128| {
+        let to = (u128::from(subnet.network()) | suffix).into();
+        Opened { protocol, ports, to, source }
+    };
+    Ok(mine.flat_map(|subnet| suffixes.iter().map(move |suffix| open(subnet.prefix, suffix))).collect())
 }
 
-/// A device's lease.
-pub(super) fn find<'a>(leased: &'a [Leased], device: &Device) -> Result<&'a Leased, Wrong> {
-    let is_it = |leased: &&Leased| match device {
-        Device::Named(name) => leased.name.eq_ignore_ascii_case(name),
-        Device::Hardware(mac) => leased.mac == *mac,
-        Device::Address(address) => leased.address == *address,
+/// A device; of two with one name the first.
+pub(super) fn find<'a>(known: &'a [Known], device: &Device) -> Result<&'a Known, Wrong> {
+    let is_it = |known: &&Known| match device {
+        Device::Named(name) => known.name.eq_ignore_ascii_case(name),
+        Device::Hardware(mac) => known.mac == *mac,
+        Device::Address(address) => known.address == Some(*address),
     };
-    leased.iter().find(is_it).ok_or_else(|| {
-        let words = match device {
-            Device::Named(name) => format!("{name:?}"),
-            Device::Hardware(mac) => mac.to_string(),
-            Device::Address(address) => address.to_string(),
-        };
-        ("device", format!("{words} has no lease"))
-    })
+    known.iter().find(is_it).ok_or_else(|| ("device", format!("{device} has no lease")))
 }
 
 /// The lower 64 bits that a host makes of its hardware address (RFC 4291, appendix A).

@@ -1,11 +1,15 @@
 //! Bridges, hardware addresses, MTUs, and what is switched on.
 use super::names::Role;
-use super::{Action, Link, UPLINK, Wanted};
+use super::{Action, Link, UPLINK, Wanted, tunnels};
 use crate::perm::Mac;
-use crate::perm::interfaces::{Bridge, Interfaces};
+use crate::perm::interfaces::{Bridge, Interface, Interfaces};
+
+/// The MTU of Ethernet, which a link has when nobody has said another.
+const ETHERNET: u32 = 1_500;
 
 /// Bridges and VLANs of the file before, which this one does not have any more. What others made is not in either.
 pub fn gone(wanted: &Wanted, links: &[Link], actions: &mut Vec<Action>) {
+    tunnels::gone(wanted, links, actions);
     let Some(before) = &wanted.before else { return };
     let now = &wanted.interfaces;
     let bridges = before.bridges.iter().map(|bridge| &bridge.name);
@@ -78,19 +82,42 @@ pub fn vlans(wanted: &Interfaces, roles: &[Role], links: &[Link], actions: &mut 
     }
 }
 
+/// What the file before said of a link by its name.
+fn said_before<'a>(wanted: &'a Wanted, name: &str) -> Option<&'a Interface> {
+    wanted.before.as_ref().and_then(|before| before.named(name))
+}
+
+/// Gives a link that plays no entry any more its own hardware address and MTU back.
+pub fn left_alone(wanted: &Wanted, roles: &[Role], links: &[Link], actions: &mut Vec<Action>) {
+    let nobodys = |link: &&Link| link.nic && roles.iter().all(|role| role.index != link.index);
+    for link in links.iter().filter(nobodys) {
+        let Some(before) = said_before(wanted, &link.name) else { continue };
+        let mac = before.spoof_hardware_addr.and(link.permanent);
+        if let Some(mac) = mac.filter(|mac| link.mac != Some(*mac)) {
+            actions.push(Action::SetMac { index: link.index, mac });
+        }
+        if before.mtu != 0 && link.mtu != ETHERNET {
+            actions.push(Action::SetMtu { index: link.index, mtu: ETHERNET });
+        }
+    }
+}
+
 /// Hardware address and MTU of every link that plays an entry; then it is switched on. LANs first.
 pub fn settings(wanted: &Wanted, roles: &[Role], links: &[Link], actions: &mut Vec<Action>) {
     if let Some(lo) = links.iter().find(|link| link.name == "lo" && !link.up) {
         actions.push(Action::Up { index: lo.index });
     }
-    let (uplinks, lans): (Vec<&Role>, Vec<&Role>) = roles.iter().partition(|role| role.name == UPLINK);
+    let (uplinks, lans): (Vec<&Role>, Vec<&Role>) = roles.iter().partition(|role| role.name.starts_with(UPLINK));
     for role in lans.into_iter().chain(uplinks) {
         let Some(entry) = wanted.interfaces.interfaces.get(role.entry) else { continue };
         let Some(link) = links.iter().find(|link| link.index == role.index) else { continue };
-        if let Some(mac) = entry.spoof_hardware_addr.filter(|mac| link.mac != Some(*mac)) {
+        let before = said_before(wanted, &role.name);
+        let burnt_in = before.and_then(|before| before.spoof_hardware_addr.and(link.permanent));
+        if let Some(mac) = entry.spoof_hardware_addr.or(burnt_in).filter(|mac| link.mac != Some(*mac)) {
             actions.push(Action::SetMac { index: link.index, mac });
         }
         let by_file = Some(entry.mtu).filter(|mtu| *mtu != 0);
+        let by_file = by_file.or(before.filter(|before| before.mtu != 0 && link.nic).map(|_| ETHERNET));
         let mtu = if role.name == UPLINK { wanted.uplink_mtu() } else { by_file };
         if let Some(mtu) = mtu.filter(|mtu| *mtu != link.mtu) {
             actions.push(Action::SetMtu { index: link.index, mtu });

@@ -4,29 +4,43 @@
 //! is as wanted it plans nothing. A bridge has no index before it exists: where a plan makes one, a second plan, from
 //! a second look, gives it its addresses.
 mod addresses;
+mod bypass;
+mod endpoints;
 mod expect;
+mod fast;
 mod fields;
 mod firewall;
 mod forwards;
 mod links;
 mod names;
 mod places;
+mod queues;
 mod routes;
 mod rules;
 mod sysctls;
+mod traffic;
+mod tunnels;
 mod wan;
 mod words;
 
+pub use endpoints::{Endpoints, Question};
+pub use fast::nics as fast_nics;
 pub use fields::{Action, Address, FROM_FILE, FROM_LEASE, Found, Link, Route};
 pub use firewall::{Firewall, Lan};
-pub use forwards::{Leased, Refused, Resolved, resolve};
+pub use forwards::{Known, Refused, Resolved, resolve};
 pub use names::{Bus, bus_of};
 pub use places::Places;
+#[cfg(test)]
+pub use queues::ENTRANCE;
 pub use rules::{At, Ruled, rules};
 pub use sysctls::{Sysctl, after_ready, wanted as sysctls_wanted};
+pub use traffic::{Subject, Sums, Traffic};
+pub use tunnels::Place;
 
 use crate::perm::interfaces::Interfaces;
 use crate::perm::lease4;
+use crate::perm::shaping::Shaping;
+use crate::perm::wireguard::Tunnels;
 use ipnet::{IpNet, Ipv6Net};
 use std::net::Ipv6Addr;
 
@@ -48,6 +62,14 @@ pub struct Wanted {
     pub ipv6: Option<Ipv6>,
     /// What may be reached from outside.
     pub open: Resolved,
+    /// Whether established connections may pass by the rules.
+    pub offload: bool,
+    /// WireGuard interfaces; `None` = not known: what stands is kept.
+    pub tunnels: Option<Tunnels>,
+    /// Where their peers are to be asked.
+    pub places: Vec<Place>,
+    /// How fast the uplink is; `None` = not known: what stands is kept.
+    pub shaping: Option<Shaping>,
     /// Memory of the machine in KiB; the size of the connection table follows from it.
     pub memory_kib: u64,
 }
@@ -75,6 +97,8 @@ pub struct Plan {
     pub uplink: Option<u32>,
     /// Entries of the file whose interface does not exist.
     pub missing: Vec<String>,
+    /// What is wanted and cannot be, in words.
+    pub complaints: Vec<String>,
 }
 
 impl Plan {
@@ -109,13 +133,17 @@ pub fn plan(wanted: &Wanted, found: &Found) -> Plan {
     names::renames(&wanted.interfaces, &roles, &found.links, &mut plan.actions);
     links::bridges(wanted, &found.links, &mut plan.actions);
     links::vlans(&wanted.interfaces, &roles, &found.links, &mut plan.actions);
+    // Before anything that wants them up: they have their peers when the first packet leaves.
+    tunnels::plan(wanted, found, &mut plan);
     // The uplink's own sysctls carry its name, so they come after the renames, and before it is up.
     plan.actions.extend(of_links.into_iter().map(Action::Set));
+    links::left_alone(wanted, &roles, &found.links, &mut plan.actions);
     links::settings(wanted, &roles, &found.links, &mut plan.actions);
     addresses::add(wanted, &roles, &found.addresses, &mut plan.actions);
     routes::plan(wanted, &roles, found, &mut plan.actions);
     // Last, so that the routes already stand on the new address when the old one goes.
     addresses::delete(wanted, &roles, found, &mut plan.actions);
+    queues::plan(wanted, found, &mut plan);
     plan
 }
 

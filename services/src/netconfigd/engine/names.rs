@@ -1,6 +1,6 @@
 //! Which link is what: matching by hardware address, name and place on the bus; and the renames that follow.
 use super::{Action, LAN, Link, UPLINK};
-use crate::perm::interfaces::{Interface, Interfaces};
+use crate::perm::interfaces::{CARRIER, Interface, Interfaces};
 use std::path::Path;
 
 /// A NIC's place on the machine's buses, in the order in which roles are given out: PCI, other buses, USB.
@@ -70,7 +70,7 @@ pub fn assign(wanted: &Interfaces, links: &[Link]) -> Vec<Role> {
     entries.retain(|entry| {
         let macs = [entry.1.hardware_addr, entry.1.spoof_hardware_addr];
         let fits = |link: &&Link| link.nic && link.mac.is_some() && macs.contains(&link.mac) && free(&roles, link);
-        let made = is_bridge(&entry.1.name) || entry.1.vlan_id != 0;
+        let made = is_bridge(&entry.1.name) || entry.1.vlan_id != 0 || entry.1.pppoe.is_some();
         let found = if made { None } else { links.iter().find(fits) };
         found.map(|link| give(&mut roles, *entry, link)).is_none()
     });
@@ -90,7 +90,7 @@ pub fn assign(wanted: &Interfaces, links: &[Link]) -> Vec<Role> {
     // Links without a bus (a veth) come last, in the order in which they were made.
     nics.sort_by(|a, b| (a.bus.is_none(), &a.bus, a.index).cmp(&(b.bus.is_none(), &b.bus, b.index)));
     entries.retain(|entry| takes_any_nic(entry.1) && !is_bridge(&entry.1.name));
-    entries.sort_by_key(|entry| (entry.1.name != UPLINK, entry.1.name != LAN, entry.0));
+    entries.sort_by_key(|entry| (![UPLINK, CARRIER].contains(&entry.1.name.as_str()), entry.1.name != LAN, entry.0));
     // A machine with one NIC serves a LAN.
     if nics.len() == 1 && entries.iter().any(|entry| entry.1.name == LAN) {
         entries.retain(|entry| entry.1.name == LAN);
@@ -102,18 +102,20 @@ pub fn assign(wanted: &Interfaces, links: &[Link]) -> Vec<Role> {
     roles
 }
 
-// A VLAN's entry means a VLAN of its number, any other entry means none.
+// A VLAN's entry means a VLAN of its number, that of a PPPoE session a session, any other entry means neither.
 fn is_made_for(entry: &Interface, link: &Link) -> bool {
-    link.vlan.map_or(0, |(_, number)| number) == entry.vlan_id
+    link.vlan.map_or(0, |(_, number)| number) == entry.vlan_id && link.ppp == entry.pppoe.is_some()
 }
 
 fn takes_any_nic(entry: &Interface) -> bool {
-    entry.hardware_addr.is_none() && entry.vlan_id == 0 && (entry.name == UPLINK || entry.name.starts_with("lan"))
+    let named = [UPLINK, CARRIER].contains(&entry.name.as_str()) || entry.name.starts_with("lan");
+    named && entry.hardware_addr.is_none() && entry.vlan_id == 0 && entry.pppoe.is_none()
 }
 
-/// The names of entries that no link plays.
+/// The names of entries that no link plays. A PPPoE session comes when its service makes it.
 pub fn missing(wanted: &Interfaces, roles: &[Role]) -> Vec<String> {
     let names = wanted.interfaces.iter().enumerate();
+    let names = names.filter(|(_, entry)| entry.pppoe.is_none());
     names.filter(|(at, _)| roles.iter().all(|role| role.entry != *at)).map(|(_, entry)| entry.name.clone()).collect()
 }
 
@@ -122,7 +124,8 @@ pub fn is_in_the_way(wanted: &Interfaces, roles: &[Role], link: &Link) -> bool {
     let of_another = roles.iter().any(|role| role.name == link.name && role.index != link.index);
     let of_bridge = wanted.bridges.iter().any(|bridge| bridge.name == link.name);
     let of_vlan = wanted.named(&link.name).is_some_and(|entry| entry.vlan_id != 0) && link.vlan.is_none();
-    of_another || (link.nic && (of_bridge || of_vlan))
+    let of_session = wanted.named(&link.name).is_some_and(|entry| entry.pppoe.is_some()) && !link.ppp;
+    of_another || (link.nic && (of_bridge || of_vlan)) || of_session
 }
 
 /// The renames. A link that holds the name of another one steps aside first, so names can be swapped.

@@ -5,6 +5,9 @@ use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+/// Neighbours that are remembered.
+const NEIGHBOURS: usize = 8_192;
+
 /// Where an address is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place<'a> {
@@ -37,6 +40,16 @@ impl Places {
             places.routes.entry(net.trunc()).or_insert(interface);
         }
         places
+    }
+
+    /// Takes the routes of now, and the neighbours of now beside those that were known before, as far as there is room.
+    pub fn renew(&mut self, now: Places) {
+        let before = std::mem::replace(&mut self.neighbours, now.neighbours);
+        let room = NEIGHBOURS.saturating_sub(self.neighbours.len());
+        for (address, mac) in before.into_iter().take(room) {
+            self.neighbours.entry(address).or_insert(mac);
+        }
+        self.routes = now.routes;
     }
 
     /// Where it is, by the longest prefix.

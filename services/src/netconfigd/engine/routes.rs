@@ -1,17 +1,17 @@
 //! Routes: those of interfaces.json, those that the uplink's configuration brings, and an unreachable one for each
 //! delegated prefix, lest what nobody uses of it circles between the provider and us (RFC 7084, WPD-5).
-use super::addresses;
 use super::names::Role;
 use super::{Action, FROM_FILE, FROM_LEASE, Found, Route, UPLINK, Wanted};
+use super::{addresses, bypass};
 use ipnet::{IpNet, Ipv6Net};
 use std::net::Ipv6Addr;
 
 /// fc00::/7.
 const UNIQUE_LOCAL: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7);
 
-fn of(wanted: &Wanted, role: &Role) -> Vec<Route> {
+fn of(wanted: &Wanted, role: &Role, found: &Found) -> Vec<Route> {
     let Some(entry) = wanted.interfaces.interfaces.get(role.entry) else { return Vec::new() };
-    let ways = if role.name == UPLINK { wanted.ways() } else { Vec::new() };
+    let ways = if role.name == UPLINK { bypass::ways(wanted, found, role.index, wanted.ways()) } else { Vec::new() };
     let ways = ways.into_iter().map(|way| Route {
         destination: way.destination,
         gateway: way.gateway,
@@ -20,9 +20,12 @@ fn of(wanted: &Wanted, role: &Role) -> Vec<Route> {
         protocol: way.protocol,
         unreachable: false,
     });
-    let file = entry.extra_routes.iter().map(|route| Route {
-        destination: route.destination.trunc(),
-        gateway: route.gateway,
+    let by_hand = entry.extra_routes.iter().flat_map(|route| {
+        bypass::halves(&entry.name, route.destination.trunc()).into_iter().map(|net| (net, route.gateway))
+    });
+    let file = by_hand.map(|(destination, gateway)| Route {
+        destination,
+        gateway,
         index: role.index,
         source: None,
         protocol: FROM_FILE,
@@ -71,8 +74,9 @@ fn unreachable(wanted: &Wanted, lo: u32) -> Vec<Route> {
 /// Adds what is missing, then takes away what an earlier lease or file left on the links that play an entry.
 pub fn plan(wanted: &Wanted, roles: &[Role], found: &Found, actions: &mut Vec<Action>) {
     let mut stale = Vec::new();
+    let all: Vec<Route> = roles.iter().flat_map(|role| of(wanted, role, found)).collect();
     for role in roles {
-        let routes = of(wanted, role);
+        let routes: Vec<Route> = all.iter().filter(|route| route.index == role.index).cloned().collect();
         let old: Vec<&Route> = found.routes.iter().filter(|old| old.index == role.index && !old.unreachable).collect();
         actions.extend(routes.iter().filter(|route| !old.contains(route)).cloned().map(Action::AddRoute));
         let knows = |old: &Route| match old.destination {
@@ -80,6 +84,9 @@ pub fn plan(wanted: &Wanted, roles: &[Role], found: &Found, actions: &mut Vec<Ac
             IpNet::V6(_) => wanted.ipv6.is_some(),
         };
         for old in old.into_iter().filter(|old| !routes.contains(old)) {
+            // Of IPv4 the kernel has one route to a destination, whatever link it leads to.
+            let anywhere = matches!(old.destination, IpNet::V4(_));
+            let routes = if anywhere { &all } else { &routes };
             let replaced = routes.iter().any(|route| route.destination == old.destination);
             let ours = old.protocol == FROM_FILE || (old.protocol == FROM_LEASE && knows(old));
             if ours && !replaced {
@@ -87,6 +94,9 @@ pub fn plan(wanted: &Wanted, roles: &[Role], found: &Found, actions: &mut Vec<Ac
             }
         }
     }
+    // A link that plays no entry any more keeps none of the file's routes.
+    let nobodys = |old: &&Route| old.protocol == FROM_FILE && roles.iter().all(|role| role.index != old.index);
+    stale.extend(found.routes.iter().filter(nobodys).cloned().map(Action::DeleteRoute));
     if let Some(lo) = found.links.iter().find(|link| link.name == "lo").filter(|_| wanted.ipv6.is_some()) {
         let routes = unreachable(wanted, lo.index);
         let old = || found.routes.iter().filter(|old| old.unreachable && old.protocol == FROM_LEASE);

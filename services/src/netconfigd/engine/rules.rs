@@ -1,6 +1,6 @@
 //! A person's own rules: with devices as they are now, and held against a connection that is open.
 use super::Wanted;
-use super::forwards::{Leased, Refused, find, interface_identifier};
+use super::forwards::{Known, Refused, find, interface_identifier};
 use super::places::{Place, Places};
 use crate::perm::Mac;
 use crate::perm::entries::{Device, Wrong};
@@ -58,12 +58,12 @@ struct Begun<'a> {
 pub fn rules(
     wanted: &Wanted,
     rules: &Rules,
-    leased: &[Leased],
+    known: &[Known],
     holds: impl Fn(&Rule) -> bool,
 ) -> (Vec<Ruled>, Vec<Refused>) {
     let (mut all, mut refused) = (Vec::new(), Vec::new());
     for rule in &rules.rules {
-        match ruled(wanted, leased, rule) {
+        match ruled(wanted, known, rule) {
             Ok(some) if holds(rule) => all.extend(some),
             Ok(_) => {}
             Err((field, words)) => refused.push((rule.entry.clone(), field, words)),
@@ -72,7 +72,7 @@ pub fn rules(
     (all, refused)
 }
 
-fn ruled(wanted: &Wanted, leased: &[Leased], rule: &Rule) -> Result<Vec<Ruled>, Wrong> {
+fn ruled(wanted: &Wanted, known: &[Known], rule: &Rule) -> Result<Vec<Ruled>, Wrong> {
     if !rule.lan.is_empty() && !wanted.interfaces.lans().contains(&rule.lan.as_str()) {
         return Err(("lan", format!("{:?} is the name of no LAN", rule.lan)));
     }
@@ -80,7 +80,7 @@ fn ruled(wanted: &Wanted, leased: &[Leased], rule: &Rule) -> Result<Vec<Ruled>, 
         Who::All => vec![At::All],
         Who::Net(net) => vec![At::Net(*net)],
         Who::Suffix(suffix) => vec![At::Suffix(*suffix)],
-        Who::Device(device) => of_device(leased, device, rule.direction)?,
+        Who::Device(device) => of_device(known, device, rule.direction)?,
     };
     let remote_is_ipv6 = rule.remote.map(|net| net.addr().is_ipv6());
     // Of a device's two families one may be what the other end has not.
@@ -104,17 +104,17 @@ fn ruled(wanted: &Wanted, leased: &[Leased], rule: &Rule) -> Result<Vec<Ruled>, 
 
 /// A device that sends is known by its hardware address, whatever addresses it takes. What is sent to it has to be known
 /// by its addresses: that of its lease, and those that IPv6 makes of the hardware address.
-fn of_device(leased: &[Leased], device: &Device, direction: Direction) -> Result<Vec<At>, Wrong> {
-    let found = find(leased, device);
+fn of_device(known: &[Known], device: &Device, direction: Direction) -> Result<Vec<At>, Wrong> {
+    let found = find(known, device);
     let mac = match (device, &found) {
         (Device::Hardware(mac), _) => *mac,
-        (_, Ok(leased)) => leased.mac,
+        (_, Ok(known)) => known.mac,
         (_, Err(wrong)) => return Err(wrong.clone()),
     };
     if direction != Direction::In {
         return Ok(vec![At::Hardware(mac)]);
     }
-    let address = found.ok().map(|leased| At::Net(IpNet::from(IpAddr::V4(leased.address))));
+    let address = found.ok().and_then(|known| known.address).map(|address| At::Net(IpNet::from(IpAddr::V4(address))));
     Ok(address.into_iter().chain([At::Suffix(interface_identifier(mac).into())]).collect())
 }
 

@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 const MTU: std::ops::RangeInclusive<u32> = 1_280..=1_500;
 
 /// A route of the uplink before it has a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Way {
     /// Destination.
     pub destination: IpNet,
@@ -35,9 +36,11 @@ impl Wanted {
         self.lease.is_some() || self.uplink().is_some_and(|uplink| uplink.gateway.is_some())
     }
 
-    /// The uplink's MTU: a person's, else the provider's if it is sane.
+    /// The uplink's MTU: a person's, else the provider's if it is sane. That of a PPPoE session was agreed on with the
+    /// concentrator, a person's word included.
     pub fn uplink_mtu(&self) -> Option<u32> {
-        let by_file = self.uplink().map(|uplink| uplink.mtu).filter(|mtu| *mtu != 0);
+        let by_file = self.uplink().filter(|uplink| uplink.pppoe.is_none()).map(|uplink| uplink.mtu);
+        let by_file = by_file.filter(|mtu| *mtu != 0);
         by_file.or_else(|| self.lease_in_force()?.mtu.filter(|mtu| MTU.contains(mtu)))
     }
 
@@ -53,7 +56,7 @@ impl Wanted {
         self.ipv6.iter().flat_map(|ipv6| &ipv6.delegations)
     }
 
-    /// The routes of the uplink that follow from its configuration.
+    /// The routes of the uplink that follow from its configuration; [`super::bypass`] says what becomes of the default ones.
     pub fn ways(&self) -> Vec<Way> {
         let mut ways = Vec::new();
         if let Some(uplink) = self.uplink() {
@@ -70,20 +73,13 @@ impl Wanted {
             }
         }
         if let Some(lease) = self.lease_in_force() {
-            of_lease(lease, self.tunnelled(), &mut ways);
+            of_lease(lease, &mut ways);
         }
         ways
     }
-
-    /// A WireGuard interface with a default route of its own takes the lease's place.
-    fn tunnelled(&self) -> bool {
-        let mut tunnels = self.interfaces.interfaces.iter().filter(|entry| entry.name.starts_with("wg"));
-        let default = IpNet::V4(Ipv4Net::default());
-        tunnels.any(|entry| entry.extra_routes.iter().any(|route| route.destination == default))
-    }
 }
 
-fn of_lease(lease: &lease4::Checked, tunnelled: bool, ways: &mut Vec<Way>) {
+fn of_lease(lease: &lease4::Checked, ways: &mut Vec<Way>) {
     let source = Some(IpAddr::V4(lease.address.0));
     let way = |destination, gateway| Way { destination, gateway, source, protocol: FROM_LEASE };
     let host = |address: Ipv4Addr| IpNet::from(IpAddr::V4(address));
@@ -99,7 +95,7 @@ fn of_lease(lease: &lease4::Checked, tunnelled: bool, ways: &mut Vec<Way>) {
         }
         ways.push(way(IpNet::V4(route.destination.trunc()), gateway.map(IpAddr::V4)));
     }
-    if let Some(router) = lease.router.filter(|_| !tunnelled) {
+    if let Some(router) = lease.router {
         ways.push(way(IpNet::V4(Ipv4Net::default()), Some(router.into())));
     }
 }

@@ -1,5 +1,5 @@
 //! Actions in words, for the log.
-use super::{Action, Firewall, Found};
+use super::{Action, Firewall, Found, queues};
 
 /// What is worth saying of a ruleset.
 fn ruleset(firewall: &Firewall) -> String {
@@ -42,6 +42,29 @@ impl Action {
             Action::Forget { address } => format!("connections of {address} forgotten"),
             Action::AddBridge { name, .. } => format!("{name}: bridge made"),
             Action::AddVlan { name: new, over, number } => format!("{new}: VLAN {number} over {} made", name(*over)),
+            Action::AddLink { name: new, kind } => format!("{new}: {kind} interface made"),
+            Action::SetTunnel { index, key, port } => {
+                let key = key.as_ref().map(|_| "private key set".to_owned());
+                let port = port.map(|port| format!("listens on port {port}"));
+                let words: Vec<String> = key.into_iter().chain(port).collect();
+                format!("{}: {}", name(*index), words.join(", "))
+            }
+            Action::SetPeer { index, change } => {
+                let verb = if change.known { "changed" } else { "added" };
+                let at = change.endpoint.map_or_else(String::new, |at| format!(", asked at {at}"));
+                format!("{}: peer {} {verb}{at}", name(*index), change.key)
+            }
+            Action::RemovePeer { index, key } => format!("{}: peer {key} removed", name(*index)),
+            Action::SetQueue { index, cake } => {
+                let what = if cake.behind { "downloads" } else { "uploads" };
+                format!("{}: {what} shaped to {}", name(*index), queues::words(cake))
+            }
+            Action::DropQueue { index } => format!("{}: not shaped any more", name(*index)),
+            Action::Lead { index, through } => {
+                let why = "as several LANs or ports share the rate; the flowtable is no use to them there";
+                format!("{}: downloads led through {}, {why}", name(*index), name(*through))
+            }
+            Action::NoLead { index } => format!("{}: downloads led nowhere else", name(*index)),
             Action::DeleteLink { index } => format!("{}: removed", name(*index)),
             Action::Rename { from, to, .. } => format!("{to}: was {from}"),
             Action::SetMac { index, mac } => format!("{}: hardware address {mac}", name(*index)),

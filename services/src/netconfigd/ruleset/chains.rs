@@ -1,4 +1,5 @@
 //! The chains that are jumped to, each an answer to one question.
+use super::forwards::{HOLES, forwardings};
 use super::person;
 use super::{GUEST, OTHER, SHARE, SOURCE, SPOOFED, TCP, UDP, WAN};
 use crate::netconfigd::engine::Firewall;
@@ -34,9 +35,11 @@ pub(super) fn from_wan(firewall: &Firewall) -> Chain {
         chain.rule(rule.ports(pinhole.ports.0, pinhole.ports.1).accept())
     });
     let hole = [Part::DestinationIpv6, Part::Protocol, Part::Port];
-    let open = firewall.pinholes.iter().any(|pinhole| pinhole.source.is_none());
-    let chain = [TCP, UDP].into_iter().filter(|_| open).fold(chain, |chain, protocol| {
-        chain.rule(Rule::new().ipv6().protocol(protocol.into()).in_set(&hole, "pinholes").accept())
+    let sets = forwardings(firewall).into_iter().filter(|set| set.name().starts_with(HOLES));
+    let chain = sets.fold(chain, |chain, set| {
+        [TCP, UDP].into_iter().fold(chain, |chain, protocol| {
+            chain.rule(Rule::new().ipv6().protocol(protocol.into()).in_set(&hole, set.name()).accept())
+        })
     });
     chain.rule(Rule::new().count_in(WAN).jump("log")).rule(Rule::new().drop())
 }
@@ -103,7 +106,7 @@ pub(super) fn clamp(firewall: &Firewall) -> Chain {
 }
 
 /// What the internet may say to the router without having been asked.
-pub(super) fn wan() -> Chain {
+pub(super) fn wan(firewall: &Firewall) -> Chain {
     let (rate, burst) = PINGS;
     let mut chain = Chain::plain("wan")
         .rule(Rule::new().ipv4().udp(67, 68).accept())
@@ -115,6 +118,9 @@ pub(super) fn wan() -> Chain {
         .rule(Rule::new().jump("strangers"))
         .rule(Rule::new().icmp(ECHO.0).limit_per_second(rate, burst).accept())
         .rule(Rule::new().icmpv6(ECHO.1).limit_per_second(rate, burst).accept());
+    for port in &firewall.tunnels {
+        chain = chain.rule(Rule::new().udp_to(*port).accept());
+    }
     for kind in ICMP {
         chain = chain.rule(Rule::new().icmp(kind).accept());
     }

@@ -29,10 +29,10 @@ pub(super) fn forwarded(firewall: &Firewall) -> Chain {
         })
     });
     let service = [Part::Protocol, Part::Port];
-    forwardings(firewall).iter().filter(|set| set.name() != "pinholes").fold(chain, |chain, map| {
+    forwardings(firewall).iter().filter(|set| !set.name().starts_with(HOLES)).fold(chain, |chain, map| {
         [TCP, UDP].into_iter().fold(chain, |chain, protocol| {
             let rule = Rule::new().protocol(protocol.into());
-            chain.rule(rule.dnat_by(&service, map.name(), map.name() == "moved"))
+            chain.rule(rule.dnat_by(&service, map.name(), map.name().starts_with(MOVED)))
         })
     })
 }
@@ -46,7 +46,19 @@ fn steps(ports: (u16, u16), to: (u16, u16)) -> Vec<(u16, u16, Option<u16>)> {
     }
 }
 
-/// Maps of forwardings, with the port kept and with another, and the set of pinholes; those that have elements.
+/// Beginnings of the names: forwardings with the port kept and with another, pinholes.
+const KEPT: &str = "kept";
+const MOVED: &str = "moved";
+pub(super) const HOLES: &str = "pinholes";
+
+/// Single ports and ranges stand apart: a table of single keys costs the kernel less, however many they are.
+fn apart(name: &str, elements: Vec<Element>, set: impl Fn(&str, Vec<Element>) -> Set) -> Vec<Set> {
+    let (single, ranges): (Vec<_>, Vec<_>) = elements.into_iter().partition(|element| element.key == element.last);
+    let all = [(name.to_owned(), single), (format!("{name}_ranges"), ranges)];
+    all.into_iter().filter(|(_, some)| !some.is_empty()).map(|(name, some)| set(&name, some)).collect()
+}
+
+/// Maps of forwardings, with the port kept and with another, and the sets of pinholes; those that have elements.
 pub(super) fn forwardings(firewall: &Firewall) -> Vec<Set> {
     let (mut kept, mut moved) = (Vec::new(), Vec::new());
     for forward in firewall.forwards.iter().filter(|forward| forward.source.is_none()) {
@@ -68,10 +80,11 @@ pub(super) fn forwardings(firewall: &Firewall) -> Vec<Set> {
         })
         .collect();
     let service = [Field::Protocol, Field::Port];
+    let hole = [Field::Ipv6, Field::Protocol, Field::Port];
     let sets = [
-        (!kept.is_empty()).then(|| Set::map("kept", &service, &[Field::Ipv4], kept)),
-        (!moved.is_empty()).then(|| Set::map("moved", &service, &[Field::Ipv4, Field::Port], moved)),
-        (!holes.is_empty()).then(|| Set::ranges("pinholes", &[Field::Ipv6, Field::Protocol, Field::Port], holes)),
+        apart(KEPT, kept, |name, some| Set::map(name, &service, &[Field::Ipv4], some)),
+        apart(MOVED, moved, |name, some| Set::map(name, &service, &[Field::Ipv4, Field::Port], some)),
+        apart(HOLES, holes, |name, some| Set::ranges(name, &hole, some)),
     ];
     sets.into_iter().flatten().collect()
 }

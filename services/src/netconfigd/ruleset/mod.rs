@@ -16,8 +16,9 @@ use netstack::nft::{Chain, Element, Field, Hook, Kind, Policy, Rule, Set, Table,
 
 /// The table's name; no other is touched.
 pub const TABLE: &str = "weir";
-/// Packets and bytes as router7 counts them, by hook: forwarded, to the router, from the router; IPv4 and IPv6.
-pub const TRAFFIC: [(&str, &str); 3] = [("forward4", "forward6"), ("input4", "input6"), ("output4", "output6")];
+/// Packets and bytes as router7 counts them, by hook: to the router, from the router; IPv4 and IPv6. What is forwarded is
+/// counted by its connections.
+pub const TRAFFIC: [(&str, &str); 2] = [("input4", "input6"), ("output4", "output6")];
 /// Dropped packets by cause: of no connection; begun by the internet; by a guest; from a source that is not ours; from one
 /// that cannot be there; beyond a device's share of the connection table; other.
 const INVALID: &str = "drop_invalid";
@@ -29,6 +30,11 @@ const SHARE: &str = "drop_share";
 const OTHER: &str = "drop_other";
 /// All of them.
 pub const DROPS: [&str; 7] = [INVALID, WAN, GUEST, SOURCE, SPOOFED, SHARE, OTHER];
+/// The flowtable of the fast path.
+pub const FAST: &str = "fast";
+/// Packets of a connection, both ways together, that meet the rules before it takes the fast path: to put it there costs as
+/// much as some packets save, and a question with its answer is over by then.
+const PROVED: u64 = 8;
 /// Before the name of a person's rule: its counter.
 pub const RULE: &str = "rule_";
 const TCP: u8 = 6;
@@ -65,15 +71,17 @@ fn table(firewall: &Firewall) -> Table {
         .chain(&DROPS)
         .fold(Table::new(TABLE), |table, name| table.counter(name));
     let table = firewall.counted.iter().fold(table, |table, name| table.counter(&format!("{RULE}{name}")));
+    let table = if firewall.offload { table.flowtable(FAST) } else { table };
     let devices = [("busy4", Field::Ipv4), ("busy6", Field::Ipv6)];
     let table = devices.iter().fold(table, |table, (name, field)| table.set(Set::by_rules(name, &[*field], DEVICES)));
     let bogons = BOGONS.iter().filter_map(|net| net.parse().ok()).map(Element::net).collect();
     let table = table.set(Set::ranges("bogons", &[Field::Ipv4], bogons));
     let table = forwardings(firewall).into_iter().fold(table, Table::set);
     let chains = [
-        wan(),
+        wan(firewall),
         egress(firewall),
         clamp(firewall),
+        established(firewall),
         strangers(firewall),
         from_wan(firewall),
         basics(),
@@ -85,7 +93,7 @@ fn table(firewall: &Firewall) -> Table {
         forwarded(firewall),
         input(firewall),
         forward(firewall),
-        counted(Chain::base("output", Kind::Filter, Hook::Output, 0, Policy::Accept), TRAFFIC[2]),
+        counted(Chain::base("output", Kind::Filter, Hook::Output, 0, Policy::Accept), TRAFFIC[1]),
         Chain::base("prerouting", Kind::Nat, Hook::Prerouting, -100, Policy::Accept).rule(Rule::new().jump("ours")),
         Chain::base("redirect", Kind::Nat, Hook::Output, -100, Policy::Accept).rule(Rule::new().jump("ours")),
         postrouting(firewall),
@@ -97,10 +105,19 @@ fn counted(chain: Chain, (ipv4, ipv6): (&str, &str)) -> Chain {
     chain.rule(Rule::new().ipv4().count_in(ipv4)).rule(Rule::new().ipv6().count_in(ipv6))
 }
 
-fn known(chain: Chain) -> Chain {
-    chain
-        .rule(Rule::new().ct_state(state::ESTABLISHED | state::RELATED).accept())
-        .rule(Rule::new().ct_state(state::INVALID).count_in(INVALID).drop())
+fn known(chain: Chain, known: Rule) -> Chain {
+    chain.rule(known).rule(Rule::new().ct_state(state::INVALID).count_in(INVALID).drop())
+}
+
+fn of_known() -> Rule {
+    Rule::new().ct_state(state::ESTABLISHED | state::RELATED)
+}
+
+/// What has been let in goes on, and by the fast path once it has proved to be more than a question and its answer.
+fn established(firewall: &Firewall) -> Chain {
+    let chain = Chain::plain("established");
+    let chain = if firewall.offload { chain.rule(Rule::new().packets_from(PROVED).offload(FAST)) } else { chain };
+    chain.rule(Rule::new().accept())
 }
 
 /// Names of LANs that are no guests': every `lan*`, and others by name. Guests are asked for before.
@@ -114,8 +131,8 @@ fn guest_lans(firewall: &Firewall) -> impl Iterator<Item = &Lan> {
 }
 
 fn input(firewall: &Firewall) -> Chain {
-    let chain = counted(Chain::base("input", Kind::Filter, Hook::Input, 0, Policy::Drop), TRAFFIC[1]);
-    let chain = known(chain).rule(Rule::new().iifname("lo").accept());
+    let chain = counted(Chain::base("input", Kind::Filter, Hook::Input, 0, Policy::Drop), TRAFFIC[0]);
+    let chain = known(chain, of_known().accept()).rule(Rule::new().iifname("lo").accept());
     let chain = chain.rule(Rule::new().iifname(firewall.uplink()).jump("wan"));
     let chain = person::ask(chain, firewall, Direction::Router, Rule::new());
     let chain =
@@ -126,10 +143,10 @@ fn input(firewall: &Firewall) -> Chain {
 
 fn forward(firewall: &Firewall) -> Chain {
     let uplink = firewall.uplink();
-    let chain = counted(Chain::base("forward", Kind::Filter, Hook::Forward, 0, Policy::Drop), TRAFFIC[0]);
+    let chain = Chain::base("forward", Kind::Filter, Hook::Forward, 0, Policy::Drop);
     let chain = chain.rule(Rule::new().oifname(uplink).jump("egress"));
     // Both ways: a SYN that leaves, and one, or its answer, that comes in.
-    let chain = known(chain.rule(Rule::new().tcp_syn().jump("clamp")));
+    let chain = known(chain.rule(Rule::new().tcp_syn().jump("clamp")), of_known().jump("established"));
     let chain = chain.rule(Rule::new().iifname(uplink).jump("from_wan"));
     // From here on it comes from a LAN; each device has its share of the connection table.
     let chain = chain.rule(Rule::new().no_way_back().count_in(SPOOFED).drop()).rule(Rule::new().jump("share"));

@@ -209,3 +209,66 @@ fn an_uplink_over_a_vlan_takes_the_name_of_a_nic_that_had_it() {
     let vlans: Vec<_> = found.links.iter().filter_map(|link| link.vlan).collect();
     assert_eq!(vlans, [(2, 8)]);
 }
+
+/// interfaces.json as it is read: an uplink over PPPoE is two entries.
+fn pppoe(more: &str) -> Wanted {
+    let text = format!(
+        r#"{{"interfaces":[{{"name":"uplink0"{more},"pppoe":{{"username":"a"}}}},{{"name":"lan0","addr":"192.168.42.1/24"}}]}}"#
+    );
+    let interfaces = Interfaces::parse(Path::new("interfaces.json"), text.as_bytes()).unwrap();
+    Wanted { interfaces, memory_kib: 64 << 10, ..Wanted::default() }
+}
+
+/// What the service pppoe makes.
+fn session(index: u32, name: &str) -> Link {
+    Link { mac: None, ppp: true, nic: false, ..nic(index, name, None) }
+}
+
+#[test]
+fn a_session_is_the_uplink_and_the_nic_below_it_has_another_name() {
+    // The NIC was the uplink until now, with a lease.
+    let mut found = two_nics();
+    settle(&Wanted { lease: lease([203, 0, 113, 50], 24, Some([203, 0, 113, 1])), ..defaults() }, &mut found);
+    assert_eq!(nets(&found, 2), ["203.0.113.50/24"]);
+
+    let first = settle(&pppoe(r#","mtu":1500"#), &mut found);
+    assert_eq!(first.missing, [""; 0], "the session comes when its service makes it");
+    assert_eq!(names(&found)[1..], [(2, "uplink0-eth"), (3, "lan0")]);
+    assert_eq!((nets(&found, 2).len(), found.links[1].mtu), (0, 1508));
+
+    found.links.push(session(9, "uplink0"));
+    let mut wanted = pppoe(r#","mtu":1500"#);
+    let everything = LeaseRoute { destination: "0.0.0.0/0".parse().unwrap(), gateway: Ipv4Addr::UNSPECIFIED };
+    let read = lease([198, 51, 100, 7], 32, None).unwrap();
+    wanted.lease = Some(lease4::Checked { mtu: Some(1454), routes: vec![everything], ..read });
+    let plan = settle(&wanted, &mut found);
+    assert_eq!((plan.uplink, nets(&found, 9)), (Some(9), vec!["198.51.100.7/32".to_owned()]));
+    assert_eq!(routes(&found), ["0.0.0.0/0 dev 9"], "there is no gateway on a line with two ends");
+    let link = found.links.iter().find(|link| link.index == 9).unwrap();
+    assert_eq!((link.mtu, link.up), (1454, true), "what was agreed on, not what was wished");
+    assert_eq!(Firewall::of(&wanted).lans.len(), 1, "the NIC below is no LAN");
+
+    // And back: the session's name is needed for the NIC before its service has taken it away.
+    settle(&defaults(), &mut found);
+    assert_eq!(names(&found)[1..], [(2, "uplink0"), (3, "lan0"), (9, "free9")]);
+    assert!(nets(&found, 9).is_empty());
+}
+
+#[test]
+fn a_strangers_nic_makes_way_for_the_session() {
+    let mut found = kernel(vec![nic(2, "eth0", pci(3)), nic(3, "lan0", pci(4)), nic(4, "uplink0", None)]);
+    settle(&pppoe(r#","hardware_addr":"02:00:00:00:00:02""#), &mut found);
+    assert_eq!(names(&found)[1..], [(2, "uplink0-eth"), (3, "lan0"), (4, "free4")]);
+}
+
+#[test]
+fn a_tunnel_takes_the_place_of_a_sessions_default_route() {
+    let mut wanted = pppoe("");
+    wanted.interfaces.interfaces.extend(
+        file(r#"{"interfaces":[{"name":"wg0","extra_routes":[{"destination":"0.0.0.0/0"}]}]}"#).interfaces.interfaces,
+    );
+    let everything = LeaseRoute { destination: "0.0.0.0/0".parse().unwrap(), gateway: Ipv4Addr::UNSPECIFIED };
+    let read = lease([198, 51, 100, 7], 32, None).unwrap();
+    wanted.lease = Some(lease4::Checked { routes: vec![everything], ..read });
+    assert!(wanted.ways().is_empty());
+}

@@ -1,0 +1,240 @@
+//! `make bench-forward`: what a packet costs on its way through the router, in executed instructions.
+//!
+//! The machine has one CPU and three cards whose cables end here. Frames are sent in bursts of 64, at most 512 under way; a
+//! plugin of the emulator counts what the guest executes. Every connection has carried some packets before it counts.
+#![forbid(unsafe_code)]
+// A measurement that cannot be made ends the program, with its reason.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+use qemu::forward::{OURS, ROUTERS, Rig};
+use qemu::frames::{End, Mac, ipv4, tcp, udp};
+use qemu::{Folder, plugin};
+use serde_json::{Map, Value, json};
+use std::path::PathBuf;
+
+/// Packets of one measurement.
+const PACKETS: usize = 10_000;
+const WAN: usize = 0;
+const LAN: usize = 1;
+/// The router's addresses towards the internet.
+const WAN4: [u8; 4] = [203, 0, 113, 9];
+const SERVER4: [u8; 4] = [198, 51, 100, 1];
+const HOST4: [u8; 4] = [192, 168, 42, 7];
+
+/// What is laid out for a measurement.
+#[derive(Debug, Clone, Copy, Default)]
+struct Layout {
+    offload: bool,
+    bridge: bool,
+    forwards: usize,
+}
+
+fn files(layout: Layout) -> Vec<(&'static str, String)> {
+    let [uplink, lan, port] = ROUTERS;
+    let bridge = format!(r#"{{"name":"lan0","interface_hardware_addrs":["{lan}","{port}"]}}"#);
+    let (mac, bridges) =
+        if layout.bridge { (String::new(), bridge) } else { (format!(r#""hardware_addr":"{lan}","#), String::new()) };
+    let interfaces = format!(
+        r#"{{"interfaces":[{{"name":"uplink0","hardware_addr":"{uplink}","addr":"203.0.113.9/24",
+        "extra_addrs":["2001:db8:1::9/64"],"gateway":"203.0.113.1","gateway6":"2001:db8:1::1",
+        "delegated_prefixes":["2001:db8:a::/48"]}},
+        {{"name":"lan0",{mac}"addr":"192.168.42.1/24","extra_addrs":["2001:db8:a::1/64"]}}],"bridges":[{bridges}]}}"#
+    );
+    let forward = |number: usize| format!(r#"{{"port":"{}","dest_addr":"192.168.42.7"}}"#, 20_000 + number);
+    let forwards: Vec<String> = (0..layout.forwards).map(forward).collect();
+    vec![
+        ("interfaces.json", interfaces),
+        ("firewall.json", format!(r#"{{"offload":{}}}"#, layout.offload)),
+        ("portforwardings.json", format!(r#"{{"forwardings":[{}]}}"#, forwards.join(","))),
+    ]
+}
+
+/// A conversation between a host of the LAN and a server: both ends, as each side sees the other.
+#[derive(Clone, Copy)]
+struct Talk {
+    host: End,
+    server: End,
+    /// The host as the server sees it.
+    seen: End,
+}
+
+fn router_mac(card: usize) -> Mac {
+    ROUTERS[card].0
+}
+
+impl Talk {
+    fn ipv4(port: u16) -> Talk {
+        Talk {
+            host: ipv4(OURS[LAN], HOST4, port),
+            server: ipv4(OURS[WAN], SERVER4, 443),
+            seen: ipv4(OURS[LAN], WAN4, port),
+        }
+    }
+
+    fn ipv6(port: u16) -> Talk {
+        let end = |mac, ip: &str, port| End { mac, ip: ip.parse().unwrap(), port };
+        let host = end(OURS[LAN], "2001:db8:a::7", port);
+        Talk { host, server: end(OURS[WAN], "2001:db8:ffff::1", 443), seen: host }
+    }
+
+    /// A datagram from the host, whole frames of `size` bytes without their checksum.
+    fn up(&self, size: usize) -> Vec<u8> {
+        udp(&self.host, &End { mac: router_mac(LAN), ..self.server }, payload(&self.host, size))
+    }
+
+    fn down(&self, size: usize) -> Vec<u8> {
+        udp(&self.server, &End { mac: router_mac(WAN), ..self.seen }, payload(&self.host, size))
+    }
+
+    fn segment(&self, up: bool, flags: u8, sequence: u32, acknowledged: u32, size: usize) -> Vec<u8> {
+        if up {
+            let to = End { mac: router_mac(LAN), ..self.server };
+            tcp(&self.host, &to, flags, sequence, acknowledged, size)
+        } else {
+            let to = End { mac: router_mac(WAN), ..self.seen };
+            tcp(&self.server, &to, flags, sequence, acknowledged, size)
+        }
+    }
+}
+
+fn payload(end: &End, size: usize) -> usize {
+    size.saturating_sub(14 + 8 + if end.ip.is_ipv4() { 20 } else { 40 })
+}
+
+/// Lets conversations prove themselves: packets both ways until the fast path would have taken them.
+fn settle(rig: &Rig, talks: &[Talk]) {
+    for _ in 0..8 {
+        for some in talks.chunks(64) {
+            let up: Vec<Vec<u8>> = some.iter().map(|talk| talk.up(60)).collect();
+            let down: Vec<Vec<u8>> = some.iter().map(|talk| talk.down(60)).collect();
+            assert!(rig.send(LAN, WAN, &up) && rig.send(WAN, LAN, &down), "no way through");
+        }
+    }
+}
+
+fn repeat(frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    frames.iter().cycle().take(PACKETS).cloned().collect()
+}
+
+fn measure(rig: &Rig, name: &str, results: &mut Map<String, Value>, work: &dyn Fn() -> (usize, bool)) {
+    let mut costs = Vec::new();
+    for _ in 0..3 {
+        let before = rig.executed();
+        let (packets, whole) = work();
+        assert!(whole, "{name}: frames were lost");
+        costs.push((rig.executed() - before) / packets as u64);
+    }
+    costs.sort_unstable();
+    eprintln!("bench-forward: {name}: {} instructions a packet ({costs:?})", costs[1]);
+    results.insert(name.to_owned(), json!(costs[1]));
+}
+
+/// UDP of a layout, under names that begin so.
+fn datagrams(rig: &Rig, begin: &str, results: &mut Map<String, Value>) {
+    let one = [Talk::ipv4(5_000)];
+    let many: Vec<Talk> = (6_000..7_000).map(Talk::ipv4).collect();
+    let six = [Talk::ipv6(5_000)];
+    for (name, talks, size, down) in [
+        ("udp64_up", &one[..], 60, false),
+        ("udp64_down", &one, 60, true),
+        ("udp64_1000_flows", &many, 60, false),
+        ("udp1514_up", &one, 1_514, false),
+        ("ipv6_up", &six, 82, false),
+    ] {
+        settle(rig, talks);
+        let frames = talks.iter().map(|talk| if down { talk.down(size) } else { talk.up(size) }).collect::<Vec<_>>();
+        let frames = repeat(&frames);
+        let (from, to) = if down { (WAN, LAN) } else { (LAN, WAN) };
+        measure(rig, &format!("{begin}_{name}"), results, &|| (PACKETS, rig.send(from, to, &frames)));
+    }
+}
+
+/// One TCP connection that loads much, which the card's driver puts together again.
+fn download(rig: &Rig, begin: &str, results: &mut Map<String, Value>) {
+    let talk = Talk::ipv4(9_000);
+    assert!(rig.send(LAN, WAN, &[talk.segment(true, 2, 99, 0, 0)]));
+    assert!(rig.send(WAN, LAN, &[talk.segment(false, 0x12, 999, 100, 0)]));
+    assert!(rig.send(LAN, WAN, &[talk.segment(true, 0x10, 100, 1_000, 0)]));
+    let next = std::cell::Cell::new(1_000_u32);
+    measure(rig, &format!("{begin}_tcp1514_down"), results, &|| {
+        let mut whole = true;
+        for _ in 0..PACKETS / 40 {
+            // What fits a window that was never scaled, and its acknowledgement.
+            let frames: Vec<Vec<u8>> = (0..40)
+                .map(|_| {
+                    let frame = talk.segment(false, 0x10, next.get(), 100, 1_460);
+                    next.set(next.get().wrapping_add(1_460));
+                    frame
+                })
+                .collect();
+            whole &= rig.send_merged(WAN, LAN, &frames, 40 * 1_460);
+            whole &= rig.send(LAN, WAN, &[talk.segment(true, 0x10, 100, next.get(), 0)]);
+        }
+        (PACKETS, whole)
+    });
+}
+
+/// Connections of one packet each.
+fn beginnings(rig: &Rig, begin: &str, results: &mut Map<String, Value>) {
+    let next = std::cell::Cell::new(10_000_u16);
+    measure(rig, &format!("{begin}_new_flow"), results, &|| {
+        let frames: Vec<Vec<u8>> = (0..4_000).map(|at| Talk::ipv4(next.get() + at).up(60)).collect();
+        next.set(next.get() + 4_000);
+        (frames.len(), rig.send(LAN, WAN, &frames))
+    });
+}
+
+/// SYNs to a port that nobody has opened.
+fn closed(rig: &Rig, name: &str, results: &mut Map<String, Value>) {
+    let talk = Talk::ipv4(5_000);
+    settle(rig, &[talk]);
+    let fence = talk.down(60);
+    let router = ipv4(router_mac(WAN), WAN4, 81);
+    let syns: Vec<Vec<u8>> =
+        (0..PACKETS).map(|at| tcp(&ipv4(OURS[WAN], SERVER4, 1_024 + at as u16), &router, 2, 1, 0, 0)).collect();
+    measure(rig, name, results, &|| (PACKETS, rig.sink(WAN, &syns, (LAN, &fence))));
+}
+
+fn main() {
+    let images = std::env::args().nth(1).map_or_else(|| PathBuf::from("target/appliance"), PathBuf::from);
+    let folder = Folder::new();
+    let plugin = plugin::compile(&folder.0).unwrap_or_else(|error| panic!("{error}"));
+    let boot = |layout: Layout| -> Rig { Rig::boot(&images, &plugin, &files(layout), "weir.bench") };
+    let mut results = Map::new();
+    for offload in [false, true] {
+        let begin = if offload { "fast" } else { "rules" };
+        let rig = boot(Layout { offload, ..Layout::default() });
+        datagrams(&rig, begin, &mut results);
+        download(&rig, begin, &mut results);
+        beginnings(&rig, begin, &mut results);
+        drop(rig);
+        let rig = boot(Layout { offload, bridge: true, ..Layout::default() });
+        let talk = [Talk::ipv4(5_000)];
+        settle(&rig, &talk);
+        let frames = repeat(&[talk[0].up(60)]);
+        measure(&rig, &format!("{begin}_bridge_udp64_up"), &mut results, &|| (PACKETS, rig.send(LAN, WAN, &frames)));
+    }
+    let mut to_ready = Vec::new();
+    for forwards in [0, 1_000] {
+        let rig = boot(Layout { offload: true, forwards, ..Layout::default() });
+        to_ready.push(rig.executed_to_ready());
+        closed(&rig, &format!("syn_closed_port_{forwards}_forwards"), &mut results);
+    }
+    results.insert("apply_1000_forwards".to_owned(), json!(to_ready[1].saturating_sub(to_ready[0])));
+    let of = |name: &str| results.get(name).and_then(Value::as_f64).unwrap_or(f64::NAN);
+    let ratio = |name: &str| (of(&format!("fast_{name}")) / of(&format!("rules_{name}")) * 1_000.0).round() / 1_000.0;
+    let ratios: Map<String, Value> = [
+        "udp64_up",
+        "udp64_down",
+        "udp1514_up",
+        "udp64_1000_flows",
+        "ipv6_up",
+        "bridge_udp64_up",
+        "tcp1514_down",
+        "new_flow",
+    ]
+    .into_iter()
+    .map(|name| (format!("fast_to_rules_{name}"), json!(ratio(name))))
+    .collect();
+    results.extend(ratios);
+    println!("{}", Value::Object(results));
+}
