@@ -172,7 +172,7 @@ fn requests_that_are_none_are_refused() {
     let _netconfigd = house.start();
     for (request, status) in [
         ("GET / HTTP/1.1\r\n\r\n", "404"),
-        ("POST /metrics HTTP/1.1\r\n\r\n", "405"),
+        ("PUT /metrics HTTP/1.1\r\n\r\n", "405"),
         ("\0\0\r\n\r\n", "400"),
         (&format!("GET / HTTP/1.1\r\nA: {}\r\n", "a".repeat(9_000)), "431"),
     ] {
@@ -249,6 +249,6 @@ fn a_real_prometheus_scrapes_it() {
     while query("nftables_filter_forward_packets%7Bfamily=%22ipv4%22%7D") != "9" {
         assert!(std::time::Instant::now() < deadline, "never scraped");
     }
-    assert_eq!(query("up"), "1");
+    assert_eq!(query("up%7Bjob=%22netconfigd%22%7D"), "1");
     assert_eq!(query("count(%7B__name__=~%22nftables_.*%22%7D)"), "12", "router7's twelve");
 }

@@ -28,6 +28,7 @@ fn main() -> Result<(), lexopt::Error> {
     }
     let services = services.canonicalize().unwrap_or_else(|error| panic!("{}: {error}", services.display()));
     let dhcp = qemu::bench_dhcp::run(&services, quick);
-    println!("{}", json!({"dhcp": dhcp}));
+    let dns = qemu::bench_dns::run(&services, quick);
+    println!("{}", json!({"dhcp": dhcp, "dns": dns}));
     Ok(())
 }

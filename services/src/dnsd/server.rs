@@ -10,7 +10,7 @@ use crate::house::{Failure, House, private};
 use crate::metrics::KIND;
 use crate::perm::{WallTime, file};
 use crate::web::{self, Request, Response};
-use netstack::batch::{Inbox, MOST, Outbox};
+use netstack::batch::{Inbox, Outbox};
 use netstack::event::{Event, Interest, Loop, Token};
 use netstack::netlink::{Monitor, Netlink};
 use netstack::time::Instant;
@@ -25,6 +25,8 @@ const CACHE: usize = 3 << 20;
 /// Calls for datagrams, and connections taken, before the others have their turn.
 const AT_ONCE: usize = 4;
 const CONNECTIONS_AT_ONCE: usize = 32;
+/// When a call brings fewer datagrams, more are hardly waiting yet.
+const BUSY: usize = 4;
 /// The largest query by UDP, and the largest reply: what crosses a link whole.
 const LARGEST_DATAGRAM: usize = 1_472;
 /// Read from a connection at once.
@@ -224,7 +226,7 @@ impl Server {
                 }
             }
             self.outbox.send(&listener.udp);
-            if count < MOST {
+            if count < BUSY {
                 return;
             }
         }

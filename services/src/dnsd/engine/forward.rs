@@ -5,9 +5,11 @@
 //! as well, and the first answer counts. One that has been silent twice comes last, and is tried now and then beside
 //! another, so that a dead one costs nobody anything. The same one is asked again over TCP when its answer was cut off,
 //! and without EDNS when it does not know that. A way that is not there yet is tried again for a second.
+mod asking;
+mod groups;
+
 use super::cache::Ready;
-use super::flight::{self, Flight, Live, Waiter, message, spell};
-use super::name;
+use super::flight::{self, Flight, Live, Waiter, spell};
 use super::query::Query;
 use super::stored::{self, Reply, Stored};
 use super::upstream::Upstream;
@@ -128,79 +130,6 @@ impl Forward {
             random,
             revived: false,
         }
-    }
-
-    /// Sets whom to ask; the first group is for everything. When they are others than before, all that is in flight is
-    /// asked again at once.
-    pub fn set_groups(&mut self, now: Instant, groups: &[Group], actions: &mut Vec<Action>) -> bool {
-        if self.groups.iter().map(|(group, _)| group).eq(groups) {
-            return false;
-        }
-        let mut known = std::mem::take(&mut self.upstreams);
-        self.groups.clear();
-        for group in groups {
-            let mut members = Vec::new();
-            for server in &group.servers {
-                let at = self.upstreams.iter().position(|upstream| upstream.address == *server);
-                let at = at.or_else(|| {
-                    let at = known.iter().position(|upstream| upstream.address == *server);
-                    let upstream = at.map_or_else(|| Upstream::new(*server), |at| known.swap_remove(at));
-                    self.upstreams.push(upstream);
-                    Some(self.upstreams.len() - 1)
-                });
-                members.extend(at.filter(|at| *at < MOST_UPSTREAMS).map(|at| at as u8));
-            }
-            self.upstreams.truncate(MOST_UPSTREAMS);
-            self.groups.push((group.clone(), members));
-        }
-        self.ask_again(now, actions);
-        true
-    }
-
-    /// The way to all of them is another one now: everything in flight is asked again at once.
-    pub fn rewire(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        self.upstreams.iter_mut().for_each(Upstream::forget);
-        self.ask_again(now, actions);
-    }
-
-    fn ask_again(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        for at in 0..self.flights.len() {
-            let Some(Some(flight)) = self.flights.get_mut(at) else { continue };
-            for live in flight.live.iter_mut().filter_map(Option::take) {
-                actions.push(Action::Close(attempt(at, &live)));
-            }
-            (flight.tried, flight.failed, flight.asked, flight.round) = (0, 0, 0, 0);
-            (flight.plain, flight.start) = (false, now);
-            let name = flight.key.get(..flight.key.len().saturating_sub(5)).unwrap_or_default();
-            let group = group_of(&self.groups, name);
-            flight.group = group;
-            self.begin(now, at, actions);
-        }
-    }
-
-    /// The group that a name (wire form, lower-case) belongs to; 0 is everything.
-    pub fn group(&self, name: &[u8]) -> u8 {
-        if self.groups.len() <= 1 { 0 } else { group_of(&self.groups, name) }
-    }
-
-    /// Whether anybody of a group replies, as far as is known.
-    pub fn is_alive(&self, group: u8) -> bool {
-        self.members(group).iter().any(|at| self.upstreams.get(usize::from(*at)).is_some_and(Upstream::is_alive))
-    }
-
-    /// Whether somebody who was dead has replied since this was asked last.
-    pub fn take_revived(&mut self) -> bool {
-        std::mem::take(&mut self.revived)
-    }
-
-    /// The upstreams, for who shows them.
-    pub fn upstreams(&self) -> &[Upstream] {
-        &self.upstreams
-    }
-
-    /// Questions in flight.
-    pub fn in_flight(&self) -> usize {
-        self.index.len()
     }
 
     /// When [`Forward::tick`] is to be called.
@@ -432,94 +361,6 @@ impl Forward {
         }
     }
 
-    // The first time: the best one, and beside it one of whom too little is known.
-    fn begin(&mut self, now: Instant, at: usize, actions: &mut Vec<Action>) {
-        self.ask(now, at, actions);
-        let Some(Some(flight)) = self.flights.get(at) else { return };
-        let unknown = |member: &&u8| {
-            let upstream = self.upstreams.get(usize::from(**member));
-            flight.tried & 1 << **member == 0 && upstream.is_some_and(|upstream| upstream.wants_measure(now))
-        };
-        let measured = self.members(flight.group).iter().find(unknown).copied();
-        if let Some(measured) = measured {
-            let next = flight.next;
-            self.send(now, at, measured, Transport::Udp, actions);
-            let left =
-                self.flights.get(at).and_then(Option::as_ref).is_some_and(|flight| {
-                    self.members(flight.group).iter().any(|member| flight.tried & 1 << member == 0)
-                });
-            if let Some(Some(flight)) = self.flights.get_mut(at)
-                && left
-            {
-                flight.next = next;
-            }
-        }
-    }
-
-    // Asks the best one whose turn it is; a new round begins when all had theirs.
-    fn ask(&mut self, now: Instant, at: usize, actions: &mut Vec<Action>) {
-        let Some(Some(flight)) = self.flights.get(at) else { return };
-        let best = |mask: u32| {
-            let members = self.members(flight.group).iter().copied().filter(|member| mask & 1 << member == 0);
-            members.min_by_key(|member| self.upstreams.get(usize::from(*member)).map(Upstream::rank))
-        };
-        let first = best(flight.tried | flight.failed);
-        let (upstream, again) = match first {
-            Some(first) => (Some(first), false),
-            None => (best(flight.failed), true),
-        };
-        if let Some(Some(flight)) = self.flights.get_mut(at)
-            && again
-        {
-            flight.tried = flight.failed;
-            flight.round = flight.round.saturating_add(1);
-        }
-        match upstream {
-            Some(upstream) => self.send(now, at, upstream, Transport::Udp, actions),
-            None => self.rest(at),
-        }
-    }
-
-    // Nothing more is asked; what is under way may still come.
-    fn rest(&mut self, at: usize) {
-        if let Some(Some(flight)) = self.flights.get_mut(at) {
-            flight.next = flight.end;
-            let wake = flight.end;
-            self.wake = Some(self.wake.map_or(wake, |earlier| earlier.min(wake)));
-        }
-    }
-
-    fn send(&mut self, now: Instant, at: usize, number: u8, transport: Transport, actions: &mut Vec<Action>) {
-        let Some(Some(flight)) = self.flights.get_mut(at) else { return };
-        let Some(upstream) = self.upstreams.get_mut(usize::from(number)).filter(|_| flight.asked < MOST_ASKED) else {
-            return self.rest(at);
-        };
-        flight.tried |= 1 << number;
-        flight.asked += 1;
-        upstream.ask(now);
-        let members = self.groups.get(usize::from(flight.group)).map(|(_, members)| members.as_slice());
-        let others = members.unwrap_or_default().iter().any(|member| (flight.tried | flight.failed) & 1 << member == 0);
-        let pause = match transport {
-            _ if !others => AGAIN.max(upstream.hedge() * 2) * (1 << flight.round.min(4)),
-            Transport::Udp => upstream.hedge(),
-            Transport::Tcp => TCP.max(upstream.hedge() * 2),
-        };
-        flight.next = now + pause;
-        let wake = flight.next.min(flight.end);
-        self.wake = Some(self.wake.map_or(wake, |earlier| earlier.min(wake)));
-        self.serial = self.serial.wrapping_add(1);
-        let (id, capitals) = ((self.random)() as u16, if upstream.keeps_case { (self.random)() } else { 0 });
-        let with_edns = !flight.plain;
-        let message = message(id, &flight.key, capitals, with_edns);
-        let live = Live { serial: self.serial, id, upstream: number, with_edns, transport, sent: now, capitals };
-        let (new, to) = (attempt(at, &live), upstream.address);
-        let room = flight.room();
-        if let Some(old) = flight.live.get_mut(room).and_then(|place| place.replace(live)) {
-            actions.push(Action::Close(attempt(at, &old)));
-        }
-        actions.push(Action::Ask { attempt: new, to, transport, message });
-    }
-
     fn settle(&mut self, now: Instant, at: usize, outcome: Outcome, actions: &mut Vec<Action>) -> Option<Settled> {
         let flight = self.flights.get_mut(at)?.take()?;
         self.free.push(at as u16);
@@ -548,10 +389,4 @@ impl Forward {
 
 fn attempt(at: usize, live: &Live) -> Attempt {
     Attempt { flight: at as u16, upstream: live.upstream, serial: live.serial }
-}
-
-// Of the domains around a name the longest one's.
-fn group_of(groups: &[(Group, Vec<u8>)], name: &[u8]) -> u8 {
-    let around = groups.iter().enumerate().skip(1).filter(|(_, (group, _))| name::is_below(name, &group.domain));
-    around.max_by_key(|(_, (group, _))| group.domain.len()).map_or(0, |(at, _)| at as u8)
 }

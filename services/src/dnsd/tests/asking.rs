@@ -1,5 +1,6 @@
 //! Whom we ask, when, and what of it we believe.
 use super::*;
+use proptest::prelude::*;
 
 fn upstream(asked: &Asked) -> u8 {
     let IpAddr::V4(ip) = asked.to.ip() else { return 0 };
@@ -396,4 +397,39 @@ fn one_client_cannot_take_every_place() {
         }
     }
     assert!(world.asked.len() - world.closed.len() <= 4 * 512);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_upstreams_do_everybody_is_answered_once_and_every_socket_is_closed(
+        steps in prop::collection::vec((0..8u8, any::<u16>()), 0..120),
+    ) {
+        let mut world = World::new(&["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
+        let mut waiting = 0;
+        for (step, number) in steps {
+            let at = usize::from(number).checked_rem(world.asked.len()).unwrap_or_default();
+            match step {
+                0..=2 => {
+                    let ask = ask(&format!("n{}.com", number % 5), Rtype::A).from((number % 7) as u8, 1);
+                    waiting += usize::from(world.query(&ask).is_none());
+                }
+                3 if !world.asked.is_empty() => world.reply_to(at, Rcode::NOERROR, |records| a(records, 2, 1)),
+                4 if !world.asked.is_empty() => world.reply_to(at, Rcode::SERVFAIL, |_| ()),
+                5 if !world.asked.is_empty() => world.fail(at),
+                6 => world.pass(MS(u64::from(number % 700))),
+                7 if number % 2 == 0 => {
+                    world.engine.rewire(world.now);
+                    world.collect();
+                }
+                7 => world.configure(&["10.0.0.2", "10.0.0.4"], &[]),
+                _ => {}
+            }
+        }
+        world.seconds(6);
+        prop_assert_eq!(world.answers.len(), waiting);
+        prop_assert_eq!(world.engine.forward().in_flight(), 0);
+        prop_assert_eq!(world.closed.len(), world.asked.len());
+    }
 }

@@ -65,3 +65,28 @@ fn who_does_not_belong_to_a_lan_hears_nothing() {
     assert_eq!(world.engine.counters().strangers, 2);
     assert!(world.query(&ask("xps.lan", Rtype::A)).is_some());
 }
+
+#[test]
+fn ten_thousand_clients_are_served_in_bounds() {
+    let mut world = World::new(&[]);
+    world.settings(Settings { groups: vec![group("", &["10.0.0.1"])], rate: 1_000, ..Settings::default() });
+    world.fill("x.com", 3_000);
+    let (mut served, mut waiting, mut refused) = (0, 0, 0);
+    for number in 0..10_000u32 {
+        let peer = SocketAddr::new(IpAddr::from((10 << 24 | number).to_be_bytes()), 4_000);
+        let client = Client::Udp { listener: 1, peer };
+        let answer = world.query(&Ask { client, ..ask("x.com", Rtype::A) });
+        served += usize::from(answer.is_some_and(|answer| rcode(&answer) == Rcode::NOERROR));
+        match world.query(&Ask { client, ..ask(&format!("n{number}.com"), Rtype::A) }) {
+            None => waiting += 1,
+            Some(answer) => {
+                assert_eq!(rcode(&answer), Rcode::SERVFAIL);
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!((served, waiting, refused), (10_000, 512, 9_488));
+    assert_eq!(world.engine.forward().in_flight(), 512);
+    world.seconds(5);
+    assert_eq!((world.answers.len(), world.engine.forward().in_flight()), (512, 0));
+}
