@@ -14,6 +14,10 @@ use std::process::Command;
 const SERVER: &str = "10.77.0.1";
 /// Sizes of the table before the clients come.
 const SIZES: [u32; 2] = [100, 50_000];
+/// Exchanges begun in a second.
+const RATE: u32 = 1_000;
+/// Clients that only find out whether the server is there.
+const BEGINNERS: &str = "mac=02:67:00:00:00:00";
 /// How often a server is asked whether it is there; each time takes a second or two.
 const PATIENCE: u32 = 300;
 /// The table of which memory is told.
@@ -86,9 +90,9 @@ impl Scene {
     fn settle(&self) {
         for _ in 0..PATIENCE {
             let mut command = Command::new("perfdhcp");
-            command.args(["-4", "-n", "20", "-R", "20", "-r", "20", "-b", "mac=02:67:00:00:00:00", SERVER]);
+            command.args(["-4", "-n", "20", "-R", "20", "-r", "20", "-g", "single", "-b", BEGINNERS, SERVER]);
             let output = self.lan.run(move || command.output()).expect("perfdhcp runs (make deps-bench installs it)");
-            if String::from_utf8_lossy(&output.stdout).lines().any(|line| line.trim() == "received packets: 20") {
+            if counted(&String::from_utf8_lossy(&output.stdout), "received packets") >= 10 {
                 return;
             }
         }
@@ -112,12 +116,7 @@ impl Scene {
         let output = self.lan.run(move || command.output()).expect("perfdhcp runs (make deps-bench installs it)");
         let seconds = begin.elapsed().as_secs_f64();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        // The second of both parts: REQUEST and ACK.
-        let number = |word: &str| -> u64 {
-            let lines = text.lines().filter_map(|line| line.trim().strip_prefix(word));
-            lines.filter_map(|rest| rest.trim_start_matches(':').trim().parse().ok()).nth(1).unwrap_or_default()
-        };
-        let (sent, received) = (number("sent packets"), number("received packets"));
+        let (sent, received) = (counted(&text, "sent packets"), counted(&text, "received packets"));
         assert!(received > 0, "no exchange was completed:\n{text}{}", String::from_utf8_lossy(&output.stderr));
         let micros = (self.cpu() - before) / received as f64;
         let asked: u64 = clients.parse().unwrap_or_default();
@@ -139,6 +138,12 @@ impl Scene {
         let own = text.lines().filter(|line| line.starts_with("Private_"));
         own.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).sum()
     }
+}
+
+/// A count of perfdhcp's, of the second of both parts: REQUEST and ACK.
+fn counted(text: &str, word: &str) -> u64 {
+    let lines = text.lines().filter_map(|line| line.trim().strip_prefix(word));
+    lines.filter_map(|rest| rest.trim_start_matches(':').trim().parse().ok()).nth(1).unwrap_or_default()
 }
 
 fn weir(router: &Namespace, folder: &Folder, leases: u32, services: &Path) -> Child {
@@ -224,7 +229,7 @@ pub fn run(services: &Path, quick: bool) -> Value {
             // dnsmasq walks through its table for every new client.
             let count = if peer == Peer::Dnsmasq && size > 10_000 { count / 10 } else { count };
             for (kind, name) in ["new", "known"].into_iter().enumerate() {
-                let run = scene.run(0x0100_0000, count, 400);
+                let run = scene.run(0x0100_0000, count, RATE);
                 eprintln!("bench-lan: {} {name} clients, {size} leases: {run:?}", peer.name());
                 cells[kind][at] = Some(run.micros);
                 found[peer.name()][format!("{name}_{size}")] =

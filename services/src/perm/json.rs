@@ -76,6 +76,7 @@ pub fn write<T: serde::Serialize>(value: &T) -> Vec<u8> {
 }
 
 /// Serialises as Go's `MarshalIndent(v, "", "\t")` does.
+#[cfg(test)]
 pub fn write_indented<T: serde::Serialize>(value: &T) -> Vec<u8> {
     let mut bytes = Vec::new();
     let format = serde_json::ser::PrettyFormatter::with_indent(b"\t");
