@@ -134,11 +134,11 @@ impl Scene {
         (ticks(11) + ticks(12)) * 10_000.0
     }
 
-    /// Memory that is its alone, in KiB.
+    /// Memory that is its alone, in KiB: what it has written. The pages of its program lie on the disk, too.
     fn memory(&self) -> u64 {
         let text =
             std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.server.id())).expect("the server lives");
-        let own = text.lines().filter(|line| line.starts_with("Private_"));
+        let own = text.lines().filter(|line| line.starts_with("Private_Dirty"));
         own.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).sum()
     }
 }
