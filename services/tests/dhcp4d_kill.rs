@@ -137,6 +137,10 @@ fn the_record_is_synced_before_the_ack_leaves() {
         trace.to_str().unwrap(),
         "-e",
         "trace=fsync,fdatasync,sendto,recvfrom,rename",
+        // What is traced dies with the tracer.
+        "setpriv",
+        "--pdeathsig=KILL",
+        "--",
         env!("CARGO_BIN_EXE_services"),
         "dhcp4d",
         "--root",

@@ -111,7 +111,8 @@ impl Snapshot {
 
     /// Begins when it is due, or writes a piece.
     pub fn work(&mut self, now: Instant, engine: &Engine, journal: &mut Journal, background: &Background) {
-        if self.successor.is_none() && self.due.is_none_or(|due| now < due) {
+        let is_due = self.due.is_some_and(|due| due <= now);
+        if self.is_syncing() || (self.successor.is_none() && !is_due) {
             return;
         }
         if self.successor.is_none() {

@@ -35,6 +35,15 @@ pub enum Command {
     Keep,
     /// Takes them back.
     Revert,
+    /// Says something of a device at home.
+    Device {
+        /// `rename`, `fix` or `forget`.
+        what: &'static str,
+        /// Its hardware address.
+        mac: String,
+        /// The name; empty takes it away.
+        name: String,
+    },
     /// Starts the machine again.
     Reboot,
     /// Switches the machine off.
@@ -48,6 +57,8 @@ pub enum Peer {
     Init,
     /// The keeper of a person's files.
     Configd,
+    /// The keeper of the table of devices.
+    Deviced,
 }
 
 impl Peer {
@@ -56,6 +67,7 @@ impl Peer {
         match self {
             Peer::Init => ("PID 1", "/run/init.sock"),
             Peer::Configd => ("configd", "/run/configd.sock"),
+            Peer::Deviced => ("deviced", "/run/deviced.sock"),
         }
     }
 }
@@ -77,6 +89,9 @@ signal NAME SIG  send a service USR1, USR2, TERM or KILL
 apply [SECONDS]  take files; with SECONDS they are on trial until `keep`
 keep             keep the files that are on trial
 revert           take them back
+rename MAC NAME  give a device a name; without NAME take it away
+fix MAC NAME     the same, and never forget the device
+forget MAC       forget a device and all that was said of it
 reboot           start the router again
 poweroff         switch the router off
 ";
@@ -104,6 +119,12 @@ impl Command {
             ("apply", _) => (Command::Apply(None), 0),
             ("keep", _) => (Command::Keep, 0),
             ("revert", _) => (Command::Revert, 0),
+            ("rename", [mac, name, ..]) => (device("rename", mac, name), 2),
+            ("rename", [mac]) => (device("rename", mac, ""), 1),
+            ("fix", [mac, name, ..]) => (device("fix", mac, name), 2),
+            ("fix", [mac]) => (device("fix", mac, ""), 1),
+            ("forget", [mac, ..]) => (device("forget", mac, ""), 1),
+            ("rename" | "fix" | "forget", []) => return Err(format!("{verb} wants a hardware address")),
             ("reboot", _) => (Command::Reboot, 0),
             ("poweroff", _) => (Command::PowerOff, 0),
             ("log", ["-f", name, ..] | [name, "-f", ..]) => (Command::Log { name: known(name)?, follow: true }, 2),
@@ -133,6 +154,12 @@ impl Command {
             Command::PowerOff => serde_json::json!({"op": "poweroff"}),
             Command::Keep => serde_json::json!({"op": "keep"}),
             Command::Revert => serde_json::json!({"op": "revert"}),
+            Command::Device { what: "forget", mac, .. } => {
+                serde_json::json!({"op": "forget", "hardware_addr": mac})
+            }
+            Command::Device { what, mac, name } => {
+                serde_json::json!({"op": what, "hardware_addr": mac, "name": name})
+            }
             Command::Help | Command::Addresses | Command::Routes | Command::Leases | Command::Apply(_) => return None,
         };
         Some(format!("{value}\n"))
@@ -142,9 +169,14 @@ impl Command {
     pub fn peer(&self) -> Peer {
         match self {
             Command::Apply(_) | Command::Keep | Command::Revert => Peer::Configd,
+            Command::Device { .. } => Peer::Deviced,
             _ => Peer::Init,
         }
     }
+}
+
+fn device(what: &'static str, mac: &str, name: &str) -> Command {
+    Command::Device { what, mac: mac.to_owned(), name: name.to_owned() }
 }
 
 fn names() -> String {
@@ -190,6 +222,7 @@ mod tests {
             ("restart kernel", "reboot"),
             ("apply soon", "\"soon\""),
             ("signal dhcp4", "USR1, USR2"),
+            ("fix", "hardware address"),
             ("signal dhcp4 HUP", "\"HUP\""),
         ] {
             assert!(Command::parse(line).is_err_and(|error| error.contains(said)), "{line}");
@@ -201,5 +234,9 @@ mod tests {
         let request = Command::Log { name: "dhcp4".into(), follow: true }.request().unwrap();
         assert_eq!(request, "{\"follow\":true,\"name\":\"dhcp4\",\"op\":\"logs\"}\n");
         assert_eq!(Command::Help.request(), None);
+        let request = |line: &str| Command::parse(line).unwrap().unwrap().request().unwrap();
+        let fix = "{\"hardware_addr\":\"02:00:5e:10:00:07\",\"name\":\"nas\",\"op\":\"fix\"}\n";
+        assert_eq!(request("fix 02:00:5e:10:00:07 nas"), fix);
+        assert_eq!(request("forget 7"), "{\"hardware_addr\":\"7\",\"op\":\"forget\"}\n");
     }
 }

@@ -238,7 +238,8 @@ impl Session {
                 format!("in force for {seconds} s: `keep` keeps it, `revert` takes it back\n")
             }
             (Ok(Answer::Ok), Command::Revert) => "taken back\n".into(),
-            (Ok(Answer::Error(error)), _) if command.peer() == Peer::Configd => {
+            (Ok(Answer::Ok), Command::Device { .. }) => "done\n".into(),
+            (Ok(Answer::Error(error)), _) if command.peer() != Peer::Init => {
                 let lines: String = error.lines().map(|line| format!("{}\n", tables::clean(line))).collect();
                 format!("nothing has changed:\n{lines}")
             }

@@ -147,6 +147,40 @@ fn leases_json_is_router7s_and_an_edit_by_hand_counts() {
 }
 
 #[test]
+fn leases_json_is_written_between_the_turns_and_left_alone_while_it_is_synced() {
+    let files = Files::new();
+    let (mut scene, mut journal, _) = files.start(BEGIN, WALL);
+    let mut turn = Loop::new().unwrap();
+    let mut background = Background::open(&turn, Token(1)).unwrap();
+    let mut snapshot = Snapshot::new(files.json());
+    for round in 1..=20u8 {
+        for number in 0..200 {
+            scene.say(
+                &Words::new(REQUEST, Mac([2, 0, 0, 0, round, number])).requested([192, 168, round, number].into()),
+            );
+        }
+        snapshot.touch(scene.now, scene.engine.len());
+        scene.pass(3_600);
+        // Turns go on while the disk is at it.
+        let mut replaced = false;
+        while !replaced {
+            snapshot.work(scene.now, &scene.engine, &mut journal, &background);
+            snapshot.work(scene.now, &scene.engine, &mut journal, &background);
+            if snapshot.is_syncing() {
+                let mut events = Vec::new();
+                turn.wait(None, &mut events).unwrap();
+                snapshot.work(scene.now, &scene.engine, &mut journal, &background);
+                for (_, result) in background.ended() {
+                    result.unwrap();
+                    replaced |= snapshot.ended(scene.now, Ok(()));
+                }
+            }
+        }
+        assert_eq!(std::fs::read(files.json()).unwrap(), json::write_indented(&scene.leases()), "round {round}");
+    }
+}
+
+#[test]
 fn a_file_that_is_no_list_of_leases_is_put_aside() {
     let files = Files::new();
     std::fs::write(files.json(), "[{\"addr\": 7}]").unwrap();
