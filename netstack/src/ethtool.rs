@@ -122,7 +122,13 @@ mod tests {
     #[test]
     fn a_card_that_knows_none_says_so() {
         in_namespace(|| {
-            assert!(Command::new("ip").args(["link", "add", "veth0", "type", "veth"]).status().unwrap().success());
+            assert!(
+                Command::new("ip")
+                    .args(["link", "add", "one", "type", "veth", "peer", "two"])
+                    .status()
+                    .unwrap()
+                    .success()
+            );
             assert_eq!(fec().unwrap(), BTreeMap::new());
             let refused = set_fec(2, &Fec { modes: vec!["RS".into()], auto: false }).unwrap_err();
             assert_eq!(refused.errno, Errno::EOPNOTSUPP, "{refused}");

@@ -46,6 +46,18 @@ impl Bed {
         self.lan.output("dig", &all).lines().next().unwrap_or_default().to_owned()
     }
 
+    /// Asks until the first line of the answer is this: names of the LAN are known within a second of their lease.
+    pub fn dig_until(&self, words: &[&str], wanted: &str) {
+        let deadline = std::time::Instant::now() + crate::child::PATIENCE;
+        loop {
+            let answer = self.dig(words);
+            if answer == wanted {
+                return;
+            }
+            assert!(std::time::Instant::now() < deadline, "{words:?}: {answer:?} is not {wanted:?}");
+        }
+    }
+
     /// Downloads a page by address, as the LAN's host does.
     pub fn download(&self, url: &str) -> String {
         self.lan.output(
