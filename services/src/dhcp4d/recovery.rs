@@ -3,6 +3,7 @@
 use super::engine::Engine;
 use super::engine::table::{Record, stamp};
 use super::journal::{Journal, wall_at_zero};
+use super::snapshot::PIECE;
 use crate::perm::lease_log::{End, Entry, Given, MAGIC, Records, Sum};
 use crate::perm::leases::{self, Lease};
 use crate::perm::stamp::Clock;
@@ -23,6 +24,8 @@ type Found = BTreeMap<Ipv4Addr, (Given, Option<WallTime>)>;
 struct Log {
     found: Found,
     sums: [u64; 2],
+    /// Something was promised after leases.json was written last.
+    behind: bool,
     /// The file and where its records end, when it can be gone on with.
     file: Option<(File, u64)>,
     damaged: bool,
@@ -34,7 +37,9 @@ pub fn recover(log: &Path, json: &Path, clock: &Clock, engine: &mut Engine) -> (
     let zero = wall_at_zero(clock.now, clock.wall);
     let sum = sum(json);
     let is_ours = sum.is_some_and(|sum| past.sums.contains(&sum));
-    let mut stale = sum.is_none_or(|sum| past.sums[1] != sum) || past.damaged;
+    // What is longer than a piece may have changed while it was being written.
+    let behind = past.behind || past.found.len() > PIECE;
+    let mut stale = sum.is_none_or(|sum| past.sums[1] != sum) || past.damaged || behind;
     let mut changed = past.file.is_none();
     let mut records: BTreeMap<Ipv4Addr, (Record, bool)> = BTreeMap::new();
     for (address, (given, of)) in std::mem::take(&mut past.found) {
@@ -103,6 +108,11 @@ fn read(path: &Path, boot: &str) -> Log {
     let mut count = 0u64;
     for entry in records.by_ref() {
         count += 1;
+        match &entry {
+            Entry::Given(_) | Entry::Gone(_) => log.behind = true,
+            Entry::File(_) => log.behind = false,
+            Entry::Clock { .. } => {}
+        }
         match entry {
             Entry::Clock { boot, wall } => {
                 of = clocks.iter().position(|(known, _)| *known == boot).unwrap_or(clocks.len());

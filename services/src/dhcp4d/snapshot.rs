@@ -14,8 +14,8 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Records written between two turns.
-const PIECE: usize = 128;
+/// Records written between two turns; more of them may change before the last is written.
+pub const PIECE: usize = 128;
 /// Leases whose file is written once a second at most; for each so many more a second less often.
 const OF_A_SECOND: usize = 1_000;
 /// When what the disk has refused is tried again.

@@ -144,6 +144,19 @@ fn leases_json_is_router7s_and_an_edit_by_hand_counts() {
     std::fs::write(files.json(), json::write_indented(&leases)).unwrap();
     let (gone, ..) = files.start(later, WALL.after(Duration::from_secs(60)));
     assert!(gone.record(mac(9)).is_none() && gone.record(mac(1)).is_none() && gone.leases().len() == 2);
+    // Something is promised and the power goes before the file is written: it is behind, and is written.
+    let now = WALL.after(Duration::from_secs(60));
+    let (all, mut journal, _) = files.start(later, now);
+    journal.commit(later, &all.engine);
+    write(&all, &mut journal, &files);
+    drop(journal);
+    let (.., stale) = files.start(later, now);
+    assert!(!stale, "nothing was promised since");
+    let (mut more, mut journal, _) = files.start(later, now);
+    promise(&mut more, &mut journal, 4, 104);
+    drop(journal);
+    let (_, _, stale) = files.start(later, now);
+    assert!(stale);
 }
 
 #[test]
