@@ -97,6 +97,6 @@ fn files_are_sent_to_the_running_machine_and_kept_or_not() {
     machine.wait_for("the machine is off");
     assert!(machine.wait().success());
     let mut machine = here.run();
-    here.console().write_all(b"\rlog netconfigd\r").unwrap();
+    here.console().write_all(b"\rlog netconfigd -f\r").unwrap();
     machine.wait_for("ruleset replaced; rules: 1");
 }

@@ -108,6 +108,12 @@ fn names_below_a_machines_own_are_asked_for_kept_and_refused() {
     assert!(bed.curl(&format!("{url}?host=www&ip=nonsense")).ends_with("400"));
     assert!(bed.curl(&format!("{url}?host=a.b&ip=192.168.42.80")).ends_with("400"));
     assert!(bed.curl("http://192.168.42.1:8053/else").ends_with("404"));
+    // By a page of another site, and by a name of the internet that leads here.
+    for header in ["Origin: http://evil.example", "Host: evil.example"] {
+        let words =
+            ["-s", "-w", "%{http_code}", "-H", header, "http://192.168.42.1:8053/dyndns?host=www&ip=192.168.42.81"];
+        assert!(bed.lan.output("curl", &words).ends_with("403"), "{header}");
+    }
     // From an address that nobody has a name for.
     bed.lan.ip("addr add 192.168.42.8/24 dev eth0");
     assert!(bed.curl(&format!("--interface 192.168.42.8 {url}?host=www&ip=192.168.42.81")).ends_with("403"));

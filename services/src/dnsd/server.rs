@@ -379,6 +379,10 @@ impl Server {
 // A machine asks for a name below its own; the answer, and whether anything is new. What is answered is written down.
 fn dyndns(engine: &Engine, config: &mut Config, path: &Path, now: Instant, request: &Request) -> (Response, bool) {
     let refuse = |status, words: String| (Response::text(status, format!("{words}\n")), false);
+    // A page of the internet in a browser at home has no say.
+    if !request.is_for_us() {
+        return refuse(403, format!("not for {:?} from {:?}", request.host, request.origin));
+    }
     let Some(host) = engine.host_of(now, request.peer.to_canonical()).and_then(|name| std::str::from_utf8(name).ok())
     else {
         return refuse(403, format!("{} has no name here", request.peer));
