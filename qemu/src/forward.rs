@@ -132,6 +132,14 @@ impl Rig {
         to.wait(before + frames.len() as u64)
     }
 
+    /// Sends frames that may be lost; whether they came within a second.
+    pub fn tries(&self, from: usize, to: usize, frames: &[Vec<u8>]) -> bool {
+        let (from, to) = (&self.cables[from], &self.cables[to]);
+        let before = to.seen.load(Ordering::Acquire);
+        frames.iter().for_each(|frame| from.put(frame));
+        to.wait_within(&to.seen, before + frames.len() as u64, Duration::from_secs(1))
+    }
+
     /// Sends segments of one stream, which the router may put together: so many bytes of TCP have to come out.
     pub fn send_merged(&self, from: usize, to: usize, frames: &[Vec<u8>], bytes: u64) -> bool {
         let (from, to) = (&self.cables[from], &self.cables[to]);
@@ -186,7 +194,11 @@ impl Cable {
     }
 
     fn wait_for(&self, counter: &AtomicU64, count: u64) -> bool {
-        let end = Instant::now() + Duration::from_secs(20);
+        self.wait_within(counter, count, Duration::from_secs(20))
+    }
+
+    fn wait_within(&self, counter: &AtomicU64, count: u64, limit: Duration) -> bool {
+        let end = Instant::now() + limit;
         while counter.load(Ordering::Acquire) < count {
             if Instant::now() > end {
                 return false;
