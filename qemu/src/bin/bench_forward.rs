@@ -22,7 +22,7 @@ const SERVER4: [u8; 4] = [198, 51, 100, 1];
 const HOST4: [u8; 4] = [192, 168, 42, 7];
 
 /// What is laid out for a measurement.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Layout {
     offload: bool,
     forwards: usize,
@@ -205,14 +205,14 @@ fn main() {
     let mut results = Map::new();
     for offload in [false, true] {
         let begin = if offload { "fast" } else { "rules" };
-        let rig = boot(Layout { offload, ..Layout::default() });
+        let rig = boot(Layout { offload, forwards: 0 });
         datagrams(&rig, begin, &mut results);
         download(&rig, begin, &mut results);
         beginnings(&rig, begin, &mut results);
     }
     let mut to_ready = Vec::new();
     for forwards in [0, 1_000] {
-        let rig = boot(Layout { offload: true, forwards, ..Layout::default() });
+        let rig = boot(Layout { offload: true, forwards });
         to_ready.push(rig.executed_to_ready());
         closed(&rig, &format!("syn_closed_port_{forwards}_forwards"), &mut results);
     }
