@@ -1,7 +1,6 @@
 //! News of interfaces, addresses, routes, and of what others do to nftables. It says that something changed, never what:
 //! who wants to know dumps.
-use super::builder::attributes;
-use super::builder::messages;
+use super::builder::{attributes, messages};
 use crate::neighbour::Neighbour;
 use crate::nft::NEW_GENERATION;
 use crate::sys;
