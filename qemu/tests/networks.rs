@@ -151,14 +151,17 @@ fn a_bridge_a_guest_lan_over_a_vlan_and_a_conversation_over_a_change_of_address(
     };
     let deadline = Instant::now() + PATIENCE;
     let mut ports = (1..=u16::MAX).cycle();
-    while !beyond(&loads(&office, &metrics("192.168.42.1")).unwrap()) {
+    // While the router is at what it was sent, an answer may be late: it is asked for again.
+    while !loads(&office, &metrics("192.168.42.1")).is_some_and(|text| beyond(&text)) {
         assert!(Instant::now() < deadline, "no share");
-        for port in ports.by_ref().take(5_000) {
+        for port in ports.by_ref().take(1_000) {
             // A port that nobody listens at is answered by an error, which the next send tells.
             let _ = greedy.send_to(b"x", (SERVER, port));
         }
     }
-    assert_eq!(loads(&office, &page).as_deref(), Some(PAGE));
+    while loads(&office, &page).as_deref() != Some(PAGE) {
+        assert!(Instant::now() < deadline, "the others have no share");
+    }
     drop(greedy);
 
     step("the provider gives another address in the middle of a conversation");
