@@ -6,11 +6,15 @@
  *
  * With the argument `ask=PATH` a socket (Unix, stream) answers whoever connects with the count of that moment, in digits.
  *
+ * With the argument `where=PATH` a second socket answers with a line for each block of instructions of the kernel that was
+ * executed so far, "ADDRESS COUNT", both in hexadecimal; a block that was translated twice has two lines.
+ *
  * A block of instructions is counted as a whole when it is entered, without a call, so that the emulator stays fast. One CPU.
  */
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -27,6 +31,7 @@ void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t, tb_cb_t);
 void qemu_plugin_register_vcpu_tb_exec_inline(struct qemu_plugin_tb *, int op, void *counter, uint64_t add);
 void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *, exec_cb_t, int flags, void *userdata);
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *);
+uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *);
 struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *, size_t);
 const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *);
 size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *);
@@ -58,12 +63,33 @@ static void marked(unsigned int cpu, void *mark)
 	fclose(out);
 }
 
+/* Blocks, newest first; never freed, since the emulator may go back to any of them. */
+static struct block {
+	struct block *next;
+	uint64_t address, executed;
+} *blocks;
+static int by_block;
+
+static void *address_of_block(uint64_t address)
+{
+	struct block *block = calloc(1, sizeof(*block));
+
+	if (!block)
+		abort();
+	block->address = address;
+	block->next = blocks;
+	__atomic_store_n(&blocks, block, __ATOMIC_RELEASE);
+	return &block->executed;
+}
+
 static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 {
 	size_t count = qemu_plugin_tb_n_insns(tb);
 
 	(void)id;
 	qemu_plugin_register_vcpu_tb_exec_inline(tb, INLINE_ADD_U64, &executed, count);
+	if (by_block && qemu_plugin_tb_vaddr(tb) >> 63)
+		qemu_plugin_register_vcpu_tb_exec_inline(tb, INLINE_ADD_U64, address_of_block(qemu_plugin_tb_vaddr(tb)), count);
 	for (size_t i = 0; i < count; i++) {
 		struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
 
@@ -75,50 +101,76 @@ static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 	}
 }
 
-static void *answer(void *listening)
+static void tell_count(FILE *client)
 {
-	int listener = (int)(intptr_t)listening;
+	fprintf(client, "%llu\n", (unsigned long long)__atomic_load_n(&executed, __ATOMIC_RELAXED));
+}
+
+static void tell_blocks(FILE *client)
+{
+	for (struct block *block = __atomic_load_n(&blocks, __ATOMIC_ACQUIRE); block; block = block->next)
+		fprintf(client, "%llx %llx\n", (unsigned long long)block->address,
+			(unsigned long long)__atomic_load_n(&block->executed, __ATOMIC_RELAXED));
+}
+
+struct question {
+	int listener;
+	void (*tell)(FILE *);
+};
+
+static void *answer(void *asked)
+{
+	struct question *question = asked;
 
 	for (;;) {
-		int client = accept(listener, NULL, NULL);
+		int client = accept(question->listener, NULL, NULL);
+		FILE *stream = client < 0 ? NULL : fdopen(client, "w");
 
-		if (client < 0)
+		if (!stream)
 			return NULL;
-		dprintf(client, "%llu\n", (unsigned long long)__atomic_load_n(&executed, __ATOMIC_RELAXED));
-		close(client);
+		question->tell(stream);
+		fclose(stream);
 	}
 }
 
-static int ask(const char *where)
+static int ask(const char *where, void (*tell)(FILE *))
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct question *question = malloc(sizeof(*question));
 	pthread_t thread;
 
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s", where);
-	if (listener < 0 || bind(listener, (struct sockaddr *)&address, sizeof(address)) || listen(listener, 4))
+	if (!question)
 		return -1;
-	return pthread_create(&thread, NULL, answer, (void *)(intptr_t)listener);
+	question->tell = tell;
+	question->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", where);
+	if (question->listener < 0 || bind(question->listener, (struct sockaddr *)&address, sizeof(address)) ||
+	    listen(question->listener, 4))
+		return -1;
+	return pthread_create(&thread, NULL, answer, question);
 }
 
 __attribute__((visibility("default")))
 int qemu_plugin_install(qemu_plugin_id_t id, const void *info, int argc, char **argv)
 {
 	(void)info;
-	const char *where = NULL;
+	const char *count = NULL, *where = NULL;
 
 	for (int i = 0; i < argc; i++) {
 		if (!strncmp(argv[i], "out=", 4))
 			snprintf(path, sizeof(path), "%s", argv[i] + 4);
 		if (!strncmp(argv[i], "ask=", 4))
-			where = argv[i] + 4;
+			count = argv[i] + 4;
+		if (!strncmp(argv[i], "where=", 6))
+			where = argv[i] + 6;
 	}
-	if (!path[0] && !where) {
+	by_block = where != NULL;
+	if (!path[0] && !count) {
 		fprintf(stderr, "icount: one of the arguments out=PATH and ask=PATH is missing\n");
 		return -1;
 	}
-	if (where && ask(where)) {
-		perror(where);
+	if ((count && ask(count, tell_count)) || (where && ask(where, tell_blocks))) {
+		perror("icount: a socket to be asked at");
 		return -1;
 	}
 	qemu_plugin_register_vcpu_tb_trans_cb(id, translated);

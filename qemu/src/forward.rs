@@ -3,6 +3,8 @@
 use crate::Folder;
 use crate::frames::{Mac, is_load, neighbour, tcp_bytes};
 use crate::namespace::Namespace;
+use crate::plugin::Functions;
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
@@ -21,6 +23,8 @@ pub const ROUTERS: [weir::machine::Mac; 3] =
 pub const BURST: usize = 64;
 /// Frames on their way at most, so that none is lost.
 const UNDER_WAY: u64 = 512;
+/// In so long an idle router executes fewer instructions than this: its clock and little else.
+const IDLE: (Duration, u64) = (Duration::from_millis(300), 1_000_000);
 /// Nothing takes longer.
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -55,7 +59,7 @@ impl Rig {
         let at = |name: String| folder.0.join(name);
         let counter = Plugin {
             path: plugin.to_owned(),
-            arguments: vec![("ask".into(), folder.file("count")), ("out".into(), folder.file("boot"))],
+            arguments: ["ask", "out", "where"].map(|name| (name.into(), folder.file(name))).to_vec(),
         };
         let mut machine = Machine::of_image(images)
             .disk(Disk::throw_away(&disk.path))
@@ -105,16 +109,38 @@ impl Rig {
         }
     }
 
+    /// Waits until the router has nothing more to do of its own accord.
+    pub fn wait_for_idle(&self) {
+        let end = Instant::now() + LIMIT;
+        let mut before = self.executed();
+        loop {
+            std::thread::sleep(IDLE.0);
+            let now = self.executed();
+            if now - before < IDLE.1 {
+                return;
+            }
+            assert!(Instant::now() < end, "the router is never idle");
+            before = now;
+        }
+    }
+
     /// Instructions executed so far.
     pub fn executed(&self) -> u64 {
         let mut text = String::new();
-        UnixStream::connect(self.folder.0.join("count")).unwrap().read_to_string(&mut text).unwrap();
+        UnixStream::connect(self.folder.0.join("ask")).unwrap().read_to_string(&mut text).unwrap();
         text.trim().parse().unwrap()
+    }
+
+    /// Instructions executed so far by function of the kernel.
+    pub fn by_function(&self, functions: &Functions) -> BTreeMap<String, u64> {
+        let mut text = String::new();
+        UnixStream::connect(self.folder.0.join("where")).unwrap().read_to_string(&mut text).unwrap();
+        functions.sum(&text)
     }
 
     /// Instructions from power-on to ready; wants `weir.bench` on the kernel's command line.
     pub fn executed_to_ready(&self) -> u64 {
-        let text = std::fs::read_to_string(self.folder.0.join("boot")).unwrap();
+        let text = std::fs::read_to_string(self.folder.0.join("out")).unwrap();
         text.trim().rsplit('=').next().unwrap().parse().unwrap()
     }
 
@@ -148,9 +174,10 @@ impl Rig {
         to.wait_for(&to.bytes, before + bytes)
     }
 
-    /// Sends frames of which nothing comes out; waits until they have been looked at, by frames that do.
+    /// Sends frames of which nothing comes out, as many at once as may be under way; waits until they have been looked at, by
+    /// a frame that does.
     pub fn sink(&self, from: usize, frames: &[Vec<u8>], fence: (usize, &Vec<u8>)) -> bool {
-        frames.chunks(BURST).all(|burst| {
+        frames.chunks(UNDER_WAY as usize).all(|burst| {
             burst.iter().for_each(|frame| self.cables[from].put(frame));
             self.send(from, fence.0, std::slice::from_ref(fence.1))
         })

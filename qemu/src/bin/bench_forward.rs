@@ -2,14 +2,18 @@
 //!
 //! The machine has one CPU and three cards whose cables end here. Frames are sent in bursts of 64, at most 512 under way; a
 //! plugin of the emulator counts what the guest executes. Every connection has carried some packets before it counts.
+//! With the word `--apart` it also prints the functions of the kernel that a packet of each case spends most in.
 #![forbid(unsafe_code)]
 // A measurement that cannot be made ends the program, with its reason.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+use qemu::Folder;
 use qemu::forward::{OURS, ROUTERS, Rig};
 use qemu::frames::{End, Mac, ipv4, tcp, udp};
-use qemu::{Folder, plugin};
+use qemu::plugin::{self, Functions};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 /// Packets of one measurement.
@@ -105,6 +109,7 @@ fn settle(rig: &Rig, talks: &[Talk]) {
     while !rig.tries(LAN, WAN, &first) {
         assert!(Instant::now() < deadline, "no way through");
     }
+    rig.wait_for_idle();
     for _ in 0..8 {
         for some in talks.chunks(64) {
             let up: Vec<Vec<u8>> = some.iter().map(|talk| talk.up(60)).collect();
@@ -118,6 +123,25 @@ fn repeat(frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
     frames.iter().cycle().take(PACKETS).cloned().collect()
 }
 
+/// The kernel's functions, where `--apart` asks for what each costs.
+static APART: LazyLock<Option<Functions>> = LazyLock::new(|| {
+    std::env::args().any(|word| word == "--apart").then(|| {
+        let folder = std::fs::read_to_string("target/kernel-folder").expect("target/kernel-folder (make kernel)");
+        let map = PathBuf::from(folder.lines().last().unwrap_or_default()).join("System.map");
+        Functions::of_map(&std::fs::read_to_string(map).expect("System.map"))
+    })
+});
+
+/// Prints the functions that a packet spends most in.
+fn take_apart(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>, packets: u64) {
+    let spent = |(name, count): (&String, &u64)| (count.saturating_sub(*before.get(name).unwrap_or(&0)), name.clone());
+    let mut costs: Vec<_> = after.iter().map(spent).collect();
+    costs.sort_unstable_by(|a, b| b.cmp(a));
+    for (count, name) in costs.into_iter().take(60) {
+        eprintln!("{:>12} {name}", count / packets);
+    }
+}
+
 fn measure(rig: &Rig, name: &str, results: &mut Map<String, Value>, work: &dyn Fn() -> (usize, bool)) {
     let mut costs = Vec::new();
     for _ in 0..3 {
@@ -128,6 +152,11 @@ fn measure(rig: &Rig, name: &str, results: &mut Map<String, Value>, work: &dyn F
     }
     costs.sort_unstable();
     eprintln!("bench-forward: {name}: {} instructions a packet ({costs:?})", costs[1]);
+    if let Some(functions) = &*APART {
+        let before = rig.by_function(functions);
+        let (packets, _) = work();
+        take_apart(&before, &rig.by_function(functions), packets as u64);
+    }
     results.insert(name.to_owned(), json!(costs[1]));
 }
 
@@ -198,10 +227,10 @@ fn closed(rig: &Rig, name: &str, results: &mut Map<String, Value>) {
 }
 
 fn main() {
-    let images = std::env::args().nth(1).map_or_else(|| PathBuf::from("target/appliance"), PathBuf::from);
+    let images = PathBuf::from("target/appliance");
     let folder = Folder::new();
     let plugin = plugin::compile(&folder.0).unwrap_or_else(|error| panic!("{error}"));
-    let boot = |layout: Layout| -> Rig { Rig::boot(&images, &plugin, &files(layout), "weir.bench") };
+    let boot = |layout: Layout| -> Rig { Rig::boot(&images, &plugin, &files(layout), "weir.bench nokaslr") };
     let mut results = Map::new();
     for offload in [false, true] {
         let begin = if offload { "fast" } else { "rules" };
@@ -210,10 +239,15 @@ fn main() {
         download(&rig, begin, &mut results);
         beginnings(&rig, begin, &mut results);
     }
-    let mut to_ready = Vec::new();
+    let (mut to_ready, mut functions) = (Vec::new(), BTreeMap::new());
     for forwards in [0, 1_000] {
         let rig = boot(Layout { offload: true, forwards });
         to_ready.push(rig.executed_to_ready());
+        if let Some(map) = &*APART {
+            let booted = rig.by_function(map);
+            take_apart(&functions, &booted, 1);
+            functions = booted;
+        }
         closed(&rig, &format!("syn_closed_port_{forwards}_forwards"), &mut results);
     }
     results.insert("apply_1000_forwards".to_owned(), json!(to_ready[1].saturating_sub(to_ready[0])));
