@@ -19,8 +19,6 @@ const TP_STATUS_CSUMNOTREADY: u32 = 1 << 3;
 /// What the socket sees, as classic BPF over the packet without its Ethernet header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Filter {
-    /// Nothing: a socket that only sends.
-    Nothing,
     /// UDP over IPv4 to this port, unfragmented.
     UdpTo(u16),
     /// PPPoE discovery from a concentrator (RFC 2516): PADO, PADS, PADT.
@@ -53,7 +51,6 @@ fn jump(code: u16, k: u32, jt: u8, jf: u8) -> libc::sock_filter {
 impl Filter {
     fn program(self) -> Vec<libc::sock_filter> {
         match self {
-            Filter::Nothing => vec![op(RETURN, 0)],
             Filter::UdpTo(port) => vec![
                 op(LD_BYTE, 9),
                 jump(JUMP_EQUAL, libc::IPPROTO_UDP as u32, 0, 6),
@@ -96,6 +93,12 @@ pub struct Received {
     pub from: [u8; 6],
 }
 
+// Protocol none until the filter stands: an unbound packet socket with a protocol sees every interface.
+fn unbound() -> io::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    Ok(socket(AddressFamily::Packet, SockType::Datagram, flags, None)?)
+}
+
 /// A packet socket of one interface and EtherType. The kernel writes and removes the Ethernet header.
 #[derive(Debug)]
 pub struct Packet {
@@ -107,15 +110,26 @@ pub struct Packet {
 impl Packet {
     /// Opens a socket on interface `index`; needs CAP_NET_RAW.
     ///
+    /// While it is open, every packet of that type, whoever it is for, costs the kernel a copy of its header: one that
+    /// awaits something now and then is opened for it and closed again, one that only sends is a [`Packet::sender`].
+    ///
     /// # Errors
     /// When the interface is gone or the right is missing.
     pub fn open(index: u32, ethertype: u16, filter: Filter) -> io::Result<Packet> {
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        // Protocol none until the filter stands: an unbound packet socket with a protocol sees every interface.
-        let fd = socket(AddressFamily::Packet, SockType::Datagram, flags, None)?;
+        let fd = unbound()?;
         sys::attach_filter(&fd, &filter.program())?;
         sys::set_integer(&fd, libc::SOL_PACKET, libc::PACKET_AUXDATA, 1)?;
         sys::bind_packet(fd.as_fd(), ethertype, index)?;
+        Ok(Packet { fd, index, ethertype })
+    }
+
+    /// A socket that sends packets of this type and is given none; needs CAP_NET_RAW.
+    ///
+    /// # Errors
+    /// When the interface is gone or the right is missing.
+    pub fn sender(index: u32, ethertype: u16) -> io::Result<Packet> {
+        let fd = unbound()?;
+        sys::bind_packet(fd.as_fd(), 0, index)?;
         Ok(Packet { fd, index, ethertype })
     }
 

@@ -64,7 +64,9 @@ const MOST_PACKETS: usize = 64;
 struct Uplink {
     link: Link,
     packets: Packet,
-    /// Holds the port, so that no reply is answered with "port unreachable". What it gets, `packets` got as well.
+    /// Hears answers; closed while none is awaited, since it costs every packet of the uplink.
+    answers: Option<Packet>,
+    /// Holds the port, so that no reply is answered with "port unreachable". What it gets, `answers` got as well.
     port: UdpSocket,
     /// Hears who else has our address, and until when; closed at all other times, so that no ARP wakes us.
     claims: Option<(Packet, Instant)>,
@@ -213,8 +215,8 @@ impl Client {
     fn receive(&mut self) {
         let mut buffer = [0; 2048];
         for _ in 0..MOST_PACKETS {
-            let Some(uplink) = &mut self.uplink else { return };
-            let received = match uplink.packets.receive(&mut buffer) {
+            let Some(answers) = self.uplink.as_ref().and_then(|uplink| uplink.answers.as_ref()) else { break };
+            let received = match answers.receive(&mut buffer) {
                 Ok(Some(received)) => received,
                 Ok(None) => break,
                 Err(error) => {
@@ -235,7 +237,10 @@ impl Client {
 
     fn handle(&mut self, event: Event) {
         let now = Instant::now();
-        for action in self.engine.handle(now, event) {
+        let actions = self.engine.handle(now, event);
+        // Before anything is asked.
+        self.listen(now);
+        for action in actions {
             match action {
                 Action::Broadcast { source, message } => {
                     self.sent(now, |uplink| uplink.broadcast(source, &message));
@@ -256,6 +261,26 @@ impl Client {
                 Action::Say(text) => log::info!("{text}"),
                 Action::Complain(text) => self.complaints.warn(now, || text),
             }
+        }
+    }
+
+    // What cannot be opened is tried again at the next event, which is the engine's next question at the latest.
+    fn listen(&mut self, now: Instant) {
+        let Some(uplink) = &mut self.uplink else { return };
+        if uplink.answers.is_some() == self.engine.awaits_answer() {
+            return;
+        }
+        uplink.answers = None;
+        if !self.engine.awaits_answer() {
+            return;
+        }
+        let opened = Packet::open(uplink.link.index, packet::IPV4, Filter::UdpTo(CLIENT)).and_then(|answers| {
+            self.events.add(&answers, PACKETS, Interest::READ)?;
+            Ok(answers)
+        });
+        match opened {
+            Ok(answers) => uplink.answers = Some(answers),
+            Err(error) => self.lost.warn(now, || format!("listening: {error}")),
         }
     }
 
@@ -316,11 +341,10 @@ impl Client {
 
 impl Uplink {
     fn open(link: Link, events: &Loop) -> io::Result<Uplink> {
-        let packets = Packet::open(link.index, packet::IPV4, Filter::UdpTo(CLIENT))?;
+        let packets = Packet::sender(link.index, packet::IPV4)?;
         let port = udp::bound(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, CLIENT).into(), on(&link))?;
-        events.add(&packets, PACKETS, Interest::READ)?;
         events.add(&port, PACKETS, Interest::READ)?;
-        Ok(Uplink { link, packets, port, claims: None })
+        Ok(Uplink { link, packets, answers: None, port, claims: None })
     }
 
     fn broadcast(&self, source: Ipv4Addr, message: &[u8]) -> io::Result<()> {

@@ -59,7 +59,7 @@ impl Lan {
     pub fn open(link: Link, token: u64, events: &Loop) -> io::Result<Lan> {
         let options = udp::Options { device: Some(&link.name), reuse: true, ..udp::Options::default() };
         let messages = udp::bound(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, SERVER).into(), options)?;
-        let replies = Packet::open(link.index, packet::IPV4, Filter::Nothing)?;
+        let replies = Packet::sender(link.index, packet::IPV4)?;
         let arp = Packet::open(link.index, packet::ARP, Filter::ArpReplies)?;
         events.add(&messages, Token(token + MESSAGES), Interest::READ)?;
         events.add(&arp, Token(token + ARP), Interest::READ)?;

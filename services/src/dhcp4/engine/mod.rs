@@ -151,6 +151,11 @@ impl Engine {
         self.state
     }
 
+    /// Whether a server may be about to answer.
+    pub fn awaits_answer(&self) -> bool {
+        !matches!(self.state, State::Init | State::Bound)
+    }
+
     /// When [`Event::Timeout`] is due.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline
