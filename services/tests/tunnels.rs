@@ -43,7 +43,7 @@ fn names_are_asked_for_and_what_the_kernel_lacks_stops_nothing() {
     assert!(lines.contains("wireguard.json:3:23: interfaces[0].peers[1].public_key: \"short\""), "{lines}");
     assert!(lines.contains("shaping.json:1:7: up: \"40 Gbit/s\" is not"), "{lines}");
     assert!(lines.matches("wg0: wireguard interface made").count() <= 1, "one line for one trouble: {lines}");
-    let chain = house.router.output("nft", &["list", "chain", "inet", "weir", "wan"]);
+    let chain = house.router.output("nft", &["list", "chain", "inet", "weir", "wan_udp"]);
     assert!(chain.contains("udp dport 51820 accept"), "{chain}");
     let applied = house.root.read(rights::APPLIED);
     assert!(applied.contains("uplink0"), "others are told of the interfaces all the same");
@@ -52,6 +52,6 @@ fn names_are_asked_for_and_what_the_kernel_lacks_stops_nothing() {
     house.root.write("/perm/shaping.json", "{}");
     netconfigd.signal("USR1");
     netconfigd.wait_for("ruleset replaced");
-    let chain = house.router.output("nft", &["list", "chain", "inet", "weir", "wan"]);
+    let chain = house.router.output("nft", &["list", "chain", "inet", "weir", "wan_udp"]);
     assert!(!chain.contains("51820"), "{chain}");
 }

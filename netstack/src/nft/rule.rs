@@ -136,25 +136,34 @@ impl Rule {
         }
     }
 
+    /// Goes to an IPv4 address outside these networks.
+    #[must_use]
+    pub fn destination_outside(self, nets: &[Ipv4Net]) -> Rule {
+        nets.iter().fold(self.ipv4(), |rule, net| {
+            let (network, mask) = (net.network().octets(), net.netmask().octets());
+            rule.within(Part::DestinationIpv4, &network, &mask, net.prefix_len(), Expression::NotEqual)
+        })
+    }
+
     fn address4(self, part: Part, net: Ipv4Net) -> Rule {
-        self.within(part, &net.network().octets(), &net.netmask().octets(), net.prefix_len())
+        self.within(part, &net.network().octets(), &net.netmask().octets(), net.prefix_len(), Expression::Equal)
     }
 
     fn address6(self, part: Part, net: Ipv6Net) -> Rule {
-        self.within(part, &net.network().octets(), &net.netmask().octets(), net.prefix_len())
+        self.within(part, &net.network().octets(), &net.netmask().octets(), net.prefix_len(), Expression::Equal)
     }
 
     // Whole bytes are compared as they lie, as nft does it.
-    fn within(self, part: Part, octets: &[u8], mask: &[u8], length: u8) -> Rule {
+    fn within(self, part: Part, octets: &[u8], mask: &[u8], length: u8, compare: fn(Vec<u8>) -> Expression) -> Rule {
         let (offset, whole) = ADDRESSES[part as usize];
         let (bits, bytes) = (length % 8, usize::from(length / 8));
         let load = |bytes| Expression::Payload(NETWORK, offset, bytes);
         match (bits, bytes) {
             (0, 0) => self,
-            (0, bytes) => self.with([load(bytes as u32), Expression::Equal(octets[..bytes].to_vec())]),
+            (0, bytes) => self.with([load(bytes as u32), compare(octets[..bytes].to_vec())]),
             _ => {
                 let mask = Expression::Mask(mask.to_vec());
-                self.with([load(whole), mask, Expression::Equal(octets.to_vec())])
+                self.with([load(whole), mask, compare(octets.to_vec())])
             }
         }
     }
@@ -190,10 +199,16 @@ impl Rule {
         self.load(parts).with([Expression::Lookup(set.to_owned(), false)])
     }
 
+    /// The map leads these parts somewhere. For a rule that goes there in the end and asks other, dearer things before.
+    #[must_use]
+    pub fn in_map(self, parts: &[Part], map: &str) -> Rule {
+        self.load(parts).with([Expression::Lookup(map.to_owned(), true)])
+    }
+
     /// Goes to where the map leads these parts: an address, and a port behind it when the map has one.
     #[must_use]
     pub fn dnat_by(self, parts: &[Part], map: &str, port: bool) -> Rule {
-        self.load(parts).with([Expression::Lookup(map.to_owned(), true), Expression::Dnat(port)])
+        self.in_map(parts, map).with([Expression::Dnat(port)])
     }
 
     /// Goes to this address and port.

@@ -29,9 +29,15 @@ impl Field {
     }
 }
 
-/// A value of one or several fields; each begins at a multiple of four bytes.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Value(Vec<u8>);
+/// Bytes of the longest value: an address, a protocol and a port.
+const LONGEST: usize = 24;
+
+/// A value of one or several fields, of 24 bytes at most; each begins at a multiple of four bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Value {
+    bytes: [u8; LONGEST],
+    length: usize,
+}
 
 impl Value {
     /// No field yet.
@@ -39,9 +45,22 @@ impl Value {
         Value::default()
     }
 
-    fn with(mut self, bytes: &[u8]) -> Value {
-        self.0.extend_from_slice(bytes);
-        self.0.resize(self.0.len().next_multiple_of(4), 0);
+    // What does not fit is left out, and the kernel refuses a key that is too short.
+    fn with(mut self, field: &[u8]) -> Value {
+        if let Some(place) = self.bytes.get_mut(self.length..self.length + field.len()) {
+            place.copy_from_slice(field);
+            self.length += field.len().next_multiple_of(4);
+        }
+        self
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length.min(LONGEST)]
+    }
+
+    /// Its first bytes, so many as a key of one field has.
+    fn first(mut self, length: usize) -> Value {
+        self.length = self.length.min(length);
         self
     }
 
@@ -71,7 +90,7 @@ impl Value {
 }
 
 /// An element: a key or a range of keys, and in a map what they lead to.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Element {
     /// The key, or the first of a range.
     pub key: Value,
@@ -125,7 +144,7 @@ impl Set {
 
     /// A map from ranges; from single keys where there are no others, which costs the kernel less.
     pub fn map(name: &str, key: &[Field], data: &[Field], mut elements: Vec<Element>) -> Set {
-        elements.sort();
+        elements.sort_unstable();
         let single = elements.iter().all(|element| element.key == element.last);
         let kind = if single { Filled::Keys(elements) } else { Filled::Ranges(elements) };
         Set { name: name.to_owned(), key: key.to_vec(), data: data.to_vec(), kind }
@@ -211,28 +230,27 @@ impl Set {
         (builder.count() - before) as usize
     }
 
-    fn keys<'a>(&self, elements: &'a [Element]) -> Vec<Bound<'a>> {
+    fn keys(&self, elements: &[Element]) -> Vec<Bound> {
         let length = length_of(&self.key) as usize;
-        let data = |element: &'a Element| element.data.as_ref().map(|data| data.0.as_slice());
-        elements.iter().map(|one| (one.key.0[..length].to_vec(), None, data(one), false)).collect()
+        elements.iter().map(|one| (one.key.first(length), None, one.data, false)).collect()
     }
 
     // Keys of several fields: first and last in one element.
-    fn pairs<'a>(&self, elements: &'a [Element]) -> Vec<Bound<'a>> {
-        let data = |element: &'a Element| element.data.as_ref().map(|data| data.0.as_slice());
-        elements.iter().map(|one| (one.key.0.clone(), Some(one.last.0.as_slice()), data(one), false)).collect()
+    fn pairs(&self, elements: &[Element]) -> Vec<Bound> {
+        elements.iter().map(|one| (one.key, Some(one.last), one.data, false)).collect()
     }
 
     // A key of one field: an element where a range begins, another behind its end, as nft writes them.
-    fn bounds<'a>(&self, elements: &'a [Element]) -> Vec<Bound<'a>> {
-        let mut all: Vec<Bound<'a>> = Vec::new();
+    fn bounds(&self, elements: &[Element]) -> Vec<Bound> {
+        let mut all: Vec<Bound> = Vec::new();
         let length = length_of(&self.key) as usize;
         for element in elements {
-            let (first, last) = (&element.key.0[..length], &element.last.0[..length]);
-            if all.is_empty() && first.iter().any(|byte| *byte != 0) {
-                all.push((vec![0; length], None, None, true));
+            let (first, last) = (element.key.first(length), element.last.first(length));
+            let zero = Value { bytes: [0; LONGEST], length };
+            if all.is_empty() && first != zero {
+                all.push((zero, None, None, true));
             }
-            all.push((first.to_vec(), None, element.data.as_ref().map(|data| data.0.as_slice()), false));
+            all.push((first, None, element.data, false));
             if let Some(behind) = after(last) {
                 all.push((behind, None, None, true));
             }
@@ -242,23 +260,23 @@ impl Set {
 }
 
 /// Key, last key, data, and whether it marks the end of a range.
-type Bound<'a> = (Vec<u8>, Option<&'a [u8]>, Option<&'a [u8]>, bool);
+type Bound = (Value, Option<Value>, Option<Value>, bool);
 
 /// The next value; `None` after the largest.
-fn after(bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut next = bytes.to_vec();
-    for byte in next.iter_mut().rev() {
+fn after(mut value: Value) -> Option<Value> {
+    let length = value.length;
+    for byte in value.bytes[..length].iter_mut().rev() {
         *byte = byte.wrapping_add(1);
         if *byte != 0 {
-            return Some(next);
+            return Some(value);
         }
     }
     None
 }
 
-fn value(builder: &mut Builder, kind: u16, bytes: &[u8]) {
+fn value(builder: &mut Builder, kind: u16, value: &Value) {
     builder.nest(kind, |data| {
-        data.bytes(1, bytes);
+        data.bytes(1, value.bytes());
     });
 }
 
@@ -276,7 +294,7 @@ fn length_of(fields: &[Field]) -> u32 {
 impl Element {
     /// One key.
     pub fn one(key: Value) -> Element {
-        Element { last: key.clone(), key, data: None }
+        Element { last: key, key, data: None }
     }
 
     /// Every key from `first` to `last`, in each field.

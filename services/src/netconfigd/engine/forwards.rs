@@ -97,8 +97,9 @@ pub struct Resolved {
 pub fn resolve(wanted: &Wanted, forwardings: &Forwardings, known: &[Known]) -> Resolved {
     let mut all = Resolved::default();
     let mut taken: BTreeMap<(u8, u16), (u16, &str)> = BTreeMap::new();
+    let nets = reachable(wanted);
     for forward in &forwardings.forwards {
-        match forwarded(wanted, known, forward).and_then(|one| free(&mut taken, forward).map(|()| one)) {
+        match forwarded(&nets, known, forward).and_then(|one| free(&mut taken, forward).map(|()| one)) {
             Ok(one) => all.forwards.push(one),
             Err((field, words)) => all.refused.push((forward.entry.clone(), field, words)),
         }
@@ -114,20 +115,28 @@ pub fn resolve(wanted: &Wanted, forwardings: &Forwardings, known: &[Known]) -> R
     all
 }
 
-fn forwarded(wanted: &Wanted, known: &[Known], forward: &Forward) -> Result<Forwarded, Wrong> {
+/// IPv4 networks of the LANs and behind them: beyond them a forwarding would make strangers speak to strangers through us.
+fn reachable(wanted: &Wanted) -> Vec<Ipv4Net> {
+    let interfaces = &wanted.interfaces;
+    let lans = interfaces.lans();
+    let entries = interfaces.interfaces.iter().filter(|entry| lans.contains(&entry.name.as_str()));
+    let nets = entries.flat_map(|entry| {
+        let routes = entry.extra_routes.iter().map(|route| route.destination);
+        entry.addr.iter().chain(&entry.extra_addrs).copied().chain(routes)
+    });
+    let ipv4 = nets.filter_map(|net| match net {
+        IpNet::V4(net) => Some(net),
+        IpNet::V6(_) => None,
+    });
+    ipv4.filter(|net| net.prefix_len() > 0).collect()
+}
+
+fn forwarded(nets: &[Ipv4Net], known: &[Known], forward: &Forward) -> Result<Forwarded, Wrong> {
     let to = match &forward.to {
         Device::Address(address) => *address,
         device => find(known, device)?.address.ok_or_else(|| ("device", format!("{device} has no IPv4 address")))?,
     };
-    // Beyond the LANs it would make strangers speak to strangers through us.
-    let interfaces = &wanted.interfaces;
-    let lans = interfaces.lans();
-    let entries = interfaces.interfaces.iter().filter(|entry| lans.contains(&entry.name.as_str()));
-    let mut nets = entries.flat_map(|entry| {
-        let routes = entry.extra_routes.iter().map(|route| route.destination);
-        entry.addr.iter().chain(&entry.extra_addrs).copied().chain(routes)
-    });
-    if !nets.any(|net| net.prefix_len() > 0 && matches!(net, IpNet::V4(net) if net.contains(&to))) {
+    if !nets.iter().any(|net| net.contains(&to)) {
         return Err(("dest_addr", format!("{to} is in no LAN")));
     }
     let Forward { protocol, ports, to_ports, source, .. } = *forward;

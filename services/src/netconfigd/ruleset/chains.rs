@@ -1,7 +1,7 @@
 //! The chains that are jumped to, each an answer to one question.
-use super::forwards::{HOLES, forwardings};
+use super::forwards::HOLES;
 use super::person;
-use super::{GUEST, OTHER, SHARE, SOURCE, SPOOFED, TCP, UDP, WAN};
+use super::{GUEST, ICMP, ICMPV6, OTHER, SHARE, SOURCE, SPOOFED, TCP, UDP, WAN};
 use crate::netconfigd::engine::Firewall;
 use crate::perm::firewall::Direction;
 use ipnet::Ipv6Net;
@@ -10,9 +10,9 @@ use netstack::nft::{Chain, Part, Rule};
 /// Pings from the internet that are answered: a second, and at once.
 const PINGS: (u64, u32) = (20, 50);
 /// Errors without which connections break: destination unreachable, time exceeded, parameter problem.
-const ICMP: [u8; 3] = [3, 11, 12];
+const ERRORS: [u8; 3] = [3, 11, 12];
 /// RFC 4890: errors (with packet too big), listener discovery, router advertisement, neighbour discovery.
-const ICMPV6: [u8; 11] = [1, 2, 3, 4, 130, 131, 132, 134, 135, 136, 143];
+const NEEDED: [u8; 11] = [1, 2, 3, 4, 130, 131, 132, 134, 135, 136, 143];
 /// What a guest may say to the router besides names and addresses: errors, echo, router and neighbour discovery.
 const ICMPV6_GUEST: [u8; 10] = [1, 2, 3, 4, 128, 131, 133, 135, 136, 143];
 /// "Source address failed ingress/egress policy" (RFC 4443, section 3.1), so many a second and at once.
@@ -22,8 +22,9 @@ const ECHO: (u8, u8) = (8, 128);
 /// Lines of refused packets in the kernel's log: a second, and at once.
 const LINES: (u64, u32) = (1, 5);
 
-/// What the internet may begin with the LANs: what was forwarded to them, and pinholes.
-pub(super) fn from_wan(firewall: &Firewall) -> Chain {
+/// What the internet may begin with the LANs: what was forwarded to them, and pinholes; `sets` are the names of what
+/// `forwardings` made.
+pub(super) fn from_wan(firewall: &Firewall, sets: &[String]) -> Chain {
     let chain = Chain::plain("from_wan").rule(Rule::new().jump("strangers"));
     let chain = person::ask(chain, firewall, Direction::In, Rule::new());
     let chain = chain.rule(Rule::new().forwarded().accept());
@@ -35,10 +36,9 @@ pub(super) fn from_wan(firewall: &Firewall) -> Chain {
         chain.rule(rule.ports(pinhole.ports.0, pinhole.ports.1).accept())
     });
     let hole = [Part::DestinationIpv6, Part::Protocol, Part::Port];
-    let sets = forwardings(firewall).into_iter().filter(|set| set.name().starts_with(HOLES));
-    let chain = sets.fold(chain, |chain, set| {
+    let chain = sets.iter().filter(|set| set.starts_with(HOLES)).fold(chain, |chain, set| {
         [TCP, UDP].into_iter().fold(chain, |chain, protocol| {
-            chain.rule(Rule::new().ipv6().protocol(protocol.into()).in_set(&hole, set.name()).accept())
+            chain.rule(Rule::new().ipv6().protocol(protocol.into()).in_set(&hole, set).accept())
         })
     });
     chain.rule(Rule::new().count_in(WAN).jump("log")).rule(Rule::new().drop())
@@ -61,7 +61,7 @@ pub(super) fn basics() -> Chain {
         .rule(Rule::new().udp_to(53).accept())
         .rule(Rule::new().tcp_to(53).accept())
         .rule(Rule::new().icmp(ECHO.0).accept());
-    let chain = ICMP.into_iter().fold(chain, |chain, kind| chain.rule(Rule::new().icmp(kind).accept()));
+    let chain = ERRORS.into_iter().fold(chain, |chain, kind| chain.rule(Rule::new().icmp(kind).accept()));
     ICMPV6_GUEST.into_iter().fold(chain, |chain, kind| chain.rule(Rule::new().icmpv6(kind).accept()))
 }
 
@@ -105,24 +105,36 @@ pub(super) fn clamp(firewall: &Firewall) -> Chain {
         .rule(Rule::new().iifname(firewall.uplink()).clamp_mss())
 }
 
-/// What the internet may say to the router without having been asked.
-pub(super) fn wan(firewall: &Firewall) -> Chain {
+/// What the internet may say to the router without having been asked. Sorted by protocol, so that a probe of a port, which
+/// nothing lets in, is not asked about what it is not.
+pub(super) fn wan() -> Chain {
+    let refused = |chain: Chain, rule: Rule| chain.rule(rule.count_in(WAN).jump("log"));
+    let protocols = [(UDP, "wan_udp"), (ICMP, "wan_icmp"), (ICMPV6, "wan_icmpv6")];
+    let tcp = || Rule::new().protocol(TCP.into());
+    let chain = refused(Chain::plain("wan"), tcp()).rule(tcp().drop());
+    let chain = protocols
+        .into_iter()
+        .fold(chain, |chain, (protocol, name)| chain.rule(Rule::new().protocol(protocol.into()).jump(name)));
+    refused(chain, Rule::new()).rule(Rule::new().drop())
+}
+
+/// The parts of the chain `wan`.
+pub(super) fn wan_by_protocol(firewall: &Firewall) -> [Chain; 3] {
     let (rate, burst) = PINGS;
-    let mut chain = Chain::plain("wan")
+    let udp = Chain::plain("wan_udp")
         .rule(Rule::new().ipv4().udp(67, 68).accept())
-        .rule(Rule::new().ipv6().udp(547, 546).accept());
-    for kind in ICMPV6 {
-        chain = chain.rule(Rule::new().icmpv6(kind).accept());
-    }
-    chain = chain
+        .rule(Rule::new().ipv6().udp(547, 546).accept())
+        .rule(Rule::new().jump("strangers"));
+    let udp = firewall.tunnels.iter().fold(udp, |udp, port| udp.rule(Rule::new().udp_to(*port).accept()));
+    let icmp = Chain::plain("wan_icmp")
         .rule(Rule::new().jump("strangers"))
-        .rule(Rule::new().icmp(ECHO.0).limit_per_second(rate, burst).accept())
+        .rule(Rule::new().icmp(ECHO.0).limit_per_second(rate, burst).accept());
+    let icmp = ERRORS.into_iter().fold(icmp, |icmp, kind| icmp.rule(Rule::new().icmp(kind).accept()));
+    let icmpv6 = NEEDED
+        .into_iter()
+        .fold(Chain::plain("wan_icmpv6"), |icmpv6, kind| icmpv6.rule(Rule::new().icmpv6(kind).accept()));
+    let icmpv6 = icmpv6
+        .rule(Rule::new().jump("strangers"))
         .rule(Rule::new().icmpv6(ECHO.1).limit_per_second(rate, burst).accept());
-    for port in &firewall.tunnels {
-        chain = chain.rule(Rule::new().udp_to(*port).accept());
-    }
-    for kind in ICMP {
-        chain = chain.rule(Rule::new().icmp(kind).accept());
-    }
-    chain.rule(Rule::new().count_in(WAN).jump("log")).rule(Rule::new().drop())
+    [udp, icmp, icmpv6]
 }

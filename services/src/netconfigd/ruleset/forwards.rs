@@ -5,34 +5,27 @@ use ipnet::Ipv4Net;
 use netstack::nft::{Chain, Element, Field, Hook, Kind, Part, Policy, Rule, Set, Value};
 use std::net::Ipv4Addr;
 
-/// New connections to an address of the router's own that is neither loopback nor a LAN's: they may be forwarded. So a
-/// forwarding works from inside as from outside, whatever addresses the uplink has.
-pub(super) fn ours(firewall: &Firewall) -> Chain {
-    let chain = Chain::plain("ours");
-    if firewall.forwards.is_empty() {
-        return chain;
-    }
+/// New connections to an address of the router's own that is neither loopback nor a LAN's may be forwarded: so it works
+/// from inside as from outside, whatever addresses the uplink has. The port is asked for first: most are nobody's. `sets` are
+/// the names of what [`forwardings`] made.
+pub(super) fn forwarded(firewall: &Firewall, sets: &[String]) -> Chain {
     let loopback = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
-    let nets = firewall.lans.iter().flat_map(|lan| &lan.nets).chain([&loopback]);
-    let chain = nets.fold(chain, |chain, net| chain.rule(Rule::new().destination((*net).into()).back()));
-    chain.rule(Rule::new().ipv4().to_us().jump("forwarded"))
-}
-
-pub(super) fn forwarded(firewall: &Firewall) -> Chain {
-    let chain = Chain::plain("forwarded");
+    let nets: Vec<Ipv4Net> = firewall.lans.iter().flat_map(|lan| &lan.nets).copied().chain([loopback]).collect();
+    let ours = |rule: Rule| rule.destination_outside(&nets).to_us();
     let bound = firewall.forwards.iter().filter(|forward| forward.source.is_some());
-    let chain = bound.fold(chain, |chain, forward| {
+    let chain = bound.fold(Chain::plain("forwarded"), |chain, forward| {
         let steps = steps(forward.ports, forward.to_ports);
         steps.into_iter().fold(chain, |chain, (first, last, to)| {
-            let from = forward.source.map_or_else(Rule::new, |net| Rule::new().source(net.into()));
-            chain.rule(from.protocol(forward.protocol.into()).ports(first, last).dnat(forward.to, to))
+            let rule = Rule::new().protocol(forward.protocol.into()).ports(first, last);
+            let rule = forward.source.into_iter().fold(rule, |rule, net| rule.source(net.into()));
+            chain.rule(ours(rule).dnat(forward.to, to))
         })
     });
     let service = [Part::Protocol, Part::Port];
-    forwardings(firewall).iter().filter(|set| !set.name().starts_with(HOLES)).fold(chain, |chain, map| {
+    sets.iter().filter(|set| !set.starts_with(HOLES)).fold(chain, |chain, map| {
         [TCP, UDP].into_iter().fold(chain, |chain, protocol| {
-            let rule = Rule::new().protocol(protocol.into());
-            chain.rule(rule.dnat_by(&service, map.name(), map.name().starts_with(MOVED)))
+            let rule = ours(Rule::new().protocol(protocol.into()).in_map(&service, map));
+            chain.rule(rule.dnat_by(&service, map, map.starts_with(MOVED)))
         })
     })
 }

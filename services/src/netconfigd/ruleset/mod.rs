@@ -10,8 +10,8 @@ mod person;
 
 use super::engine::{Firewall, Lan};
 use crate::perm::firewall::Direction;
-use chains::{basics, clamp, egress, from_wan, guests, log, refused, share, strangers, wan};
-use forwards::{forwarded, forwardings, ours, postrouting};
+use chains::{basics, clamp, egress, from_wan, guests, log, refused, share, strangers, wan, wan_by_protocol};
+use forwards::{forwarded, forwardings, postrouting};
 use netstack::nft::{Chain, Element, Field, Hook, Kind, Policy, Rule, Set, Table, state};
 
 /// The table's name; no other is touched.
@@ -39,6 +39,8 @@ const PROVED: u64 = 8;
 pub const RULE: &str = "rule_";
 const TCP: u8 = 6;
 const UDP: u8 = 17;
+const ICMP: u8 = 1;
+const ICMPV6: u8 = 58;
 /// Devices whose connections are counted at a time.
 const DEVICES: u32 = 4_096;
 /// Sources that nobody on the internet has: this network, private, shared, loopback, link-local, multicast, reserved
@@ -76,29 +78,31 @@ fn table(firewall: &Firewall) -> Table {
     let table = devices.iter().fold(table, |table, (name, field)| table.set(Set::by_rules(name, &[*field], DEVICES)));
     let bogons = BOGONS.iter().filter_map(|net| net.parse().ok()).map(Element::net).collect();
     let table = table.set(Set::ranges("bogons", &[Field::Ipv4], bogons));
-    let table = forwardings(firewall).into_iter().fold(table, Table::set);
+    let forwardings = forwardings(firewall);
+    let names: Vec<String> = forwardings.iter().map(|set| set.name().to_owned()).collect();
+    let table = forwardings.into_iter().fold(table, Table::set);
     let chains = [
-        wan(firewall),
+        wan(),
         egress(firewall),
         clamp(firewall),
         established(firewall),
         strangers(firewall),
-        from_wan(firewall),
+        from_wan(firewall, &names),
         basics(),
         guests(),
         share(firewall),
         refused(),
         log(),
-        ours(firewall),
-        forwarded(firewall),
+        forwarded(firewall, &names),
         input(firewall),
         forward(firewall),
         counted(Chain::base("output", Kind::Filter, Hook::Output, 0, Policy::Accept), TRAFFIC[1]),
-        Chain::base("prerouting", Kind::Nat, Hook::Prerouting, -100, Policy::Accept).rule(Rule::new().jump("ours")),
-        Chain::base("redirect", Kind::Nat, Hook::Output, -100, Policy::Accept).rule(Rule::new().jump("ours")),
+        Chain::base("prerouting", Kind::Nat, Hook::Prerouting, -100, Policy::Accept)
+            .rule(Rule::new().jump("forwarded")),
+        Chain::base("redirect", Kind::Nat, Hook::Output, -100, Policy::Accept).rule(Rule::new().jump("forwarded")),
         postrouting(firewall),
     ];
-    chains.into_iter().chain(person::chains(firewall)).fold(table, Table::chain)
+    chains.into_iter().chain(wan_by_protocol(firewall)).chain(person::chains(firewall)).fold(table, Table::chain)
 }
 
 fn counted(chain: Chain, (ipv4, ipv6): (&str, &str)) -> Chain {
@@ -113,9 +117,12 @@ fn of_known() -> Rule {
     Rule::new().ct_state(state::ESTABLISHED | state::RELATED)
 }
 
-/// What has been let in goes on, and by the fast path once it has proved to be more than a question and its answer.
+/// What has been let in goes on, and by the fast path once it has proved to be more than a question and its answer. Only
+/// IPv6 is asked for its source again, since the prefix of a connection that goes on can be gone.
 fn established(firewall: &Firewall) -> Chain {
-    let chain = Chain::plain("established");
+    let chain = Chain::plain("established")
+        .rule(Rule::new().tcp_syn().jump("clamp"))
+        .rule(Rule::new().ipv6().oifname(firewall.uplink()).jump("egress"));
     let chain = if firewall.offload { chain.rule(Rule::new().packets_from(PROVED).offload(FAST)) } else { chain };
     chain.rule(Rule::new().accept())
 }
@@ -132,8 +139,8 @@ fn guest_lans(firewall: &Firewall) -> impl Iterator<Item = &Lan> {
 
 fn input(firewall: &Firewall) -> Chain {
     let chain = counted(Chain::base("input", Kind::Filter, Hook::Input, 0, Policy::Drop), TRAFFIC[0]);
-    let chain = known(chain, of_known().accept()).rule(Rule::new().iifname("lo").accept());
-    let chain = chain.rule(Rule::new().iifname(firewall.uplink()).jump("wan"));
+    let chain = known(chain, of_known().accept()).rule(Rule::new().iifname(firewall.uplink()).jump("wan"));
+    let chain = chain.rule(Rule::new().iifname("lo").accept());
     let chain = person::ask(chain, firewall, Direction::Router, Rule::new());
     let chain =
         guest_lans(firewall).fold(chain, |chain, lan| chain.rule(Rule::new().iifname(&lan.name).jump("guests")));
@@ -144,9 +151,9 @@ fn input(firewall: &Firewall) -> Chain {
 fn forward(firewall: &Firewall) -> Chain {
     let uplink = firewall.uplink();
     let chain = Chain::base("forward", Kind::Filter, Hook::Forward, 0, Policy::Drop);
-    let chain = chain.rule(Rule::new().oifname(uplink).jump("egress"));
-    // Both ways: a SYN that leaves, and one, or its answer, that comes in.
-    let chain = known(chain.rule(Rule::new().tcp_syn().jump("clamp")), of_known().jump("established"));
+    // Most packets end at the first rule. A SYN is clamped both ways, and its answer where the connection is known.
+    let chain = known(chain, of_known().jump("established"));
+    let chain = chain.rule(Rule::new().oifname(uplink).jump("egress")).rule(Rule::new().tcp_syn().jump("clamp"));
     let chain = chain.rule(Rule::new().iifname(uplink).jump("from_wan"));
     // From here on it comes from a LAN; each device has its share of the connection table.
     let chain = chain.rule(Rule::new().no_way_back().count_in(SPOOFED).drop()).rule(Rule::new().jump("share"));
