@@ -4,6 +4,7 @@ use super::Mac;
 use super::json::Refusal;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
@@ -42,15 +43,15 @@ impl Device {
 pub fn each<T, E: DeserializeOwned>(
     path: &Path,
     list: &str,
-    entries: Vec<Value>,
+    entries: Vec<Box<RawValue>>,
     refused: &mut Vec<Refusal>,
     mut check: impl FnMut(&str, &E) -> Result<Vec<T>, Wrong>,
 ) -> Vec<T> {
     let mut all = Vec::new();
-    for (at, value) in entries.into_iter().enumerate() {
+    for (at, text) in entries.iter().enumerate() {
         let place = format!("{list}[{at}]");
         let wrong = |(field, words): Wrong| Refusal::field(path, &format!("{place}.{field}"), words);
-        match entry::<E>(path, &place, value).and_then(|entry| check(&place, &entry).map_err(wrong)) {
+        match entry::<E>(path, &place, text).and_then(|entry| check(&place, &entry).map_err(wrong)) {
             Ok(some) => all.extend(some),
             Err(refusal) => refused.push(refusal),
         }
@@ -67,7 +68,12 @@ pub fn located(refused: Vec<Refusal>, bytes: &[u8]) -> Vec<Refusal> {
     refused.into_iter().enumerate().map(place).collect()
 }
 
-fn entry<E: DeserializeOwned>(path: &Path, place: &str, value: Value) -> Result<E, Refusal> {
+fn entry<E: DeserializeOwned>(path: &Path, place: &str, text: &RawValue) -> Result<E, Refusal> {
+    // The field's path is worth its cost only where something is wrong.
+    if let Ok(entry) = serde_json::from_str(text.get()) {
+        return Ok(entry);
+    }
+    let value: Value = serde_json::from_str(text.get()).map_err(|error| Refusal::field(path, place, error))?;
     serde_path_to_error::deserialize(value).map_err(|error| {
         let field = error.path().to_string();
         let field = if field == "." { place.to_owned() } else { format!("{place}.{field}") };

@@ -6,7 +6,7 @@ use super::file;
 use super::json::{self, Refusal, or_zero};
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use std::net::Ipv6Addr;
 use std::path::Path;
 
@@ -94,9 +94,9 @@ impl Forwardings {
 #[serde(default)]
 struct Written {
     #[serde(deserialize_with = "or_zero")]
-    forwardings: Vec<Value>,
+    forwardings: Vec<Box<RawValue>>,
     #[serde(deserialize_with = "or_zero")]
-    pinholes: Vec<Value>,
+    pinholes: Vec<Box<RawValue>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use netstack::wireguard::{Key, Secret};
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -71,7 +72,7 @@ pub enum Endpoint {
 #[serde(default)]
 struct Written {
     #[serde(deserialize_with = "or_zero")]
-    interfaces: Vec<Value>,
+    interfaces: Vec<Box<RawValue>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -84,7 +85,7 @@ struct WrittenTunnel {
     #[serde(deserialize_with = "or_zero")]
     port: u16,
     #[serde(deserialize_with = "or_zero")]
-    peers: Vec<Value>,
+    peers: Vec<Box<RawValue>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -109,7 +110,10 @@ impl Tunnels {
     /// When they are not of this form; a wrong entry is no error.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Tunnels, Refusal> {
         let written: Written = json::parse(path, bytes)?;
-        let name = |value: &Value| value.get("name").and_then(Value::as_str).map(str::to_owned);
+        let name = |text: &Box<RawValue>| {
+            let value: Option<Value> = serde_json::from_str(text.get()).ok();
+            Some(value?.get("name")?.as_str()?.to_owned())
+        };
         let names: Vec<String> = written.interfaces.iter().filter_map(name).collect();
         let (mut refused, mut of_peers, mut before, mut count) =
             (Vec::new(), Vec::new(), Vec::<(String, u16)>::new(), 0);
