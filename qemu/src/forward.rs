@@ -12,6 +12,7 @@ use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use weir::cpio::Archive;
 use weir::machine::{Disk, Machine, Nic, Plugin, Serial};
 
 /// The card at our end of each cable.
@@ -50,24 +51,35 @@ pub struct Rig {
 impl Rig {
     /// Boots an image with these files in `/perm` and waits until it is ready.
     pub fn boot(images: &Path, plugin: &Path, files: &[(&str, String)], append: &str) -> Rig {
-        let (folder, network) = (Folder::new(), Namespace::new());
+        let folder = Folder::new();
         let disk = crate::disk::Disk::copy(&folder.0);
         for (name, text) in files {
             disk.write(name, text.as_bytes());
         }
+        let machine = Machine::of_image(images).disk(Disk::throw_away(&disk.path)).append(append);
+        Rig::start(machine, folder, plugin)
+    }
+
+    /// Boots the image's kernel with nothing in it but the programs and the commands of a shell, which end by saying what
+    /// weir says when it is ready.
+    pub fn boot_plain(images: &Path, plugin: &Path, commands: &str) -> Rig {
+        let folder = Folder::new();
+        let initrd = folder.0.join("plain.img");
+        std::fs::write(&initrd, plain(commands)).unwrap();
+        // The kernel has no interpreter of scripts: the shell is started as a program.
+        let append = "nokaslr rdinit=/bin/busybox -- sh /start";
+        Rig::start(Machine::new(images.join("vmlinuz"), initrd).append(append), folder, plugin)
+    }
+
+    fn start(machine: Machine, folder: Folder, plugin: &Path) -> Rig {
+        let network = Namespace::new();
         network.run(|| std::fs::write("/proc/sys/net/unix/max_dgram_qlen", "8192")).unwrap();
         let at = |name: String| folder.0.join(name);
         let counter = Plugin {
             path: plugin.to_owned(),
             arguments: ["ask", "out", "where"].map(|name| (name.into(), folder.file(name))).to_vec(),
         };
-        let mut machine = Machine::of_image(images)
-            .disk(Disk::throw_away(&disk.path))
-            .serial(Serial::Stdio)
-            .append(append)
-            .no_reboot(true)
-            .icount(true)
-            .plugin(counter);
+        let mut machine = machine.serial(Serial::Stdio).no_reboot(true).icount(true).plugin(counter);
         let mut cables = Vec::new();
         for (number, mac) in ROUTERS.into_iter().enumerate() {
             let (inside, outside) = (at(format!("n{number}")), at(format!("o{number}")));
@@ -90,7 +102,8 @@ impl Rig {
                 heard.1.notify_all();
             }
         });
-        for (cable, mac) in cables.iter().zip(OURS) {
+        // Nobody is at the third: two ends that both answered for every neighbour would confuse a bridge.
+        for (cable, mac) in cables.iter().zip(OURS).take(2) {
             cable.attend(mac);
         }
         let rig = Rig { qemu, _network: network, folder, said, cables };
@@ -182,6 +195,27 @@ impl Rig {
             self.send(from, fence.0, std::slice::from_ref(fence.1))
         })
     }
+}
+
+/// An initramfs with busybox, what it is linked with, and commands for its shell in `/start`.
+fn plain(commands: &str) -> Vec<u8> {
+    let mut archive = Archive::new(0);
+    for folder in ["bin", "dev", "lib", "lib/x86_64-linux-gnu", "lib64", "proc"] {
+        archive.folder(folder, 0o755);
+    }
+    archive.character_device("dev/console", 0o600, 5, 1);
+    archive.file("bin/busybox", 0o755, &std::fs::read("/bin/busybox").expect("busybox (make deps)"));
+    let linked = std::process::Command::new("ldd").arg("/bin/busybox").output().expect("ldd");
+    let linked = String::from_utf8_lossy(&linked.stdout).into_owned();
+    for library in linked.split_whitespace().filter(|word| word.starts_with('/')) {
+        archive.file(library.trim_start_matches('/'), 0o755, &std::fs::read(library).expect("a library of busybox"));
+    }
+    archive.file(
+        "start",
+        0o644,
+        format!("{commands}\necho weir: ready in 0 s\nexec busybox sleep 1000000\n").as_bytes(),
+    );
+    archive.finish()
 }
 
 impl Drop for Rig {

@@ -142,6 +142,17 @@ impl Here {
         }
     }
 
+    /// What the field measures with loads and sends through NAT, whatever way packets take.
+    fn iperf3(&self) {
+        for way in [&[][..], &["--reverse"]] {
+            let mut server = self.bed.isp.spawn("iperf3", &["--server", "--one-off", "--bind", ISP, "--forceflush"]);
+            server.wait_for("listening");
+            let said = self.bed.lan.output("iperf3", &[&["--client", ISP, "--bytes", "50M"], way].concat());
+            let received = said.lines().find(|line| line.contains("receiver")).unwrap_or_else(|| panic!("{said}"));
+            eprintln!("    {received}");
+        }
+    }
+
     /// Takes some turns by UDP, each seen before the next.
     fn turns(&self) {
         let server = self.bed.isp.run(|| UdpSocket::bind("0.0.0.0:7002")).unwrap();
@@ -175,9 +186,11 @@ fn nothing_is_hidden_nothing_is_cut_and_a_rule_reaches_it() {
 
     step("with the fast path and without it the same is counted");
     let (turns, loads) = (here.added(|| here.turns()), here.added(|| here.load(&listener)));
+    here.iperf3();
     here.offloaded_until(|count| count > 0);
     here.apply(&rules(false, false));
     let (slow_turns, slow_loads) = (here.added(|| here.turns()), here.added(|| here.load(&listener)));
+    here.iperf3();
     here.offloaded_until(|count| count == 0);
     eprintln!("IPv4, IPv6, in, out, rules; fast {turns:?} {loads:?}, slow {slow_turns:?} {slow_loads:?}");
     // Header and payload of each datagram, to the byte.

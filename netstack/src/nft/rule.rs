@@ -35,6 +35,8 @@ const ADDRESSES: [(u32, u32); 4] = [(12, 4), (16, 4), (8, 16), (24, 16)];
 const CT_STATUS: u32 = 2;
 /// `IPS_DST_NAT`: the destination was changed.
 const FORWARDED: u32 = 0x20;
+// IPS_ASSURED
+const ASSURED: u32 = 1 << 2;
 /// `RTN_LOCAL`: an address of the router's own.
 const LOCAL: u32 = 2;
 const FIB_SOURCE: u32 = 1;
@@ -50,6 +52,7 @@ const NFPROTO_IPV6: u8 = 10;
 const IFNAMSIZ: usize = 16;
 const TCP_FLAGS: u32 = 13;
 const SYN: u8 = 2;
+const ACK: u8 = 0x10;
 
 /// A part of a packet, as keys of sets are made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -252,10 +255,20 @@ impl Rule {
         self.with([Expression::Fib(FIB_SOURCE | FIB_IIF | FIB_PRESENT, FIB_RESULT_OIF), Expression::Equal(vec![0; 4])])
     }
 
+    /// Its connection has been confirmed by both sides: a TCP handshake is through, UDP has gone on for some seconds.
+    #[must_use]
+    pub fn assured(self) -> Rule {
+        self.status(ASSURED)
+    }
+
     /// Its connection has been given another destination.
     #[must_use]
     pub fn forwarded(self) -> Rule {
-        let mask = Expression::Mask(FORWARDED.to_ne_bytes().to_vec());
+        self.status(FORWARDED)
+    }
+
+    fn status(self, bits: u32) -> Rule {
+        let mask = Expression::Mask(bits.to_ne_bytes().to_vec());
         self.with([Expression::Ct(CT_STATUS), mask, Expression::NotEqual(vec![0; 4])])
     }
 
@@ -337,6 +350,13 @@ impl Rule {
     pub fn tcp_syn(self) -> Rule {
         let flags = Expression::Payload(TRANSPORT, TCP_FLAGS, 1);
         self.protocol(libc::IPPROTO_TCP).with([flags, Expression::Mask(vec![SYN]), Expression::NotEqual(vec![0])])
+    }
+
+    /// Wants to open a TCP connection: a SYN that acknowledges nothing.
+    #[must_use]
+    pub fn tcp_opening(self) -> Rule {
+        let flags = Expression::Payload(TRANSPORT, TCP_FLAGS, 1);
+        self.protocol(libc::IPPROTO_TCP).with([flags, Expression::Mask(vec![SYN | ACK]), Expression::Equal(vec![SYN])])
     }
 
     /// At most so many a second, after a burst of as many as `burst`.

@@ -18,6 +18,9 @@ use std::time::{Duration, Instant};
 
 /// Packets of one measurement.
 const PACKETS: usize = 10_000;
+/// Cases that are compared in several ways.
+const UDP64: &str = "udp64_up";
+const IPV6: &str = "ipv6_up";
 const WAN: usize = 0;
 const LAN: usize = 1;
 /// The router's addresses towards the internet.
@@ -30,15 +33,39 @@ const HOST4: [u8; 4] = [192, 168, 42, 7];
 struct Layout {
     offload: bool,
     forwards: usize,
+    /// The LAN is a bridge of two cards.
+    bridge: bool,
 }
 
+/// The same two networks forwarded by the kernel alone: no rule, no connection tracked.
+const PLAIN: &str = "export PATH=/bin
+ip() { busybox ip $*; }
+busybox mount -t proc proc /proc
+echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad
+ip addr add 203.0.113.9/24 dev eth0
+ip addr add 192.168.42.1/24 dev eth1
+ip link set eth0 up
+ip link set eth1 up
+ip -6 addr add 2001:db8:1::9/64 dev eth0
+ip -6 addr add 2001:db8:a::1/64 dev eth1
+ip route add default via 203.0.113.1
+ip -6 route add default via 2001:db8:1::1
+echo 1 > /proc/sys/net/ipv4/ip_forward
+echo 1 > /proc/sys/net/ipv6/conf/all/forwarding";
+
 fn files(layout: Layout) -> Vec<(&'static str, String)> {
-    let [uplink, lan, _] = ROUTERS;
+    let [uplink, lan, second] = ROUTERS;
+    let (card, bridges) = if layout.bridge {
+        let ports = format!(r#","bridges":[{{"name":"lan0","interface_hardware_addrs":["{lan}","{second}"]}}]"#);
+        (String::new(), ports)
+    } else {
+        (format!(r#""hardware_addr":"{lan}","#), String::new())
+    };
     let interfaces = format!(
         r#"{{"interfaces":[{{"name":"uplink0","hardware_addr":"{uplink}","addr":"203.0.113.9/24",
         "extra_addrs":["2001:db8:1::9/64"],"gateway":"203.0.113.1","gateway6":"2001:db8:1::1",
         "delegated_prefixes":["2001:db8:a::/48"]}},
-        {{"name":"lan0","hardware_addr":"{lan}","addr":"192.168.42.1/24","extra_addrs":["2001:db8:a::1/64"]}}]}}"#
+        {{"name":"lan0",{card}"addr":"192.168.42.1/24","extra_addrs":["2001:db8:a::1/64"]}}]{bridges}}}"#
     );
     let forward = |number: usize| format!(r#"{{"port":"{}","dest_addr":"192.168.42.7"}}"#, 20_000 + number);
     let forwards: Vec<String> = (0..layout.forwards).map(forward).collect();
@@ -101,20 +128,24 @@ fn payload(end: &End, size: usize) -> usize {
     size.saturating_sub(14 + 8 + if end.ip.is_ipv4() { 20 } else { 40 })
 }
 
-/// Lets conversations prove themselves: packets both ways until the fast path would have taken them.
-fn settle(rig: &Rig, talks: &[Talk]) {
+/// Lets conversations prove themselves: packets both ways, where there are answers, until the fast path would have taken
+/// them.
+fn settle(rig: &Rig, talks: &[Talk], answers: bool) {
     // The cards may need a moment after the router is ready.
     let first = [talks[0].up(60)];
     let deadline = Instant::now() + Duration::from_secs(60);
     while !rig.tries(LAN, WAN, &first) {
         assert!(Instant::now() < deadline, "no way through");
     }
+    // A conversation by UDP counts as one after two seconds.
+    std::thread::sleep(Duration::from_millis(2_100));
     rig.wait_for_idle();
     for _ in 0..8 {
         for some in talks.chunks(64) {
             let up: Vec<Vec<u8>> = some.iter().map(|talk| talk.up(60)).collect();
             let down: Vec<Vec<u8>> = some.iter().map(|talk| talk.down(60)).collect();
-            assert!(rig.send(LAN, WAN, &up) && rig.send(WAN, LAN, &down), "no way through");
+            assert!(rig.send(LAN, WAN, &up), "no way through");
+            assert!(!answers || rig.send(WAN, LAN, &down), "no way back");
         }
     }
 }
@@ -166,18 +197,25 @@ fn datagrams(rig: &Rig, begin: &str, results: &mut Map<String, Value>) {
     let many: Vec<Talk> = (6_000..7_000).map(Talk::ipv4).collect();
     let six = [Talk::ipv6(5_000)];
     for (name, talks, size, down) in [
-        ("udp64_up", &one[..], 60, false),
+        (UDP64, &one[..], 60, false),
         ("udp64_down", &one, 60, true),
         ("udp64_1000_flows", &many, 60, false),
         ("udp1514_up", &one, 1_514, false),
-        ("ipv6_up", &six, 82, false),
+        (IPV6, &six, 82, false),
     ] {
-        settle(rig, talks);
+        settle(rig, talks, true);
         let frames = talks.iter().map(|talk| if down { talk.down(size) } else { talk.up(size) }).collect::<Vec<_>>();
         let frames = repeat(&frames);
         let (from, to) = if down { (WAN, LAN) } else { (LAN, WAN) };
         measure(rig, &format!("{begin}_{name}"), results, &|| (PACKETS, rig.send(from, to, &frames)));
     }
+}
+
+/// Datagrams of one conversation upwards, and nothing downwards.
+fn upwards(rig: &Rig, name: &str, talk: Talk, size: usize, answers: bool, results: &mut Map<String, Value>) {
+    settle(rig, &[talk], answers);
+    let frames = repeat(&[talk.up(size)]);
+    measure(rig, name, results, &|| (PACKETS, rig.send(LAN, WAN, &frames)));
 }
 
 /// One TCP connection that loads much, which the card's driver puts together again.
@@ -218,7 +256,7 @@ fn beginnings(rig: &Rig, begin: &str, results: &mut Map<String, Value>) {
 /// SYNs to a port that nobody has opened.
 fn closed(rig: &Rig, name: &str, results: &mut Map<String, Value>) {
     let talk = Talk::ipv4(5_000);
-    settle(rig, &[talk]);
+    settle(rig, &[talk], true);
     let fence = talk.down(60);
     let router = ipv4(router_mac(WAN), WAN4, 81);
     let syns: Vec<Vec<u8>> =
@@ -234,14 +272,19 @@ fn main() {
     let mut results = Map::new();
     for offload in [false, true] {
         let begin = if offload { "fast" } else { "rules" };
-        let rig = boot(Layout { offload, forwards: 0 });
+        let rig = boot(Layout { offload, forwards: 0, bridge: false });
         datagrams(&rig, begin, &mut results);
         download(&rig, begin, &mut results);
         beginnings(&rig, begin, &mut results);
+        let rig = boot(Layout { offload, forwards: 0, bridge: true });
+        upwards(&rig, &format!("{begin}_bridge_{UDP64}"), Talk::ipv4(5_000), 60, true, &mut results);
     }
+    let rig = Rig::boot_plain(&images, &plugin, PLAIN);
+    upwards(&rig, &format!("plain_{UDP64}"), Talk::ipv4(5_000), 60, false, &mut results);
+    upwards(&rig, &format!("plain_{IPV6}"), Talk::ipv6(5_000), 82, false, &mut results);
     let (mut to_ready, mut functions) = (Vec::new(), BTreeMap::new());
     for forwards in [0, 1_000] {
-        let rig = boot(Layout { offload: true, forwards });
+        let rig = boot(Layout { offload: true, forwards, bridge: false });
         to_ready.push(rig.executed_to_ready());
         if let Some(map) = &*APART {
             let booted = rig.by_function(map);
@@ -254,10 +297,15 @@ fn main() {
     let of = |name: &str| results.get(name).and_then(Value::as_f64).unwrap_or(f64::NAN);
     let ratio = |name: &str| (of(&format!("fast_{name}")) / of(&format!("rules_{name}")) * 1_000.0).round() / 1_000.0;
     let ratios: Map<String, Value> =
-        ["udp64_up", "udp64_down", "udp1514_up", "udp64_1000_flows", "ipv6_up", "tcp1514_down", "new_flow"]
+        [UDP64, "bridge_udp64_up", "udp64_down", "udp1514_up", "udp64_1000_flows", IPV6, "tcp1514_down", "new_flow"]
             .into_iter()
             .map(|name| (format!("fast_to_rules_{name}"), json!(ratio(name))))
             .collect();
-    results.extend(ratios);
+    let extra = |name: &str| {
+        let over_plain = |begin: &str| of(&format!("{begin}_{name}")) - of(&format!("plain_{name}"));
+        json!((over_plain("fast") / over_plain("rules") * 1_000.0).round() / 1_000.0)
+    };
+    let extras = [UDP64, IPV6].map(|name| (format!("fast_to_rules_over_plain_{name}"), extra(name)));
+    results.extend(ratios.into_iter().chain(extras));
     println!("{}", Value::Object(results));
 }

@@ -32,6 +32,8 @@ pub struct Config {
     /// Of those that hold at times: which did so last.
     in_force: Vec<bool>,
     memory_kib: u64,
+    /// Bytes of files that were read and are not refused, until their good copies are kept.
+    well: Vec<Vec<u8>>,
     /// The files as they were last seen: [`FILES`], then [`DEVICES`].
     seen: Vec<Seen>,
 }
@@ -118,6 +120,14 @@ impl Config {
         Config { memory_kib: memory_kib(), ..Config::default() }
     }
 
+    /// Keeps good copies of what was read.
+    ///
+    /// # Errors
+    /// When the disk is full or broken.
+    pub fn keep_good(&mut self, root: &Path) -> std::io::Result<()> {
+        good::keep(root, &std::mem::take(&mut self.well))
+    }
+
     /// Whether a change that was told of is one of the devices alone, and nothing of ours names a device.
     pub fn is_for_others(&mut self, root: &Path) -> bool {
         let look = |file: &&str| {
@@ -157,6 +167,7 @@ impl Config {
     /// Reads everything again. What is refused goes to `complaints`; what was read before then holds.
     pub fn read(&mut self, root: &Path, complaints: &mut Vec<String>) -> (Wanted, Loaded) {
         let loaded = interfaces::load(root);
+        self.well.clear();
         match &loaded.source {
             Source::File | Source::Default(None) => {}
             Source::LastGood(refusal) => complaints.push(format!("{refusal}; the last good copy holds")),
@@ -172,7 +183,7 @@ impl Config {
             }
         }
         let ipv6 = self.ipv6(root, &loaded.interfaces, complaints);
-        let read = good::read(root, rights::FORWARDINGS, Forwardings::parse, complaints);
+        let read = good::read(root, rights::FORWARDINGS, Forwardings::parse, &mut self.well, complaints);
         self.forwardings = read.unwrap_or_else(|| std::mem::take(&mut self.forwardings));
         complaints.extend(self.forwardings.refused.iter().map(|refusal| format!("{refusal}; the others hold")));
         self.read_rules(root, complaints);
@@ -204,7 +215,7 @@ impl Config {
     }
 
     fn read_rules(&mut self, root: &Path, complaints: &mut Vec<String>) {
-        let read = good::read(root, rights::FIREWALL, Rules::parse, complaints);
+        let read = good::read(root, rights::FIREWALL, Rules::parse, &mut self.well, complaints);
         self.rules = read.unwrap_or_else(|| std::mem::take(&mut self.rules));
         complaints.extend(self.rules.refused.iter().map(|refusal| format!("{refusal}; the others hold")));
         if self.rules.have_schedules() {

@@ -98,6 +98,8 @@ struct Netconfigd {
     /// The ruleset that is in the kernel by our doing, and the kernel's numbers of its rules.
     firewall: Option<Firewall>,
     handles: Option<Vec<u64>>,
+    /// It was replaced in this round: its rules' numbers are still to be read.
+    is_new: bool,
     fast: Fast,
     config: Config,
     /// Where WireGuard's peers are, and the questions after their names.
@@ -127,8 +129,6 @@ pub fn run(house: House) -> Result<(), Failure> {
     // Before the first look: nothing that happens after it is missed.
     let mut monitor = Monitor::open().map_err(Failure::during("news of interfaces"))?;
     turn.add(&monitor, MONITOR, Interest::READ)?;
-    let mut rulesets = Monitor::of_rulesets().map_err(Failure::during("news of rulesets"))?;
-    turn.add(&rulesets, RULESETS, Interest::READ)?;
     // Before the ruleset: only the ends of connections that begin from here on are told.
     let endings = Endings::open().map_err(Failure::during("ends of connections"))?;
     turn.add(&endings, ENDINGS, Interest::READ)?;
@@ -139,6 +139,7 @@ pub fn run(house: House) -> Result<(), Failure> {
         kernel,
         firewall: None,
         handles: None,
+        is_new: false,
         fast: Fast::default(),
         config: Config::new(),
         endpoints: Endpoints::default(),
@@ -157,6 +158,9 @@ pub fn run(house: House) -> Result<(), Failure> {
     if !linger {
         return if state.retry.is_none() { Ok(()) } else { Err(Failure::new("not everything was applied")) };
     }
+    // Only now: while somebody listens, the kernel tells of every element that is put into a set.
+    let mut rulesets = Monitor::of_rulesets().map_err(Failure::during("news of rulesets"))?;
+    turn.add(&rulesets, RULESETS, Interest::READ)?;
     // Only now: the boot does not wait for what was counted before it.
     let (totals, refusal) = Totals::open(state.house.root(), &clock.boot);
     if let Some(refusal) = refusal {
@@ -296,9 +300,7 @@ impl Netconfigd {
             let plan = engine::plan(&wanted, &found);
             let outcome = self.kernel.apply(&plan, &mut found);
             self.firewall = found.firewall.clone();
-            if plan.actions.iter().any(|action| matches!(action, engine::Action::Firewall(_))) {
-                self.handles = nft::handles(ruleset::TABLE).ok().flatten();
-            }
+            self.is_new |= plan.actions.iter().any(|action| matches!(action, engine::Action::Firewall(_)));
             failed |= outcome.refused.iter().any(|refused| !refused.bearable);
             again |= outcome.refused.iter().any(|refused| refused.again);
             done.extend(outcome.done);
@@ -329,8 +331,12 @@ impl Netconfigd {
             complaints.extend(refused);
         }
         complaints.extend(self.kernel.slow().cloned());
-        if ready && let Err(error) = good::keep(self.house.root()) {
+        if ready && let Err(error) = self.config.keep_good(self.house.root()) {
             complaints.push(format!("good copies in /perm/netconfigd: {error}"));
+        }
+        if std::mem::take(&mut self.is_new) {
+            // After the router is ready, too.
+            self.handles = nft::handles(ruleset::TABLE).ok().flatten();
         }
         self.unsettled = if done.is_empty() { 0 } else { self.unsettled.saturating_add(1) };
         // What is said costs boot time, so it is said after the router is ready.
@@ -347,7 +353,7 @@ impl Netconfigd {
 
     /// Whether our table has the rules that we gave it: whoever empties the kernel of rulesets takes ours, too.
     fn is_whole(&self) -> bool {
-        nft::handles(ruleset::TABLE).map_or(true, |handles| handles.is_some() && handles == self.handles)
+        self.is_new || nft::handles(ruleset::TABLE).map_or(true, |handles| handles.is_some() && handles == self.handles)
     }
 
     /// Asks for the names of peers whose time has come.

@@ -2,9 +2,9 @@
 //! names it; and what entries of several files say in the same words.
 use super::Mac;
 use super::json::Refusal;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use serde_json::value::RawValue;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
@@ -39,19 +39,49 @@ impl Device {
     }
 }
 
+/// An entry of a list, as far as it was read.
+pub trait Item<E> {
+    /// What it says.
+    ///
+    /// # Errors
+    /// When it is not of that form; names the field.
+    fn read(self, path: &Path, place: &str) -> Result<E, Refusal>;
+}
+
+/// An entry of a file that was read in one go, since nothing is wrong with its form.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub struct Right<E>(E);
+
+impl<E> Item<E> for Right<E> {
+    fn read(self, _: &Path, _: &str) -> Result<E, Refusal> {
+        Ok(self.0)
+    }
+}
+
+impl<E: DeserializeOwned> Item<E> for Value {
+    fn read(self, path: &Path, place: &str) -> Result<E, Refusal> {
+        serde_path_to_error::deserialize(self).map_err(|error| {
+            let field = error.path().to_string();
+            let field = if field == "." { place.to_owned() } else { format!("{place}.{field}") };
+            Refusal::field(path, &field, error.inner())
+        })
+    }
+}
+
 /// What the entries of a list say; those that are refused are left out, each by itself.
-pub fn each<T, E: DeserializeOwned>(
+pub fn each<T, E>(
     path: &Path,
     list: &str,
-    entries: Vec<Box<RawValue>>,
+    entries: Vec<impl Item<E>>,
     refused: &mut Vec<Refusal>,
     mut check: impl FnMut(&str, &E) -> Result<Vec<T>, Wrong>,
 ) -> Vec<T> {
-    let mut all = Vec::new();
-    for (at, text) in entries.iter().enumerate() {
-        let place = format!("{list}[{at}]");
+    let mut all = Vec::with_capacity(entries.len());
+    for (at, item) in entries.into_iter().enumerate() {
+        let place = [list, "[", &at.to_string(), "]"].concat();
         let wrong = |(field, words): Wrong| Refusal::field(path, &format!("{place}.{field}"), words);
-        match entry::<E>(path, &place, text).and_then(|entry| check(&place, &entry).map_err(wrong)) {
+        match item.read(path, &place).and_then(|entry| check(&place, &entry).map_err(wrong)) {
             Ok(some) => all.extend(some),
             Err(refusal) => refused.push(refusal),
         }
@@ -66,19 +96,6 @@ const LOCATED: usize = 100;
 pub fn located(refused: Vec<Refusal>, bytes: &[u8]) -> Vec<Refusal> {
     let place = |(at, refusal): (usize, Refusal)| if at < LOCATED { refusal.at(bytes) } else { refusal };
     refused.into_iter().enumerate().map(place).collect()
-}
-
-fn entry<E: DeserializeOwned>(path: &Path, place: &str, text: &RawValue) -> Result<E, Refusal> {
-    // The field's path is worth its cost only where something is wrong.
-    if let Ok(entry) = serde_json::from_str(text.get()) {
-        return Ok(entry);
-    }
-    let value: Value = serde_json::from_str(text.get()).map_err(|error| Refusal::field(path, place, error))?;
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let field = error.path().to_string();
-        let field = if field == "." { place.to_owned() } else { format!("{place}.{field}") };
-        Refusal::field(path, &field, error.inner())
-    })
 }
 
 /// How messages name an entry: by its place and the name that a person gave it.

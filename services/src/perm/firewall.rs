@@ -8,7 +8,7 @@ use super::json::{self, Refusal, or_zero};
 use super::schedule::Schedule;
 use ipnet::IpNet;
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
@@ -134,7 +134,7 @@ impl Rules {
 #[serde(default, deny_unknown_fields)]
 struct Written {
     #[serde(deserialize_with = "or_zero")]
-    rules: Vec<Box<RawValue>>,
+    rules: Vec<Value>,
     offload: Option<bool>,
 }
 

@@ -1,12 +1,12 @@
 //! `/perm/portforwardings.json`: what the internet may reach at home (router7's keys; more of our own).
 //!
 //! An entry that is refused is left out by itself, with a line that names it; all others apply.
-use super::entries::{Device, Wrong, described, each, located, optional, parse, protocols, range};
+use super::entries::{Device, Item, Right, Wrong, described, each, located, optional, parse, protocols, range};
 use super::file;
 use super::json::{self, Refusal, or_zero};
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::Value;
 use std::net::Ipv6Addr;
 use std::path::Path;
 
@@ -80,23 +80,30 @@ impl Forwardings {
     /// # Errors
     /// When they are not of this form; a wrong entry is no error.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Forwardings, Refusal> {
-        let written: Written = json::parse(path, bytes)?;
+        // Thousands of entries are read in one go; one by one only when that fails.
+        match json::parse_right::<Written<Right<Entry>>>(bytes) {
+            Some(written) => Ok(Forwardings::of(path, bytes, written)),
+            None => Ok(Forwardings::of(path, bytes, json::parse::<Written<Value>>(path, bytes)?)),
+        }
+    }
+
+    fn of<I: Item<Entry>>(path: &Path, bytes: &[u8], written: Written<I>) -> Forwardings {
         let (mut refused, mut moved) = (Vec::new(), 0);
         let forwards = each(path, "forwardings", written.forwardings, &mut refused, |place, entry: &Entry| {
             forwards(place, entry, &mut moved)
         });
         let pinholes = each(path, "pinholes", written.pinholes, &mut refused, pinholes);
-        Ok(Forwardings { forwards, pinholes, refused: located(refused, bytes) })
+        Forwardings { forwards, pinholes, refused: located(refused, bytes) }
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Written {
-    #[serde(deserialize_with = "or_zero")]
-    forwardings: Vec<Box<RawValue>>,
-    #[serde(deserialize_with = "or_zero")]
-    pinholes: Vec<Box<RawValue>>,
+#[derive(Debug, Deserialize)]
+#[serde(bound = "I: Deserialize<'de>")]
+struct Written<I> {
+    #[serde(default = "Vec::new", deserialize_with = "or_zero")]
+    forwardings: Vec<I>,
+    #[serde(default = "Vec::new", deserialize_with = "or_zero")]
+    pinholes: Vec<I>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -70,6 +70,13 @@ pub fn parse<T: DeserializeOwned>(file: &Path, bytes: &[u8]) -> Result<T, Refusa
     Ok(value)
 }
 
+/// The same for bytes that are hoped to be right; `None` when they are not, and [`parse`] can say why.
+pub fn parse_right<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    let mut text = bytes.to_vec();
+    lower_keys(&mut text);
+    serde_json::from_slice(&text).ok()
+}
+
 /// Serialises as Go does: `<`, `>` and `&` escaped.
 pub fn write<T: serde::Serialize>(value: &T) -> Vec<u8> {
     escape(serde_json::to_vec(value).unwrap_or_default())
@@ -111,23 +118,27 @@ fn escape(bytes: Vec<u8>) -> Vec<u8> {
 
 // A key is a string that is followed by a colon.
 fn lower_keys(text: &mut [u8]) {
-    let mut at = 0;
-    while at < text.len() {
-        if text[at] != b'"' {
-            at += 1;
-            continue;
+    let mut rest = text;
+    while let Some(start) = rest.iter().position(|byte| *byte == b'"') {
+        let inside = rest.split_at_mut(start + 1).1;
+        let mut end = 0;
+        while let Some(more) = inside[end..].iter().position(|byte| matches!(byte, b'"' | b'\\')) {
+            end += more;
+            if inside[end] == b'"' {
+                break;
+            }
+            // A backslash and what it stands before.
+            end = (end + 2).min(inside.len());
         }
-        let start = at + 1;
-        let mut end = start;
-        while end < text.len() && text[end] != b'"' {
-            end += if text[end] == b'\\' { 2 } else { 1 };
+        if inside.get(end) != Some(&b'"') {
+            return;
         }
-        let end = end.min(text.len());
-        let after = text.get(end + 1..).unwrap_or_default();
-        if after.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b':') {
-            text[start..end].make_ascii_lowercase();
+        let (string, behind) = inside.split_at_mut(end);
+        let behind = behind.split_at_mut(1).1;
+        if behind.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b':') {
+            string.make_ascii_lowercase();
         }
-        at = end + 1;
+        rest = behind;
     }
 }
 

@@ -9,7 +9,6 @@ use ipnet::IpNet;
 use netstack::wireguard::{Key, Secret};
 use serde::Deserialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -72,7 +71,7 @@ pub enum Endpoint {
 #[serde(default)]
 struct Written {
     #[serde(deserialize_with = "or_zero")]
-    interfaces: Vec<Box<RawValue>>,
+    interfaces: Vec<Value>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -85,7 +84,7 @@ struct WrittenTunnel {
     #[serde(deserialize_with = "or_zero")]
     port: u16,
     #[serde(deserialize_with = "or_zero")]
-    peers: Vec<Box<RawValue>>,
+    peers: Vec<Value>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -110,10 +109,7 @@ impl Tunnels {
     /// When they are not of this form; a wrong entry is no error.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Tunnels, Refusal> {
         let written: Written = json::parse(path, bytes)?;
-        let name = |text: &Box<RawValue>| {
-            let value: Option<Value> = serde_json::from_str(text.get()).ok();
-            Some(value?.get("name")?.as_str()?.to_owned())
-        };
+        let name = |value: &Value| value.get("name").and_then(Value::as_str).map(str::to_owned);
         let names: Vec<String> = written.interfaces.iter().filter_map(name).collect();
         let (mut refused, mut of_peers, mut before, mut count) =
             (Vec::new(), Vec::new(), Vec::<(String, u16)>::new(), 0);

@@ -10,7 +10,7 @@ mod person;
 
 use super::engine::{Firewall, Lan};
 use crate::perm::firewall::Direction;
-use chains::{basics, clamp, egress, from_wan, guests, log, refused, share, strangers, wan, wan_by_protocol};
+use chains::{basics, clamp, egress, from_wan, guests, log, probes, refused, share, strangers, wan, wan_by_protocol};
 use forwards::{forwarded, forwardings, postrouting};
 use netstack::nft::{Chain, Element, Field, Hook, Kind, Policy, Rule, Set, Table, state};
 
@@ -102,7 +102,13 @@ fn table(firewall: &Firewall) -> Table {
         Chain::base("redirect", Kind::Nat, Hook::Output, -100, Policy::Accept).rule(Rule::new().jump("forwarded")),
         postrouting(firewall),
     ];
-    chains.into_iter().chain(wan_by_protocol(firewall)).chain(person::chains(firewall)).fold(table, Table::chain)
+    let probes = firewall.offload.then(|| probes(firewall, &names));
+    chains
+        .into_iter()
+        .chain(probes.into_iter().flatten())
+        .chain(wan_by_protocol(firewall))
+        .chain(person::chains(firewall))
+        .fold(table, Table::chain)
 }
 
 fn counted(chain: Chain, (ipv4, ipv6): (&str, &str)) -> Chain {
@@ -151,7 +157,9 @@ fn input(firewall: &Firewall) -> Chain {
 fn forward(firewall: &Firewall) -> Chain {
     let uplink = firewall.uplink();
     let chain = Chain::base("forward", Kind::Filter, Hook::Forward, 0, Policy::Drop);
-    // Most packets end at the first rule. A SYN is clamped both ways, and its answer where the connection is known.
+    // Where every packet comes by here, most end at the first rule.
+    let chain = if firewall.offload { chain } else { chain.rule(Rule::new().ipv4().assured().accept()) };
+    // A SYN is clamped both ways, and its answer where the connection is known.
     let chain = known(chain, of_known().jump("established"));
     let chain = chain.rule(Rule::new().oifname(uplink).jump("egress")).rule(Rule::new().tcp_syn().jump("clamp"));
     let chain = chain.rule(Rule::new().iifname(uplink).jump("from_wan"));
