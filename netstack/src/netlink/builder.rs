@@ -97,9 +97,10 @@ impl Builder {
         }
     }
 
-    fn pad(&mut self) -> &mut Builder {
-        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
-        self
+    /// Fills up to a multiple of four bytes, as an attribute wants it.
+    pub fn pad(&mut self) -> &mut Builder {
+        let missing = self.bytes.len().wrapping_neg() % 4;
+        self.raw(&[0; 3][..missing])
     }
 }
 

@@ -1,6 +1,8 @@
 //! What the kernel holds of a table, by name.
 use super::flowtable::all as flowtables;
-use super::set::{SET_DATA_TYPE, SET_FLAGS, SET_KEY_TYPE, SET_NAME, SET_TABLE};
+use super::set::{
+    DESCRIPTION_SIZE, SET_DATA_TYPE, SET_DESCRIPTION, SET_FLAGS, SET_KEY_TYPE, SET_NAME, SET_TABLE, Shape,
+};
 use super::{CHAIN_HOOK, CHAIN_NAME, CHAIN_TABLE, HOOK_NUMBER, HOOK_PRIORITY, INET, NEW_TABLE, RULE_TABLE, SUBSYSTEM};
 use crate::netlink::Socket;
 use crate::netlink::builder::{Message, attributes, text};
@@ -38,8 +40,8 @@ pub struct Count {
 pub(super) struct Found {
     /// Hook and priority of each chain; `None` for one without.
     pub chains: BTreeMap<String, Option<(u32, u32)>>,
-    /// Flags, key type and data type of each named set.
-    pub sets: BTreeMap<String, (u32, u32, u32)>,
+    /// What each named set was made with.
+    pub sets: BTreeMap<String, Shape>,
     /// Names of counters.
     pub counters: Vec<String>,
     /// Flowtables and their devices.
@@ -116,7 +118,11 @@ pub(super) fn look(socket: &mut Socket, table: &str) -> io::Result<Option<Found>
         let Some(all) = of_table(message, SET_TABLE, table) else { return };
         let Some(name) = all.get(&SET_NAME) else { return };
         let number = |at| all.get(&at).map_or(0, |value| be32(value));
-        found.sets.insert(text(name), (number(SET_FLAGS), number(SET_KEY_TYPE), number(SET_DATA_TYPE)));
+        let description = all.get(&SET_DESCRIPTION).map(|value| attributes(value)).into_iter().flatten();
+        let size =
+            description.into_iter().find(|(kind, _)| *kind == DESCRIPTION_SIZE).map_or(0, |(_, size)| be32(size));
+        let shape = (number(SET_FLAGS), number(SET_KEY_TYPE), number(SET_DATA_TYPE), size);
+        found.sets.insert(text(name), shape);
     })?;
     found.counters = counters(socket, table)?.into_keys().collect();
     found.flowtables = flowtables(socket, table)?;

@@ -135,6 +135,10 @@ pub(super) const SET_NAME: u16 = 2;
 pub(super) const SET_FLAGS: u16 = 3;
 pub(super) const SET_KEY_TYPE: u16 = 4;
 pub(super) const SET_DATA_TYPE: u16 = 6;
+pub(super) const SET_DESCRIPTION: u16 = 9;
+pub(super) const DESCRIPTION_SIZE: u16 = 1;
+/// What a set is made with: flags, types of key and data, size.
+pub(super) type Shape = (u32, u32, u32, u32);
 
 impl Set {
     /// A set of ranges.
@@ -160,8 +164,8 @@ impl Set {
         &self.name
     }
 
-    /// Flags, type of the key and of the data: what cannot be changed without making it anew.
-    pub(super) fn shape(&self) -> (u32, u32, u32) {
+    /// Flags, type of the key and of the data, size: what cannot be changed without making it anew.
+    pub(super) fn shape(&self) -> Shape {
         let concatenated = if self.key.len() > 1 { FLAG_CONCATENATED } else { 0 };
         let filled = match self.kind {
             Filled::Keys(_) => 0,
@@ -169,23 +173,32 @@ impl Set {
             Filled::ByRules(_) => FLAG_EVALUATED,
         };
         let map = if self.data.is_empty() { 0 } else { FLAG_MAP };
-        (filled | map, kind_of(&self.key), kind_of(&self.data))
+        (filled | map, kind_of(&self.key), kind_of(&self.data), self.size())
+    }
+
+    // A table of keys whose number is told is made in its final size, and filled for half the price.
+    fn size(&self) -> u32 {
+        match &self.kind {
+            Filled::Keys(elements) => elements.len() as u32,
+            Filled::Ranges(_) => 0,
+            Filled::ByRules(most) => *most,
+        }
     }
 
     pub(super) fn create(&self, builder: &mut Builder, table: &str, number: u32) {
-        let (flags, key, data) = self.shape();
+        let (flags, key, data, size) = self.shape();
         message(builder, NEW_SET, CREATE).text(SET_TABLE, table).text(SET_NAME, &self.name);
         builder.be32(SET_FLAGS, flags).be32(SET_KEY_TYPE, key).be32(5, length_of(&self.key));
         if !self.data.is_empty() {
             builder.be32(SET_DATA_TYPE, data).be32(7, length_of(&self.data));
         }
         builder.be32(10, number);
-        builder.nest(9, |size| match self.kind {
-            Filled::ByRules(most) => {
-                size.be32(1, most);
+        builder.nest(SET_DESCRIPTION, |description| match self.kind {
+            Filled::Keys(_) | Filled::ByRules(_) => {
+                description.be32(DESCRIPTION_SIZE, size);
             }
             Filled::Ranges(_) if self.key.len() > 1 => {
-                size.nest(2, |fields| {
+                description.nest(2, |fields| {
                     for field in &self.key {
                         fields.nest(1, |one| {
                             one.be32(1, field.code().1);
@@ -193,7 +206,7 @@ impl Set {
                     }
                 });
             }
-            Filled::Keys(_) | Filled::Ranges(_) => (),
+            Filled::Ranges(_) => (),
         });
     }
 
@@ -274,10 +287,15 @@ fn after(mut value: Value) -> Option<Value> {
     None
 }
 
+// An attribute that holds one attribute, in few steps: there may be tens of thousands.
 fn value(builder: &mut Builder, kind: u16, value: &Value) {
-    builder.nest(kind, |data| {
-        data.bytes(1, value.bytes());
-    });
+    let inner = value.bytes().len() as u16 + 4;
+    let outer = inner.next_multiple_of(4) + 4;
+    let mut head = [0; 8];
+    for (place, number) in head.chunks_exact_mut(2).zip([outer, kind | libc::NLA_F_NESTED as u16, inner, 1]) {
+        place.copy_from_slice(&number.to_ne_bytes());
+    }
+    builder.raw(&head).raw(value.bytes()).pad();
 }
 
 fn kind_of(fields: &[Field]) -> u32 {

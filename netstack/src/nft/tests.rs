@@ -13,7 +13,7 @@ table inet weir {
         type inet_proto . inet_service : ipv4_addr . inet_service; flags interval;
         elements = { tcp . 8080 : 192.168.1.1 . 80, udp . 5000-5001 : 192.168.1.2 . 53 };
     }
-    set pinholes { type ipv6_addr . inet_proto . inet_service; elements = { 2001:db8::1 . tcp . 22 }; }
+    set pinholes { type ipv6_addr . inet_proto . inet_service; size 1; elements = { 2001:db8::1 . tcp . 22 }; }
     set bogons { type ipv4_addr; flags interval; elements = { 10.0.0.0/8, 11.0.0.0/8, 127.0.0.0/8, 240.0.0.0/4 }; }
     set busy { type ipv4_addr; size 4096; flags dynamic; }
     chain prerouting {
