@@ -7,7 +7,8 @@
 //!
 //! What it shows comes from three places, each of which it may only read: the kernel (interfaces, addresses and routes,
 //! by rtnetlink), `/perm/dhcp4d/leases.json`, and PID 1 (`/run/init.sock`: services, logs, the kernel's messages). What
-//! it does, PID 1 does for it: restart a service, reboot, power off; files that are typed go to configd. The service has no capability.
+//! it does, PID 1 does for it: restart a service, reboot, power off; files that are typed go to configd; diagd tells whether
+//! the internet works, and sends echoes for it. The service has no capability.
 //!
 //! Under PID 1 descriptor 0 is the serial line, read and written; by hand it is the terminal, or stdin and stdout.
 //! Files written: none. Ports: none.

@@ -227,6 +227,12 @@ impl Session {
                 self.output.push(&tables::log_line(t_ms, &line));
                 return Vec::new();
             }
+            (Ok(Answer::Line { line, .. }), Command::Tool { .. }) => {
+                self.output.push(&format!("{}\n", tables::clean(&line)));
+                return Vec::new();
+            }
+            (Ok(Answer::Health(health)), Command::Diag) => tables::health(&health),
+            (Ok(Answer::End), Command::Tool { .. }) => String::new(),
             (Ok(Answer::List(list)), Command::Status) => tables::status(&list, &self.network),
             (Ok(Answer::End), Command::Log { .. }) => String::new(),
             (Ok(Answer::Ok), Command::Restart(name)) => format!("{name} is being restarted\n"),
@@ -239,12 +245,13 @@ impl Session {
             }
             (Ok(Answer::Ok), Command::Revert) => "taken back\n".into(),
             (Ok(Answer::Ok), Command::Device { .. }) => "done\n".into(),
+            (Ok(Answer::Error(error)), Command::Diag | Command::Tool { .. }) => format!("{}\n", tables::clean(&error)),
             (Ok(Answer::Error(error)), _) if command.peer() != Peer::Init => {
                 let lines: String = error.lines().map(|line| format!("{}\n", tables::clean(line))).collect();
                 format!("nothing has changed:\n{lines}")
             }
             (Ok(Answer::Error(error)), _) => format!("PID 1 refuses: {}\n", tables::clean(&error)),
-            (Ok(_), _) => "PID 1's answer does not fit the question\n".into(),
+            (Ok(_), _) => format!("{}'s answer does not fit the question\n", command.peer().words().0),
             (Err(error), _) => format!("{}\n", tables::clean(&error)),
         };
         let mut wishes = vec![Wish::HangUp];

@@ -1,5 +1,5 @@
 //! Tables for a terminal of 80 columns: plain text, one row a line.
-use super::answer::{List, Service};
+use super::answer::{Check, Health, List, Service};
 use super::{Face, Network};
 use crate::perm::WallTime;
 use crate::perm::leases::Lease;
@@ -146,6 +146,33 @@ pub fn leases(leases: &[Lease], now: WallTime) -> String {
         let _ = writeln!(text, "{name:<26}{:<17}{:<19}{left}", lease.addr.to_string(), cell(&lease.hardware_addr, 18));
     }
     text
+}
+
+/// `diag`: the sentence, what else was found, and every check.
+pub fn health(health: &Health) -> String {
+    let mut text = format!("{}\n", clean(&health.sentence));
+    for finding in health.findings.iter().filter(|finding| finding.sentence != health.sentence) {
+        let _ = writeln!(text, "Also: {}", clean(&finding.sentence));
+    }
+    check(&health.checks, 0, &mut text);
+    text
+}
+
+/// Deeper than any check lies.
+const DEEPEST: usize = 8;
+
+fn check(check: &Check, depth: usize, text: &mut String) {
+    let mark = match check.state.as_str() {
+        "ok" => "ok",
+        "failed" => "NO",
+        _ => "-",
+    };
+    let indent = depth * 2;
+    let words = cell(&format!("{}: {}", check.name, check.status), 76_usize.saturating_sub(indent));
+    let _ = writeln!(text, "{mark:<3}{:indent$}{words}", "");
+    for child in check.children.iter().filter(|_| depth < DEEPEST) {
+        self::check(child, depth + 1, text);
+    }
 }
 
 /// A line of a log: when, in seconds since power-on, and what.
