@@ -81,7 +81,15 @@ impl Scene {
     fn serve_names(&self, at: &str) -> Child {
         let (record, listen) = (format!("--host-record={NAME},{SERVER},{SERVER6}"), format!("--listen-address={at}"));
         let words = ["--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--group=", "--pid-file="];
-        let also = ["--log-facility=-", "--no-resolv", "--no-hosts", "--bind-interfaces", &listen, &record];
+        let also = [
+            "--log-facility=-",
+            "--no-resolv",
+            "--no-hosts",
+            "--local=/example.com/",
+            "--bind-interfaces",
+            &listen,
+            &record,
+        ];
         let mut names = self.isp.spawn("dnsmasq", &[&words[..], &also[..]].concat());
         names.wait_for("started");
         names
@@ -138,7 +146,12 @@ impl Scene {
 
 fn web(isp: &Namespace, root: &Root) -> Child {
     let home = root.path("/tmp/www");
-    isp.spawn("busybox", &["httpd", "-f", "-vv", "-p", "[::]:80", "-h", home.to_str().unwrap()])
+    let server = isp.spawn("busybox", &["httpd", "-f", "-vv", "-p", "[::]:80", "-h", home.to_str().unwrap()]);
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while isp.run(|| TcpStream::connect((SERVER, 80))).is_err() {
+        assert!(std::time::Instant::now() < deadline, "busybox does not listen");
+    }
+    server
 }
 
 #[test]

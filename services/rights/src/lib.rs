@@ -268,7 +268,7 @@ pub const SERVICES: &[Service] = &[
         uid: DIAGD,
         capabilities: &[],
         reads: &["netconfigd", "dhcp4", "dhcp6", "dnsd"],
-        watches: &[APPLIED, DIAGNOSIS, RESOLVER, LEASE4, LEASE_PPPOE, LEASE6],
+        watches: &[APPLIED, DIAGNOSIS, RESOLVER, TIME, LEASE4, LEASE_PPPOE, LEASE6],
         stdin: Stdin::Null,
         control: Control::None,
         asks: &[],

@@ -1,7 +1,7 @@
 //! Transcripts: what is typed, what PID 1 says, what the terminal shows.
 use super::engine::command::HELP;
 use super::engine::command::Peer;
-use super::engine::{Face, Network, Session, Wish};
+use super::engine::{Face, Firewall, Network, Session, Wish};
 use crate::perm::WallTime;
 use crate::perm::leases::Lease;
 use proptest::prelude::*;
@@ -53,6 +53,16 @@ impl Bench {
                 Wish::LookAtLeases => {
                     let leases: Vec<Lease> = serde_json::from_str(LEASES).unwrap();
                     [self.session.leases(Ok(leases), WallTime::from_unix(1_700_000_000)), wishes].concat()
+                }
+                Wish::LookAtFirewall => {
+                    let found = Firewall {
+                        connections: (12, 8_192),
+                        offloaded: 3,
+                        open: vec!["tcp 80 to 192.168.42.9, 80".into()],
+                        refused: vec![("wan".into(), 40)],
+                        rules: vec![("night".into(), 7)],
+                    };
+                    [self.session.firewall(Ok(found)), wishes].concat()
                 }
                 Wish::Ask(_, request) => match self.init {
                     Some(init) => {
@@ -269,4 +279,18 @@ weir> ";
     assert_eq!(bench.types("trace -\r"), "trace -\n\"-\" is no name\nweir> ");
     bench.init = None;
     assert!(bench.types("diag\r").contains("diagd does not answer on its control socket"));
+}
+
+#[test]
+fn transcript_of_firewall() {
+    let mut bench = Bench::new(None);
+    bench.types("\r");
+    let want = "\
+firewall
+connections  12 of 8192, 3 on the fast path
+let in       tcp 80 to 192.168.42.9, 80
+refused      wan                                       40 packets
+rule         night                                      7 packets
+weir> ";
+    assert_eq!(bench.types("firewall\r"), want);
 }

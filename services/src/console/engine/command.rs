@@ -20,6 +20,8 @@ pub enum Command {
     Routes,
     /// Addresses given to the LAN's devices.
     Leases,
+    /// What the firewall lets in, and what it has refused.
+    Firewall,
     /// Stops a service and starts it again.
     Restart(String),
     /// Sends a service a signal.
@@ -99,6 +101,7 @@ log NAME [-f]    last lines of a service; -f: and those to come, until a key
 addresses        addresses of every interface
 routes           the routing table
 leases           addresses given to the devices of the LAN
+firewall         what is let in, what was refused
 dmesg            the kernel's messages
 restart NAME     stop a service and start it again
 signal NAME SIG  send a service USR1, USR2, TERM or KILL
@@ -127,6 +130,7 @@ impl Command {
             ("addresses", _) => (Command::Addresses, 0),
             ("routes", _) => (Command::Routes, 0),
             ("leases", _) => (Command::Leases, 0),
+            ("firewall", _) => (Command::Firewall, 0),
             ("diag", _) => (Command::Diag, 0),
             ("ping", [host, ..]) => (tool("ping", host), 1),
             ("trace", [host, ..]) => (tool("trace", host), 1),
@@ -184,7 +188,8 @@ impl Command {
             Command::Diag => serde_json::json!({"op": "diag"}),
             Command::Tool { what: "dns", target } => serde_json::json!({"op": "dns", "name": target}),
             Command::Tool { what, target } => serde_json::json!({"op": what, "target": target}),
-            Command::Help | Command::Addresses | Command::Routes | Command::Leases | Command::Apply(_) => return None,
+            Command::Help | Command::Addresses | Command::Routes | Command::Leases => return None,
+            Command::Firewall | Command::Apply(_) => return None,
         };
         Some(format!("{value}\n"))
     }

@@ -25,6 +25,8 @@ pub enum Wish {
     LookAtNetwork,
     /// Read the leases that dhcp4d gave, then call [`Session::leases`].
     LookAtLeases,
+    /// Look at the firewall, then call [`Session::firewall`].
+    LookAtFirewall,
     /// Connect, send this line, and hand each line that comes to [`Session::answer`].
     Ask(Peer, String),
     /// Close the connection.
@@ -67,6 +69,21 @@ pub struct Network {
     pub gateway: Option<String>,
     /// Its routes, a line each.
     pub routes: Vec<String>,
+}
+
+/// What the firewall does.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Firewall {
+    /// Connections that are remembered, and how many can be.
+    pub connections: (u64, u64),
+    /// Those of them on the fast path.
+    pub offloaded: u64,
+    /// What is let in from outside, a line each.
+    pub open: Vec<String>,
+    /// Packets that were refused, by cause.
+    pub refused: Vec<(String, u64)>,
+    /// Connections that a person's rules decided.
+    pub rules: Vec<(String, u64)>,
 }
 
 #[derive(Debug, PartialEq, Eq, Default)]
@@ -175,6 +192,7 @@ impl Session {
             }
             Command::Addresses | Command::Routes | Command::Status => wishes.push(Wish::LookAtNetwork),
             Command::Leases => wishes.push(Wish::LookAtLeases),
+            Command::Firewall => wishes.push(Wish::LookAtFirewall),
             _ => {}
         }
         wishes.extend(command.request().map(|request| Wish::Ask(command.peer(), request)));
@@ -216,6 +234,14 @@ impl Session {
         match found {
             Ok(leases) => self.done(&tables::leases(&leases, now)),
             Err(error) => self.done(&format!("{}\n", tables::clean(&error))),
+        }
+    }
+
+    /// What [`Wish::LookAtFirewall`] found.
+    pub fn firewall(&mut self, found: Result<Firewall, String>) -> Vec<Wish> {
+        match found {
+            Ok(firewall) => self.done(&tables::firewall(&firewall)),
+            Err(error) => self.done(&format!("netconfigd does not show its counters: {}\n", tables::clean(&error))),
         }
     }
 

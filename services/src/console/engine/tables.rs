@@ -1,6 +1,6 @@
 //! Tables for a terminal of 80 columns: plain text, one row a line.
 use super::answer::{Check, Health, List, Service};
-use super::{Face, Network};
+use super::{Face, Firewall, Network};
 use crate::perm::WallTime;
 use crate::perm::leases::Lease;
 use std::fmt::Write;
@@ -144,6 +144,24 @@ pub fn leases(leases: &[Lease], now: WallTime) -> String {
             (false, false) => duration(lease.expiry.since(now)),
         };
         let _ = writeln!(text, "{name:<26}{:<17}{:<19}{left}", lease.addr.to_string(), cell(&lease.hardware_addr, 18));
+    }
+    text
+}
+
+/// `firewall`: the table of connections, what is let in, what was refused, a person's rules.
+pub fn firewall(firewall: &Firewall) -> String {
+    let (held, most) = firewall.connections;
+    let mut text = format!("connections  {held} of {most}, {} on the fast path\n", firewall.offloaded);
+    if firewall.open.is_empty() {
+        text.push_str("let in       nothing that was not asked for from inside\n");
+    }
+    for line in &firewall.open {
+        let _ = writeln!(text, "let in       {}", cell(line, 66));
+    }
+    for (kind, counts) in [("refused", &firewall.refused), ("rule", &firewall.rules)] {
+        for (name, count) in counts {
+            let _ = writeln!(text, "{kind:<13}{:<32}{count:>12} packets", cell(name, 31));
+        }
     }
     text
 }

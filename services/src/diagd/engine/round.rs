@@ -417,15 +417,17 @@ impl Round {
                 What::Gateway6 => found.gateway6 = result,
                 What::Routers => found.routers = result,
                 What::Target(to) => found.targets.push((to, result)),
-                What::Big(_, size) if u32::from(size) == self.plan.mtu => {
-                    found.big.size = size;
-                    found.big.asked += 1;
-                    found.big.passed += usize::from(matches!(result, Some(Ok(_))));
+                What::Big(_, size) => {
+                    // Who says that it is too large has answered, and it has not come through.
+                    let through = matches!(&result, Some(Ok(got)) if got.from.is_some());
+                    if u32::from(size) == self.plan.mtu {
+                        found.big.size = size;
+                        found.big.asked += 1;
+                        found.big.passed += usize::from(through);
+                    } else if through {
+                        found.big.largest = found.big.largest.max(Some(size));
+                    }
                 }
-                What::Big(_, size) if matches!(result, Some(Ok(_))) => {
-                    found.big.largest = found.big.largest.max(Some(size));
-                }
-                What::Big(..) => {}
                 What::Server(server) => found.servers.push((server, result)),
                 What::House { .. } => found.house.push(result),
                 What::Site(name, way) => found.sites.push((name, way, result)),

@@ -237,7 +237,8 @@ fn lease(case: &Case<'_>) -> Sentence {
         let words = format!(
             "The provider's DHCP server has not answered since {since}; the last configuration is still in use."
         );
-        (case.facts.unless_it_works(), words)
+        // Where nothing works, its silence is one of many.
+        (Level::Trouble, words)
     })
 }
 
