@@ -318,6 +318,25 @@ fn a_captive_portal() {
 }
 
 #[test]
+fn a_captive_portal_that_lies_about_names() {
+    let mut scene = Scene::new();
+    scene.names = None;
+    // Every name leads to the portal's own page, at an address that dnsd does not believe.
+    scene.isp.ip("addr add 192.168.99.1/32 dev lo");
+    let words = ["--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--group=", "--pid-file="];
+    let listen = format!("--listen-address={GATEWAY}");
+    let also =
+        ["--log-facility=-", "--no-resolv", "--no-hosts", "--bind-interfaces", "--address=/#/192.168.99.1", &listen];
+    let mut names = scene.isp.spawn("dnsmasq", &[&words[..], &also[..]].concat());
+    names.wait_for("started");
+    scene.root.write("/tmp/www/success.txt", "please log in\n");
+    let words = "is answered with status 200 and another text.";
+    let (sentence, _) = scene.sentence();
+    assert!(sentence.starts_with("A captive portal stands before the internet: http://"), "{sentence}");
+    assert!(sentence.ends_with(words), "{sentence}");
+}
+
+#[test]
 fn an_address_that_is_shared_and_one_that_is_private() {
     let scene = Scene::with("100.64.3.9/10", "100.64.0.1");
     scene.culprit(

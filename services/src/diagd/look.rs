@@ -12,7 +12,6 @@ use netstack::address::Address;
 use netstack::conntrack;
 use netstack::link::Link;
 use netstack::netlink::Netlink;
-use netstack::route::Route;
 use nix::sys::statvfs::{FsFlags, statvfs};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -48,6 +47,8 @@ pub fn look(house: &House, netlink: &mut Netlink, flags: &Flags, settings: &Sett
     };
     let usable = uplink.as_ref().is_some_and(|uplink| uplink.up && uplink.running);
     let (route4, route6) = (way(true).filter(|_| index.is_some()), way(false).filter(|_| index.is_some()));
+    let gateways = [route4, route6].into_iter().flatten().filter_map(|route| route.gateway);
+    let gateways: Vec<IpAddr> = gateways.filter(|ip| !ip.is_unspecified()).collect();
     let wants_ipv6 = if flags.ipv6 { settings.ipv6 } else { Some(false) };
     let (leased, delegated) = leases(house, &interfaces);
     let local = Local {
@@ -56,12 +57,8 @@ pub fn look(house: &House, netlink: &mut Netlink, flags: &Flags, settings: &Sett
         renew4: leased.as_ref().map(|lease| lease.valid_until),
         route4: route4.is_some(),
         route6: route6.is_some(),
-        gateway4: route4
-            .and_then(|route| gateway(route))
-            .and_then(|ip| if let IpAddr::V4(ip) = ip { Some(ip) } else { None }),
-        gateway6: route6
-            .and_then(|route| gateway(route))
-            .and_then(|ip| if let IpAddr::V6(ip) = ip { Some(ip) } else { None }),
+        gateway4: gateways.iter().find_map(|ip| if let IpAddr::V4(ip) = ip { Some(*ip) } else { None }),
+        gateway6: gateways.iter().find_map(|ip| if let IpAddr::V6(ip) = ip { Some(*ip) } else { None }),
         delegated: delegated.0,
         wants_ipv6,
         built: built(&house.path("/etc/version")),
@@ -104,10 +101,6 @@ fn plan(
         portal: settings.portal.clone(),
         sources,
     }
-}
-
-fn gateway(route: &Route) -> Option<IpAddr> {
-    route.gateway.filter(|gateway| !gateway.is_unspecified())
 }
 
 fn source(interfaces: &Interfaces) -> Source {

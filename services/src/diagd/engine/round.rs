@@ -123,7 +123,12 @@ enum What {
     Target(IpAddr),
     Big(IpAddr, u16),
     Server(SocketAddr),
-    House { name: usize, ipv6: bool },
+    /// The portal's name at a name server: what dnsd does not believe leads to the portal, too.
+    PortalName(SocketAddr),
+    House {
+        name: usize,
+        ipv6: bool,
+    },
     Site(usize, Way),
     Portal,
 }
@@ -241,6 +246,9 @@ impl Round {
             let names = if plan.names.is_empty() { vec![".".to_owned()] } else { plan.names.clone() };
             let query = |name| Ask::Query { server: *server, name, ipv6: false };
             round.add(now, What::Server(*server), names.into_iter().map(query).collect());
+            if let Some(portal) = &plan.portal {
+                round.add(now, What::PortalName(*server), vec![query(portal.host.clone())]);
+            }
         }
         if plan.ipv4 || plan.ipv6 {
             for (name, text) in round.asked_names() {
@@ -370,6 +378,7 @@ impl Round {
     fn addresses(&mut self, now: Instant, what: &What, number: u32, list: &[IpAddr]) {
         let name = match what {
             What::House { name, .. } => Some(*name),
+            What::PortalName(_) => Some(self.plan.names.len()),
             What::Server(_) => {
                 // The name that this try asked for.
                 let earlier = |(_, (probe, _)): &(usize, &(usize, Instant))| {
@@ -429,6 +438,7 @@ impl Round {
                     }
                 }
                 What::Server(server) => found.servers.push((server, result)),
+                What::PortalName(_) => {}
                 What::House { .. } => found.house.push(result),
                 What::Site(name, way) => found.sites.push((name, way, result)),
                 What::Portal => page = Some(result),
@@ -462,6 +472,7 @@ impl What {
         match (self, other) {
             (What::Target(a), What::Target(b)) => a.is_ipv4() == b.is_ipv4(),
             (What::Site(_, a), What::Site(_, b)) => a == b,
+            (What::PortalName(_), What::PortalName(_)) => true,
             (What::Big(a, full), What::Big(b, size)) => a == b && full >= size,
             (a, b) => a == b,
         }

@@ -278,8 +278,10 @@ fn gateway(case: &Case<'_>) -> Sentence {
 fn beyond(case: &Case<'_>) -> Sentence {
     let facts = case.facts;
     // Nothing was asked beyond, or not answered.
-    let asked = facts.outside.targets.iter().any(|(to, tried)| to.is_ipv4() && failed(tried))
-        || facts.outside.servers.iter().any(|(to, tried)| to.is_ipv4() && failed(tried));
+    let gateway = facts.local.gateway4.map(IpAddr::V4);
+    let behind = |to: &IpAddr| to.is_ipv4() && Some(*to) != gateway;
+    let asked = facts.outside.targets.iter().any(|(to, tried)| behind(to) && failed(tried))
+        || facts.outside.servers.iter().any(|(to, tried)| behind(&to.ip()) && failed(tried));
     if !asked || facts.beyond4() || facts.intercepted() {
         return None;
     }
