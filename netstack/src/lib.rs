@@ -10,6 +10,7 @@
 //! | [`wireguard`] | WireGuard interfaces and their peers |
 //! | [`qdisc`] | what queues in front of an interface |
 //! | [`packet`], [`frame`], [`udp`], [`icmpv6`] | sockets that std does not know |
+//! | [`ping`] | echo requests without a right |
 //! | [`ppp`] | the kernel's PPP and its PPPoE sessions |
 //! | [`batch`] | many datagrams with one system call |
 //! | [`sysctl`] | settings under `/proc/sys` |
@@ -28,6 +29,7 @@ pub mod neighbour;
 pub mod netlink;
 pub mod nft;
 pub mod packet;
+pub mod ping;
 pub mod ppp;
 pub mod qdisc;
 pub mod route;

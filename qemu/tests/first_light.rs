@@ -1,7 +1,7 @@
 //! A LAN client reaches the internet through weir: the whole way, on one machine, then once more after a power cut.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use qemu::bed::{Bed, ISP, PAGE, SERVER, WAN};
+use qemu::bed::{Bed, ISP, NAME, PAGE, SERVER, WAN};
 use qemu::disk::Disk;
 use qemu::lan::ROUTER;
 use qemu::packets::Asker;
@@ -71,6 +71,30 @@ fn a_lan_client_reaches_the_internet() {
     assert!(router.command("log dhcp4").contains(WAN));
     assert!(router.command("dmesg").contains("Run /init as init process"));
     assert!(router.command("no such thing").contains("no command"));
+
+    step("the diagnosis: nobody outside knows the usual names here; those that are there do");
+    let alone = router.command("diag");
+    eprintln!("{alone}");
+    assert!(
+        alone.contains(&format!("The provider's gateway {ISP} is there, and nothing behind it answers")),
+        "{alone}"
+    );
+    assert!(alone.lines().any(|line| line.starts_with("NO ") && line.contains(" tcp4: www.google.ch:80, ")), "{alone}");
+    let config = format!(
+        r#"{{"names":["{NAME}"],"ping":["{SERVER}"],"portal":"http://{NAME}/page","portal_answer":"{}"}}"#,
+        PAGE.trim()
+    );
+    assert!(router.command(&format!("apply\rdiagd/config.json\r{config}\r.\r")).contains("kept"));
+    let works = "The internet works over IPv4; the provider offers no IPv6.";
+    eprintln!("{}", router.command_until("diag", |text| text.contains(works)));
+    assert!(router.command("log diagd").contains(works));
+    assert!(router.command(&format!("ping {NAME}")).contains("5 of 5 came back"));
+    assert!(router.command(&format!("trace {SERVER}")).contains(&format!(" 1  {SERVER}  ")));
+    let names = router.command(&format!("dns {NAME}"));
+    assert!(names.contains(&format!("{ISP:<24}A    {SERVER}, ")), "{names}");
+    let health = bed.download("http://192.168.42.1:7733/health.json");
+    assert!(health.starts_with("{\"first_error\":\"\",") && health.contains(works), "{health}");
+    bed.isp.fails("curl", &["--silent", "--max-time", "3", &format!("http://{WAN}:7733/health.json")]);
 
     step("SIGKILL of each service in turn, with a download going on and the page loading all the while");
     let before = rows(&router.command("status"));

@@ -9,6 +9,7 @@ mod deviced;
 mod dhcp4;
 mod dhcp4d;
 mod dhcp6;
+mod diagd;
 mod dnsd;
 mod house;
 mod metrics;
@@ -35,6 +36,7 @@ const ENTRIES: &[(&str, Run)] = &[
     ("dhcp4d", dhcp4d::run),
     ("deviced", deviced::run),
     ("dnsd", dnsd::run),
+    ("diagd", diagd::run),
     ("console", console::run),
 ];
 

@@ -145,15 +145,21 @@ impl Response {
 pub struct Answer {
     response: Response,
     headers: String,
+    later: bool,
 }
 
 impl From<Response> for Answer {
     fn from(response: Response) -> Answer {
-        Answer { response, headers: String::new() }
+        Answer { response, headers: String::new(), later: false }
     }
 }
 
 impl Answer {
+    /// None yet: it comes by [`Server::settle`].
+    pub fn later() -> Answer {
+        Answer { later: true, ..Answer::from(Response::text(200, "")) }
+    }
+
     /// Adds a header; line ends in it are left out.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Answer {
@@ -179,6 +185,8 @@ struct Connection {
     input: Vec<u8>,
     output: Vec<u8>,
     sent: usize,
+    /// The answer comes later; whether it has a body then.
+    waits: Option<bool>,
     deadline: Instant,
 }
 
@@ -264,6 +272,16 @@ impl Server {
         }
     }
 
+    /// Gives the answer that was to come later, by the token with which it was asked for; who has gone misses it.
+    pub fn settle(&mut self, turn: &Loop, token: Token, answer: &Answer) {
+        let Some(connection) = self.open.get_mut(&token.0) else { return };
+        let Some(with_body) = connection.waits.take() else { return };
+        connection.output = answer.bytes(with_body);
+        if turn.modify(&connection.stream, token, Interest::WRITE).is_err() {
+            self.open.remove(&token.0);
+        }
+    }
+
     fn add(&mut self, turn: &Loop, now: Instant, stream: TcpStream, peer: IpAddr) {
         if self.open.len() >= MOST
             && let Some(oldest) = self.open.iter().min_by_key(|(_, open)| open.deadline).map(|(number, _)| *number)
@@ -274,7 +292,8 @@ impl Server {
         let watched = stream.set_nonblocking(true).and_then(|()| turn.add(&stream, Token(number), Interest::READ));
         if watched.is_ok() {
             let (input, output) = (Vec::new(), Vec::new());
-            self.open.insert(number, Connection { stream, peer, input, output, sent: 0, deadline: now + PATIENCE });
+            let deadline = now + PATIENCE;
+            self.open.insert(number, Connection { stream, peer, input, output, sent: 0, waits: None, deadline });
         }
     }
 
@@ -291,6 +310,10 @@ impl Connection {
         any_method: bool,
         answer: impl FnOnce(&Request) -> A,
     ) -> io::Result<Option<Interest>> {
+        if self.waits.is_some() {
+            // Only a hang-up wakes who waits.
+            return Ok(None);
+        }
         if self.output.is_empty() {
             let mut buffer = [0; 2_048];
             loop {
@@ -307,7 +330,13 @@ impl Connection {
             match asked(&self.input, self.peer, any_method) {
                 None => return Ok(Some(Interest::READ)),
                 Some(Err(refused)) => self.output = refused.bytes(true),
-                Some(Ok((request, with_body))) => self.output = answer(&request).into().bytes(with_body),
+                Some(Ok((request, with_body))) => match answer(&request).into() {
+                    answer if answer.later => {
+                        self.waits = Some(with_body);
+                        return Ok(Some(Interest::NONE));
+                    }
+                    answer => self.output = answer.bytes(with_body),
+                },
             }
         }
         while self.sent < self.output.len() {

@@ -104,6 +104,8 @@ pub const SERVER4: &str = "/perm/dhcp4d/config.json";
 pub const MQTT: &str = "/perm/dhcp4d/mqtt-broker.txt";
 /// Whom dnsd asks, what it says itself, and whom it refuses.
 pub const RESOLVER: &str = "/perm/dnsd/config.json";
+/// Whom diagd asks on the internet.
+pub const DIAGNOSIS: &str = "/perm/diagd/config.json";
 /// WireGuard interfaces and their private keys.
 pub const WIREGUARD: &str = "/perm/wireguard.json";
 /// How fast the uplink is.
@@ -126,6 +128,7 @@ pub const WRITTEN: &[&str] = &[
     SERVER4,
     MQTT,
     RESOLVER,
+    DIAGNOSIS,
 ];
 /// Those of them that hold a secret, and the group that may read it besides configd, to which it belongs.
 pub const SECRETS: &[(&str, u32)] = &[(WIREGUARD, KEYS), (PPPOE_SECRET, PPPOE)];
@@ -133,6 +136,8 @@ pub const SECRETS: &[(&str, u32)] = &[(WIREGUARD, KEYS), (PPPOE_SECRET, PPPOE)];
 pub const KEYS: u32 = 180;
 /// pppoe and its folder's group, in which there is nobody else but configd.
 const PPPOE: u32 = 110;
+/// diagd, whose group alone may open ping sockets (`net.ipv4.ping_group_range`), so that it needs no CAP_NET_RAW.
+pub const DIAGD: u32 = 111;
 /// Who is in a group that is no folder's.
 pub const MEMBERS: &[(u32, &[&str])] = &[(KEYS, &["netconfigd", "configd"])];
 /// Device nodes that belong to a service, by its name.
@@ -259,6 +264,17 @@ pub const SERVICES: &[Service] = &[
         run: &[],
     },
     Service {
+        name: "diagd",
+        uid: DIAGD,
+        capabilities: &[],
+        reads: &["netconfigd", "dhcp4", "dhcp6", "dnsd"],
+        watches: &[APPLIED, DIAGNOSIS, RESOLVER, TIME, LEASE4, LEASE_PPPOE, LEASE6],
+        stdin: Stdin::Null,
+        control: Control::None,
+        asks: &[],
+        run: &["/run/diagd"],
+    },
+    Service {
         name: "console",
         uid: 105,
         capabilities: &[],
@@ -266,7 +282,7 @@ pub const SERVICES: &[Service] = &[
         watches: &[],
         stdin: Stdin::Console,
         control: Control::Full,
-        asks: &["configd", "deviced"],
+        asks: &["configd", "deviced", "diagd"],
         run: &[],
     },
 ];

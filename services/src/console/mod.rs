@@ -5,13 +5,15 @@
 //! waits for it is bounded (64 KiB, what does not fit is dropped and the loss is shown), a line is 256 bytes at most,
 //! and any byte may come.
 //!
-//! What it shows comes from three places, each of which it may only read: the kernel (interfaces, addresses and routes,
-//! by rtnetlink), `/perm/dhcp4d/leases.json`, and PID 1 (`/run/init.sock`: services, logs, the kernel's messages). What
-//! it does, PID 1 does for it: restart a service, reboot, power off; files that are typed go to configd. The service has no capability.
+//! What it shows comes from four places, each of which it may only read: the kernel (interfaces, addresses and routes,
+//! by rtnetlink), files (`/perm/dhcp4d/leases.json`, portforwardings.json), netconfigd's page of counters, and PID 1 (`/run/init.sock`: services, logs, the kernel's messages). What
+//! it does, PID 1 does for it: restart a service, reboot, power off; files that are typed go to configd; diagd tells whether
+//! the internet works, and sends echoes for it. The service has no capability.
 //!
 //! Under PID 1 descriptor 0 is the serial line, read and written; by hand it is the terminal, or stdin and stdout.
 //! Files written: none. Ports: none.
 mod engine;
+mod firewall;
 mod init;
 mod look;
 mod terminal;
@@ -176,6 +178,10 @@ impl Console {
                 Wish::LookAtLeases => {
                     let leases = leases::read(&self.house.path(rights::LEASES)).map_err(|refusal| refusal.to_string());
                     self.session.leases(leases, WallTime::now())
+                }
+                Wish::LookAtFirewall => {
+                    let found = firewall::look(self.house.root()).map_err(|error| error.to_string());
+                    self.session.firewall(found)
                 }
                 Wish::HangUp => {
                     self.hang_up();

@@ -1,7 +1,7 @@
 //! Transcripts: what is typed, what PID 1 says, what the terminal shows.
 use super::engine::command::HELP;
 use super::engine::command::Peer;
-use super::engine::{Face, Network, Session, Wish};
+use super::engine::{Face, Firewall, Network, Session, Wish};
 use crate::perm::WallTime;
 use crate::perm::leases::Lease;
 use proptest::prelude::*;
@@ -53,6 +53,16 @@ impl Bench {
                 Wish::LookAtLeases => {
                     let leases: Vec<Lease> = serde_json::from_str(LEASES).unwrap();
                     [self.session.leases(Ok(leases), WallTime::from_unix(1_700_000_000)), wishes].concat()
+                }
+                Wish::LookAtFirewall => {
+                    let found = Firewall {
+                        connections: (12, 8_192),
+                        offloaded: 3,
+                        open: vec!["tcp 80 to 192.168.42.9, 80".into()],
+                        refused: vec![("wan".into(), 40)],
+                        rules: vec![("night".into(), 7)],
+                    };
+                    [self.session.firewall(Ok(found)), wishes].concat()
                 }
                 Wish::Ask(_, request) => match self.init {
                     Some(init) => {
@@ -228,4 +238,59 @@ fn files_are_taken_and_sent_to_configd() {
     assert!(bench.types("apply\rtime.json\r{\x03").ends_with("forgotten\nweir> "));
     bench.init = None;
     assert!(bench.types("revert\r").contains("configd does not answer on its control socket"));
+}
+
+#[test]
+fn transcript_of_diag_and_ping() {
+    fn diagd(request: &str) -> Vec<&'static str> {
+        match request {
+            "{\"op\":\"diag\"}\n" => vec![
+                r#"{"first_error":"x","sentence":"uplink0 has had no carrier.","level":"broken","findings":[
+                {"check":"carrier","level":"broken","sentence":"uplink0 has had no carrier."},
+                {"check":"disk","level":"trouble","sentence":"/perm is full."}],
+                "checks":{"name":"link/uplink0","state":"failed","status":"no carrier","children":[
+                {"name":"dhcp4","state":"failed","status":"dependency link/uplink0 failed"},
+                {"name":"dhcp6","state":"skipped","status":"the provider offers\u001b no IPv6"}]}}"#,
+            ],
+            "{\"op\":\"ping\",\"target\":\"a.example\"}\n" => {
+                vec![
+                    r#"{"line":"192.0.2.1 answers after 1.5 ms"}"#,
+                    r#"{"line":"1 of 1 came back"}"#,
+                    r#"{"end":true}"#,
+                ]
+            }
+            "{\"op\":\"trace\",\"target\":\"-\"}\n" => vec![r#"{"error":"\"-\" is no name"}"#],
+            _ => panic!("{request}"),
+        }
+    }
+    let mut bench = Bench::new(Some(diagd));
+    bench.types("\r");
+    let want = "\
+diag
+uplink0 has had no carrier.
+Also: /perm is full.
+NO link/uplink0: no carrier
+NO   dhcp4: dependency link/uplink0 failed
+-    dhcp6: the provider offers? no IPv6
+weir> ";
+    assert_eq!(bench.types("diag\r"), want);
+    let want = "ping a.example\n192.0.2.1 answers after 1.5 ms\n1 of 1 came back\nweir> ";
+    assert_eq!(bench.types("ping a.example\r"), want);
+    assert_eq!(bench.types("trace -\r"), "trace -\n\"-\" is no name\nweir> ");
+    bench.init = None;
+    assert!(bench.types("diag\r").contains("diagd does not answer on its control socket"));
+}
+
+#[test]
+fn transcript_of_firewall() {
+    let mut bench = Bench::new(None);
+    bench.types("\r");
+    let want = "\
+firewall
+connections  12 of 8192, 3 on the fast path
+let in       tcp 80 to 192.168.42.9, 80
+refused      wan                                       40 packets
+rule         night                                      7 packets
+weir> ";
+    assert_eq!(bench.types("firewall\r"), want);
 }

@@ -10,7 +10,7 @@ use crate::house::House;
 use crate::perm::devices::{self, Device};
 use crate::perm::interfaces::Interfaces;
 use crate::perm::leases::Lease;
-use crate::perm::resolver::{PORT, Resolver, cannot_be_asked, is_label};
+use crate::perm::resolver::{Resolver, is_label};
 use crate::perm::stamp::Clock;
 use crate::perm::{WallTime, interfaces, lease4, lease6, leases};
 use ipnet::IpNet;
@@ -19,15 +19,6 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// router7's upstreams, asked only when nobody has named any.
-const PUBLIC: [IpAddr; 4] = [
-    IpAddr::V4(Ipv4Addr::new(8, 8, 8, 8)),
-    IpAddr::V4(Ipv4Addr::new(8, 8, 4, 4)),
-    IpAddr::V6(Ipv6Addr::new(0x2001, 0x4860, 0x4860, 0, 0, 0, 0, 0x8888)),
-    IpAddr::V6(Ipv6Addr::new(0x2001, 0x4860, 0x4860, 0, 0, 0, 0, 0x8844)),
-];
-/// Servers of leases beyond these are not asked.
-const MOST_SERVERS: usize = 8;
 /// Names that only a person may give to a machine: many clients run whatever the machine of that name hands them.
 const DANGEROUS: [&str; 2] = ["wpad", "isatap"];
 /// Names that mean something without `.lan` already (RFC 6761, 6762, 7686, 8375, 9476; ICANN's `internal`).
@@ -132,25 +123,10 @@ impl Config {
         }
     }
 
-    // Config.json's, else interfaces.json's, else those of the leases, else public ones; never ourselves.
     fn upstreams(&self, ours: &[IpAddr]) -> Vec<SocketAddr> {
-        let asked = |address: &IpAddr| !ours.contains(address) && !cannot_be_asked(*address);
-        let at_port = |address| SocketAddr::new(address, PORT);
-        let named = self.resolver.upstreams.iter().copied().filter(|server| !ours.contains(&server.ip()));
-        let mut upstreams: Vec<SocketAddr> = named.collect();
-        if upstreams.is_empty() {
-            let fixed = self.interfaces.uplink().map(|uplink| uplink.dns.as_slice()).unwrap_or_default();
-            upstreams.extend(fixed.iter().copied().filter(asked).map(at_port));
-        }
-        if upstreams.is_empty() {
-            let leased = self.dns.iter().map(|ip| IpAddr::V4(*ip)).chain(self.dns6.iter().map(|ip| IpAddr::V6(*ip)));
-            upstreams.extend(leased.filter(asked).map(at_port));
-        }
-        if upstreams.is_empty() {
-            upstreams.extend(PUBLIC.map(at_port));
-        }
-        upstreams.truncate(MOST_SERVERS);
-        upstreams
+        let fixed = self.interfaces.uplink().map(|uplink| uplink.dns.as_slice()).unwrap_or_default();
+        let leased = self.dns.iter().map(|ip| IpAddr::V4(*ip)).chain(self.dns6.iter().map(|ip| IpAddr::V6(*ip)));
+        self.resolver.asked(fixed, leased, ours)
     }
 
     // The router itself, what a person has fixed, then the devices, or the leases where there is no table of devices.

@@ -17,6 +17,16 @@ const LONGEST: usize = 2 << 20;
 struct Connection {
     stream: UnixStream,
     input: Vec<u8>,
+    /// Its number, while its answer is still to come.
+    waits: Option<u64>,
+}
+
+/// What a request is answered with.
+pub enum Reply {
+    /// These words, and then no more.
+    Now(String),
+    /// Lines that come by [`Requests::say`], until [`Requests::end`].
+    Later,
 }
 
 /// The socket and its connections.
@@ -25,6 +35,7 @@ pub struct Requests {
     listener: UnixListener,
     places: [Option<Connection>; PLACES],
     next: usize,
+    asked: u64,
 }
 
 impl Requests {
@@ -47,7 +58,7 @@ impl Requests {
         turn.add(&listener, Token(FIRST), Interest::READ)?;
         // PID 1 has made the link; alone, the service makes it.
         let _ = std::os::unix::fs::symlink(format!("{name}/sock"), house.path(&format!("/run/{name}.sock")));
-        Ok(Requests { name, listener, places: [const { None }; PLACES], next: 0 })
+        Ok(Requests { name, listener, places: [const { None }; PLACES], next: 0, asked: 0 })
     }
 
     /// Whether a token is one of the sockets'.
@@ -57,10 +68,41 @@ impl Requests {
 
     /// Takes who knocks, and answers a request that is whole.
     pub fn ready(&mut self, turn: &Loop, token: Token, answer: impl FnOnce(&[u8]) -> String) {
+        self.take(turn, token, |_, line| Reply::Now(answer(line)));
+    }
+
+    /// The same where an answer may take its time; the number is the request's, for [`Requests::say`].
+    pub fn take(&mut self, turn: &Loop, token: Token, answer: impl FnOnce(u64, &[u8]) -> Reply) {
         match token.0.checked_sub(FIRST + 1) {
             None => self.accept(turn),
             Some(place) => self.receive(place as usize, answer),
         }
+    }
+
+    /// Sends lines of an answer that takes its time; says whether somebody still listens.
+    pub fn say(&mut self, request: u64, lines: &str) -> bool {
+        let Some(place) = self.place(request) else { return false };
+        let sent = self.places[place].as_mut().map(|connection| connection.stream.write_all(lines.as_bytes()));
+        if !matches!(sent, Some(Ok(()))) {
+            self.places[place] = None;
+        }
+        self.places[place].is_some()
+    }
+
+    /// Ends such an answer.
+    pub fn end(&mut self, request: u64) {
+        if let Some(place) = self.place(request) {
+            self.places[place] = None;
+        }
+    }
+
+    /// Whether somebody still waits for it.
+    pub fn waits(&self, request: u64) -> bool {
+        self.place(request).is_some()
+    }
+
+    fn place(&self, request: u64) -> Option<usize> {
+        self.places.iter().position(|place| place.as_ref().is_some_and(|open| open.waits == Some(request)))
     }
 
     fn accept(&mut self, turn: &Loop) {
@@ -75,11 +117,11 @@ impl Requests {
         let token = Token(FIRST + 1 + place as u64);
         self.places[place] = None;
         if stream.set_nonblocking(true).is_ok() && turn.add(&stream, token, Interest::READ).is_ok() {
-            self.places[place] = Some(Connection { stream, input: Vec::new() });
+            self.places[place] = Some(Connection { stream, input: Vec::new(), waits: None });
         }
     }
 
-    fn receive(&mut self, place: usize, answer: impl FnOnce(&[u8]) -> String) {
+    fn receive(&mut self, place: usize, answer: impl FnOnce(u64, &[u8]) -> Reply) {
         let Some(Some(connection)) = self.places.get_mut(place) else { return };
         let mut bytes = [0; 16 << 10];
         let count = match connection.stream.read(&mut bytes) {
@@ -87,10 +129,27 @@ impl Requests {
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return,
             Err(_) => 0,
         };
+        if connection.waits.is_some() {
+            // What is said meanwhile means nothing, unless it is the end.
+            if count == 0 {
+                self.places[place] = None;
+            }
+            return;
+        }
         connection.input.extend_from_slice(&bytes[..count]);
         let whole = connection.input.iter().position(|byte| *byte == b'\n');
         let said = match whole {
-            Some(end) => answer(&connection.input[..end]),
+            Some(end) => {
+                self.asked += 1;
+                match answer(self.asked, &connection.input[..end]) {
+                    Reply::Now(said) => said,
+                    Reply::Later => {
+                        connection.input = Vec::new();
+                        connection.waits = Some(self.asked);
+                        return;
+                    }
+                }
+            }
             None if connection.input.len() >= LONGEST => error(&format!("a request has at most {LONGEST} bytes")),
             None if count > 0 => return,
             None => String::new(),

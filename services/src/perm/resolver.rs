@@ -4,13 +4,20 @@ use super::file;
 use super::json::{self, Refusal};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 /// The port of DNS.
 pub const PORT: u16 = 53;
 /// The domain of a LAN that has no other.
 pub const DOMAIN: &str = "lan";
+/// router7's upstreams, asked only when nobody has named any.
+const PUBLIC: [IpAddr; 4] = [
+    IpAddr::V4(Ipv4Addr::new(8, 8, 8, 8)),
+    IpAddr::V4(Ipv4Addr::new(8, 8, 4, 4)),
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0x4860, 0x4860, 0, 0, 0, 0, 0x8888)),
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0x4860, 0x4860, 0, 0, 0, 0, 0x8844)),
+];
 /// More servers of one kind are not asked.
 const MOST_SERVERS: usize = 8;
 /// Domains with servers of their own.
@@ -90,6 +97,26 @@ impl Resolver {
         check(written).map_err(refuse)
     }
 
+    /// The servers that are asked: the file's, else interfaces.json's, else those of the leases, else public ones; never
+    /// ourselves.
+    pub fn asked(&self, fixed: &[IpAddr], leased: impl Iterator<Item = IpAddr>, ours: &[IpAddr]) -> Vec<SocketAddr> {
+        let asked = |address: &IpAddr| !ours.contains(address) && !cannot_be_asked(*address);
+        let at_port = |address| SocketAddr::new(address, PORT);
+        let named = self.upstreams.iter().copied().filter(|server| !ours.contains(&server.ip()));
+        let mut servers: Vec<SocketAddr> = named.collect();
+        if servers.is_empty() {
+            servers.extend(fixed.iter().copied().filter(asked).map(at_port));
+        }
+        if servers.is_empty() {
+            servers.extend(leased.filter(asked).map(at_port));
+        }
+        if servers.is_empty() {
+            servers.extend(PUBLIC.map(at_port));
+        }
+        servers.truncate(MOST_SERVERS);
+        servers
+    }
+
     /// The domain of a LAN.
     pub fn domain_of(&self, interface: &str) -> &str {
         self.lan_domains.get(interface).map_or(DOMAIN, String::as_str)
@@ -164,7 +191,7 @@ fn servers(field: &str, texts: &[String]) -> Result<Vec<SocketAddr>, Wrong> {
 }
 
 /// Whether an address is nobody's who could answer.
-pub fn cannot_be_asked(address: IpAddr) -> bool {
+fn cannot_be_asked(address: IpAddr) -> bool {
     // A link-local address says nothing without its link.
     let of_a_link = matches!(address, IpAddr::V6(ip) if ip.is_unicast_link_local());
     let broadcast = address == IpAddr::V4(Ipv4Addr::BROADCAST);

@@ -39,11 +39,47 @@ pub struct Service {
     pub memory_kib: Option<u64>,
 }
 
+/// diagd's verdict.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct Health {
+    /// The one sentence.
+    pub sentence: String,
+    /// Everything that was found.
+    pub findings: Vec<Finding>,
+    /// What was checked.
+    pub checks: Check,
+}
+
+/// What a rule of diagd's said.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct Finding {
+    /// Its sentence.
+    pub sentence: String,
+}
+
+/// A check and what depends on it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct Check {
+    /// Its name.
+    pub name: String,
+    /// `ok`, `failed` or `skipped`.
+    pub state: String,
+    /// In words.
+    pub status: String,
+    /// What depends on it.
+    pub children: Vec<Check>,
+}
+
 /// One line of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// The list.
     List(List),
+    /// The verdict.
+    Health(Health),
     /// A line of a log, and when it was written (milliseconds since power-on).
     Line {
         /// When.
@@ -66,6 +102,7 @@ struct Raw {
     end: Option<bool>,
     t_ms: Option<u64>,
     line: Option<String>,
+    sentence: Option<String>,
 }
 
 impl Answer {
@@ -74,13 +111,14 @@ impl Answer {
     /// # Errors
     /// When it is none of the answers.
     pub fn parse(line: &[u8]) -> Result<Answer, String> {
-        let wrong = |error: serde_json::Error| format!("PID 1's answer is not understood: {error}");
+        let wrong = |error: serde_json::Error| format!("the answer is not understood: {error}");
         let raw: Raw = serde_json::from_slice(line).map_err(wrong)?;
         Ok(match raw {
             Raw { error: Some(error), .. } => Answer::Error(error),
             Raw { line: Some(line), t_ms, .. } => Answer::Line { t_ms: t_ms.unwrap_or_default(), line },
             Raw { end: Some(_), .. } => Answer::End,
             Raw { ok: Some(_), .. } => Answer::Ok,
+            Raw { sentence: Some(_), .. } => Answer::Health(serde_json::from_slice(line).map_err(wrong)?),
             _ => Answer::List(serde_json::from_slice(line).map_err(wrong)?),
         })
     }
@@ -100,6 +138,8 @@ mod tests {
         assert_eq!(Answer::parse(br#"{"t_ms":12,"stream":"err","line":"x"}"#), Ok(line));
         let list = Answer::parse(br#"{"version":"0.1.0","services":[{"name":"dhcp4","pid":null}],"ready_ms":null}"#);
         assert!(matches!(list, Ok(Answer::List(list)) if list.services[0].name == "dhcp4"));
+        let health = Answer::parse(br#"{"first_error":"","sentence":"It works.","checks":{"name":"link/uplink0"}}"#);
+        assert!(matches!(health, Ok(Answer::Health(health)) if health.checks.name == "link/uplink0"));
         assert!(Answer::parse(b"x").is_err());
     }
 

@@ -20,6 +20,8 @@ pub enum Command {
     Routes,
     /// Addresses given to the LAN's devices.
     Leases,
+    /// What the firewall lets in, and what it has refused.
+    Firewall,
     /// Stops a service and starts it again.
     Restart(String),
     /// Sends a service a signal.
@@ -44,6 +46,15 @@ pub enum Command {
         /// The name; empty takes it away.
         name: String,
     },
+    /// Why the internet does not work, or that it does.
+    Diag,
+    /// Has diagd ask somebody, and shows a line for each answer.
+    Tool {
+        /// `ping`, `trace` or `dns`.
+        what: &'static str,
+        /// A name or an address.
+        target: String,
+    },
     /// Starts the machine again.
     Reboot,
     /// Switches the machine off.
@@ -59,6 +70,8 @@ pub enum Peer {
     Configd,
     /// The keeper of the table of devices.
     Deviced,
+    /// Who knows whether the internet works.
+    Diagd,
 }
 
 impl Peer {
@@ -68,6 +81,7 @@ impl Peer {
             Peer::Init => ("PID 1", "/run/init.sock"),
             Peer::Configd => ("configd", "/run/configd.sock"),
             Peer::Deviced => ("deviced", "/run/deviced.sock"),
+            Peer::Diagd => ("diagd", "/run/diagd.sock"),
         }
     }
 }
@@ -79,10 +93,15 @@ const SIGNALS: [&str; 4] = ["USR1", "USR2", "TERM", "KILL"];
 pub const HELP: &str = "\
 help             this list
 status           services, addresses and uptime
+diag             does the internet work, and if not, why
+ping HOST        echoes of a host, by its name or address
+trace HOST       the routers on the way to it
+dns NAME         a name's addresses, as each name server has them
 log NAME [-f]    last lines of a service; -f: and those to come, until a key
 addresses        addresses of every interface
 routes           the routing table
 leases           addresses given to the devices of the LAN
+firewall         what is let in, what was refused
 dmesg            the kernel's messages
 restart NAME     stop a service and start it again
 signal NAME SIG  send a service USR1, USR2, TERM or KILL
@@ -111,6 +130,12 @@ impl Command {
             ("addresses", _) => (Command::Addresses, 0),
             ("routes", _) => (Command::Routes, 0),
             ("leases", _) => (Command::Leases, 0),
+            ("firewall", _) => (Command::Firewall, 0),
+            ("diag", _) => (Command::Diag, 0),
+            ("ping", [host, ..]) => (tool("ping", host), 1),
+            ("trace", [host, ..]) => (tool("trace", host), 1),
+            ("dns", [name, ..]) => (tool("dns", name), 1),
+            ("ping" | "trace" | "dns", []) => return Err(format!("{verb} wants a name")),
             ("dmesg", _) => (Command::Log { name: "kernel".into(), follow: false }, 0),
             ("apply", [seconds, ..]) => {
                 let wrong = |_| format!("apply: {seconds:?} is no number of seconds, 5 to 3600");
@@ -160,7 +185,11 @@ impl Command {
             Command::Device { what, mac, name } => {
                 serde_json::json!({"op": what, "hardware_addr": mac, "name": name})
             }
-            Command::Help | Command::Addresses | Command::Routes | Command::Leases | Command::Apply(_) => return None,
+            Command::Diag => serde_json::json!({"op": "diag"}),
+            Command::Tool { what: "dns", target } => serde_json::json!({"op": "dns", "name": target}),
+            Command::Tool { what, target } => serde_json::json!({"op": what, "target": target}),
+            Command::Help | Command::Addresses | Command::Routes | Command::Leases => return None,
+            Command::Firewall | Command::Apply(_) => return None,
         };
         Some(format!("{value}\n"))
     }
@@ -170,6 +199,7 @@ impl Command {
         match self {
             Command::Apply(_) | Command::Keep | Command::Revert => Peer::Configd,
             Command::Device { .. } => Peer::Deviced,
+            Command::Diag | Command::Tool { .. } => Peer::Diagd,
             _ => Peer::Init,
         }
     }
@@ -177,6 +207,10 @@ impl Command {
 
 fn device(what: &'static str, mac: &str, name: &str) -> Command {
     Command::Device { what, mac: mac.to_owned(), name: name.to_owned() }
+}
+
+fn tool(what: &'static str, target: &str) -> Command {
+    Command::Tool { what, target: target.to_owned() }
 }
 
 fn names() -> String {
@@ -223,6 +257,8 @@ mod tests {
             ("apply soon", "\"soon\""),
             ("signal dhcp4", "USR1, USR2"),
             ("fix", "hardware address"),
+            ("ping", "ping wants a name"),
+            ("diag now", "\"now\""),
             ("signal dhcp4 HUP", "\"HUP\""),
         ] {
             assert!(Command::parse(line).is_err_and(|error| error.contains(said)), "{line}");
@@ -237,6 +273,9 @@ mod tests {
         let request = |line: &str| Command::parse(line).unwrap().unwrap().request().unwrap();
         let fix = "{\"hardware_addr\":\"02:00:5e:10:00:07\",\"name\":\"nas\",\"op\":\"fix\"}\n";
         assert_eq!(request("fix 02:00:5e:10:00:07 nas"), fix);
+        assert_eq!(request("diag"), "{\"op\":\"diag\"}\n");
+        assert_eq!(request("trace 192.0.2.1"), "{\"op\":\"trace\",\"target\":\"192.0.2.1\"}\n");
+        assert_eq!(request("dns a.example"), "{\"name\":\"a.example\",\"op\":\"dns\"}\n");
         assert_eq!(request("forget 7"), "{\"hardware_addr\":\"7\",\"op\":\"forget\"}\n");
     }
 }

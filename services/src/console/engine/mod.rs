@@ -25,6 +25,8 @@ pub enum Wish {
     LookAtNetwork,
     /// Read the leases that dhcp4d gave, then call [`Session::leases`].
     LookAtLeases,
+    /// Look at the firewall, then call [`Session::firewall`].
+    LookAtFirewall,
     /// Connect, send this line, and hand each line that comes to [`Session::answer`].
     Ask(Peer, String),
     /// Close the connection.
@@ -67,6 +69,21 @@ pub struct Network {
     pub gateway: Option<String>,
     /// Its routes, a line each.
     pub routes: Vec<String>,
+}
+
+/// What the firewall does.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Firewall {
+    /// Connections that are remembered, and how many can be.
+    pub connections: (u64, u64),
+    /// Those of them on the fast path.
+    pub offloaded: u64,
+    /// What is let in from outside, a line each.
+    pub open: Vec<String>,
+    /// Packets that were refused, by cause.
+    pub refused: Vec<(String, u64)>,
+    /// Connections that a person's rules decided.
+    pub rules: Vec<(String, u64)>,
 }
 
 #[derive(Debug, PartialEq, Eq, Default)]
@@ -175,6 +192,7 @@ impl Session {
             }
             Command::Addresses | Command::Routes | Command::Status => wishes.push(Wish::LookAtNetwork),
             Command::Leases => wishes.push(Wish::LookAtLeases),
+            Command::Firewall => wishes.push(Wish::LookAtFirewall),
             _ => {}
         }
         wishes.extend(command.request().map(|request| Wish::Ask(command.peer(), request)));
@@ -219,6 +237,14 @@ impl Session {
         }
     }
 
+    /// What [`Wish::LookAtFirewall`] found.
+    pub fn firewall(&mut self, found: Result<Firewall, String>) -> Vec<Wish> {
+        match found {
+            Ok(firewall) => self.done(&tables::firewall(&firewall)),
+            Err(error) => self.done(&format!("netconfigd does not show its counters: {}\n", tables::clean(&error))),
+        }
+    }
+
     /// One line from PID 1.
     pub fn answer(&mut self, line: &[u8]) -> Vec<Wish> {
         let State::Busy(command) = &self.state else { return Vec::new() };
@@ -227,6 +253,12 @@ impl Session {
                 self.output.push(&tables::log_line(t_ms, &line));
                 return Vec::new();
             }
+            (Ok(Answer::Line { line, .. }), Command::Tool { .. }) => {
+                self.output.push(&format!("{}\n", tables::clean(&line)));
+                return Vec::new();
+            }
+            (Ok(Answer::Health(health)), Command::Diag) => tables::health(&health),
+            (Ok(Answer::End), Command::Tool { .. }) => String::new(),
             (Ok(Answer::List(list)), Command::Status) => tables::status(&list, &self.network),
             (Ok(Answer::End), Command::Log { .. }) => String::new(),
             (Ok(Answer::Ok), Command::Restart(name)) => format!("{name} is being restarted\n"),
@@ -239,12 +271,13 @@ impl Session {
             }
             (Ok(Answer::Ok), Command::Revert) => "taken back\n".into(),
             (Ok(Answer::Ok), Command::Device { .. }) => "done\n".into(),
+            (Ok(Answer::Error(error)), Command::Diag | Command::Tool { .. }) => format!("{}\n", tables::clean(&error)),
             (Ok(Answer::Error(error)), _) if command.peer() != Peer::Init => {
                 let lines: String = error.lines().map(|line| format!("{}\n", tables::clean(line))).collect();
                 format!("nothing has changed:\n{lines}")
             }
             (Ok(Answer::Error(error)), _) => format!("PID 1 refuses: {}\n", tables::clean(&error)),
-            (Ok(_), _) => "PID 1's answer does not fit the question\n".into(),
+            (Ok(_), _) => format!("{}'s answer does not fit the question\n", command.peer().words().0),
             (Err(error), _) => format!("{}\n", tables::clean(&error)),
         };
         let mut wishes = vec![Wish::HangUp];

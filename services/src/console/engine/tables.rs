@@ -1,6 +1,6 @@
 //! Tables for a terminal of 80 columns: plain text, one row a line.
-use super::answer::{List, Service};
-use super::{Face, Network};
+use super::answer::{Check, Health, List, Service};
+use super::{Face, Firewall, Network};
 use crate::perm::WallTime;
 use crate::perm::leases::Lease;
 use std::fmt::Write;
@@ -146,6 +146,51 @@ pub fn leases(leases: &[Lease], now: WallTime) -> String {
         let _ = writeln!(text, "{name:<26}{:<17}{:<19}{left}", lease.addr.to_string(), cell(&lease.hardware_addr, 18));
     }
     text
+}
+
+/// `firewall`: the table of connections, what is let in, what was refused, a person's rules.
+pub fn firewall(firewall: &Firewall) -> String {
+    let (held, most) = firewall.connections;
+    let mut text = format!("connections  {held} of {most}, {} on the fast path\n", firewall.offloaded);
+    if firewall.open.is_empty() {
+        text.push_str("let in       nothing that was not asked for from inside\n");
+    }
+    for line in &firewall.open {
+        let _ = writeln!(text, "let in       {}", cell(line, 66));
+    }
+    for (kind, counts) in [("refused", &firewall.refused), ("rule", &firewall.rules)] {
+        for (name, count) in counts {
+            let _ = writeln!(text, "{kind:<13}{:<32}{count:>12} packets", cell(name, 31));
+        }
+    }
+    text
+}
+
+/// `diag`: the sentence, what else was found, and every check.
+pub fn health(health: &Health) -> String {
+    let mut text = format!("{}\n", clean(&health.sentence));
+    for finding in health.findings.iter().filter(|finding| finding.sentence != health.sentence) {
+        let _ = writeln!(text, "Also: {}", clean(&finding.sentence));
+    }
+    check(&health.checks, 0, &mut text);
+    text
+}
+
+/// Deeper than any check lies.
+const DEEPEST: usize = 8;
+
+fn check(check: &Check, depth: usize, text: &mut String) {
+    let mark = match check.state.as_str() {
+        "ok" => "ok",
+        "failed" => "NO",
+        _ => "-",
+    };
+    let indent = depth * 2;
+    let words = cell(&format!("{}: {}", check.name, check.status), 76_usize.saturating_sub(indent));
+    let _ = writeln!(text, "{mark:<3}{:indent$}{words}", "");
+    for child in check.children.iter().filter(|_| depth < DEEPEST) {
+        self::check(child, depth + 1, text);
+    }
 }
 
 /// A line of a log: when, in seconds since power-on, and what.

@@ -59,6 +59,8 @@ pub fn wanted(wanted: &Wanted, uplink: bool) -> Vec<Sysctl> {
         Sysctl::new("net/ipv4/conf/all/promote_secondaries", 1),
         Sysctl::new("net/ipv4/icmp_ratelimit", 0),
         Sysctl::new("net/ipv6/icmp/ratelimit", 0),
+        // As the kernel prints it: from this group to this one.
+        Sysctl::new("net/ipv4/ping_group_range", format_args!("{0}\t{0}", rights::DIAGD)),
         Sysctl { at_least: true, ..Sysctl::new("net/netfilter/nf_conntrack_max", connections(wanted.memory_kib)) },
         Sysctl::new("net/netfilter/nf_conntrack_acct", 1),
         Sysctl::new(FORWARD4, 1),
