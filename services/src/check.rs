@@ -8,7 +8,7 @@ use crate::perm::resolver::Resolver;
 use crate::perm::shaping::Shaping;
 use crate::perm::wireguard::Tunnels;
 use crate::perm::{schedule, ula};
-use crate::{deviced, dhcp4, dhcp4d, dhcp6, netconfigd, pppoe, radvd};
+use crate::{captured, deviced, dhcp4, dhcp4d, dhcp6, netconfigd, pppoe, radvd};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -46,6 +46,7 @@ pub fn check(files: &Files, zone: impl Fn(&str) -> Option<String>) -> Vec<String
             rights::RESOLVER => Resolver::parse(path, bytes).map(drop),
             rights::PREFIXES => ula::parse(path, bytes).map(drop),
             rights::PPPOE_SECRET => pppoe::check(path, bytes),
+            rights::AUTHORIZED_KEYS => captured::check(path, bytes),
             rights::MQTT => deviced::check(path, bytes),
             // Only beside an interfaces.json, which may come after it.
             rights::SERVER4 => Ok(()),
@@ -103,6 +104,7 @@ mod tests {
             ("dhcp4d/config.json", r#"{"lans":[{"name":"lan7"}]}"#),
             ("dhcp4d/mqtt-broker.txt", "nonsense"),
             ("dnsd/config.json", r#"{"upstreams":["dns.example"]}"#),
+            ("authorized_keys", "# mine\nssh-rsa AAAA"),
             ("passwd", "root"),
         ]);
         for begin in [
@@ -119,11 +121,12 @@ mod tests {
             "dhcp4d/config.json:1:18: lans[0].name: \"lan7\"",
             "dhcp4d/mqtt-broker.txt: the file: \"nonsense\"",
             "dnsd/config.json:1:15: upstreams[0]: \"dns.example\" is neither",
+            "authorized_keys: line 2: is no key",
             "passwd: the file: is none that weir reads",
         ] {
             assert_eq!(wrong.iter().filter(|line| line.starts_with(begin)).count(), 1, "{begin}: {wrong:#?}");
         }
-        assert_eq!(wrong.len(), 14, "{wrong:#?}");
+        assert_eq!(wrong.len(), 15, "{wrong:#?}");
         assert_eq!(of(&[("time.json", r#"{"zone":"Europe/Zurich"}"#)]), [""; 0]);
     }
 

@@ -44,6 +44,10 @@ pub enum Command {
         /// The name; empty takes it away.
         name: String,
     },
+    /// Sets the router's password, which is asked for.
+    Password,
+    /// Makes another token for backups.
+    Token,
     /// Starts the machine again.
     Reboot,
     /// Switches the machine off.
@@ -59,6 +63,8 @@ pub enum Peer {
     Configd,
     /// The keeper of the table of devices.
     Deviced,
+    /// The keeper of the password.
+    Webd,
 }
 
 impl Peer {
@@ -68,6 +74,7 @@ impl Peer {
             Peer::Init => ("PID 1", "/run/init.sock"),
             Peer::Configd => ("configd", "/run/configd.sock"),
             Peer::Deviced => ("deviced", "/run/deviced.sock"),
+            Peer::Webd => ("webd", "/run/webd.sock"),
         }
     }
 }
@@ -92,6 +99,8 @@ revert           take them back
 rename MAC NAME  give a device a name; without NAME take it away
 fix MAC NAME     the same, and never forget the device
 forget MAC       forget a device and all that was said of it
+password         set the router's password
+token            make a token for backups; the one before ends
 reboot           start the router again
 poweroff         switch the router off
 ";
@@ -125,6 +134,8 @@ impl Command {
             ("fix", [mac]) => (device("fix", mac, ""), 1),
             ("forget", [mac, ..]) => (device("forget", mac, ""), 1),
             ("rename" | "fix" | "forget", []) => return Err(format!("{verb} wants a hardware address")),
+            ("password", _) => (Command::Password, 0),
+            ("token", _) => (Command::Token, 0),
             ("reboot", _) => (Command::Reboot, 0),
             ("poweroff", _) => (Command::PowerOff, 0),
             ("log", ["-f", name, ..] | [name, "-f", ..]) => (Command::Log { name: known(name)?, follow: true }, 2),
@@ -160,7 +171,13 @@ impl Command {
             Command::Device { what, mac, name } => {
                 serde_json::json!({"op": what, "hardware_addr": mac, "name": name})
             }
-            Command::Help | Command::Addresses | Command::Routes | Command::Leases | Command::Apply(_) => return None,
+            Command::Token => serde_json::json!({"op": "token"}),
+            Command::Password
+            | Command::Help
+            | Command::Addresses
+            | Command::Routes
+            | Command::Leases
+            | Command::Apply(_) => return None,
         };
         Some(format!("{value}\n"))
     }
@@ -170,6 +187,7 @@ impl Command {
         match self {
             Command::Apply(_) | Command::Keep | Command::Revert => Peer::Configd,
             Command::Device { .. } => Peer::Deviced,
+            Command::Password | Command::Token => Peer::Webd,
             _ => Peer::Init,
         }
     }
