@@ -84,7 +84,7 @@ fn a_farewell_is_a_whole_packet() {
         let packet = bytes.strip_prefix(b"SSH-2.0-weir\r\n").unwrap();
         let said = u32::from_be_bytes(packet[..4].try_into().unwrap()) as usize;
         assert_eq!(packet.len(), said + 4);
-        assert!(packet.len() % 8 == 0 && packet[4] >= 4, "{length}");
+        assert!(packet.len().is_multiple_of(8) && packet[4] >= 4, "{length}");
     }
 }
 

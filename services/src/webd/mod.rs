@@ -90,6 +90,8 @@ pub fn run(house: House) -> Result<(), Failure> {
     let now = Instant::now();
     webd.web.follow(&turn, now, &addresses.served(now, PORT));
     webd.house.ready();
+    // Only now: the boot does not wait for a hash.
+    webd.secrets.take_over(&webd.house);
     let mut events = Vec::new();
     loop {
         let gathering = webd.gathering.as_ref().map(|gathering| gathering.deadline);

@@ -18,10 +18,12 @@ const OWN: u32 = 0o600;
 pub struct Secrets {
     password: Option<String>,
     token: Option<[u8; 32]>,
+    /// There was no file of a password: not even a damaged one.
+    fresh: bool,
 }
 
 impl Secrets {
-    /// Reads them. A gokrazy password is taken over where there is none yet; from then on its file means nothing.
+    /// Reads them.
     pub fn open(house: &House) -> Secrets {
         let mut secrets = Secrets::default();
         match text(&house.path(PASSWORD)) {
@@ -29,13 +31,17 @@ impl Secrets {
                 Ok(_) => secrets.password = Some(kept),
                 Err(why) => log::error!("{PASSWORD}: {why}: there is no password; set one at the console"),
             },
-            None => secrets.take_over(house),
+            None => secrets.fresh = true,
         }
         secrets.token = text(&house.path(TOKEN)).and_then(|kept| from_hex(kept.trim()));
         secrets
     }
 
-    fn take_over(&mut self, house: &House) {
+    /// Takes a gokrazy password over where there was none yet; from then on its file means nothing. Takes a hash's time.
+    pub fn take_over(&mut self, house: &House) {
+        if !std::mem::take(&mut self.fresh) {
+            return;
+        }
         let Some(plain) = text(&house.path(GOKRAZY)) else { return };
         match self.set(house, plain.trim()) {
             Ok(()) => {
@@ -155,7 +161,10 @@ mod tests {
         let secrets = Secrets::open(&house);
         assert_eq!((secrets.is_password("correct horse"), secrets.is_password("x")), (Some(true), Some(false)));
         std::fs::write(&path, "damaged").unwrap();
-        assert_eq!(Secrets::open(&house).is_password("damaged"), None);
+        let mut secrets = Secrets::open(&house);
+        std::fs::write(house.path(GOKRAZY), "old").unwrap();
+        secrets.take_over(&house);
+        assert_eq!(secrets.is_password("old"), None, "who damages the file gains nothing");
     }
 
     #[test]
@@ -165,9 +174,14 @@ mod tests {
         std::fs::create_dir_all(folder.0.join("perm")).unwrap();
         let old = house.path(GOKRAZY);
         std::fs::write(&old, "old\n").unwrap();
-        assert_eq!(Secrets::open(&house).is_password("old"), Some(true), "short as it is");
+        let open = || {
+            let mut secrets = Secrets::open(&house);
+            secrets.take_over(&house);
+            secrets
+        };
+        assert_eq!(open().is_password("old"), Some(true), "short as it is");
         std::fs::write(&old, "another").unwrap();
-        let secrets = Secrets::open(&house);
+        let secrets = open();
         assert_eq!((secrets.is_password("old"), secrets.is_password("another")), (Some(true), Some(false)));
     }
 

@@ -18,7 +18,7 @@ impl Bench {
     }
 
     fn after(&mut self, seconds: u64) -> &mut Bench {
-        self.now = self.now + Duration::from_secs(seconds);
+        self.now += Duration::from_secs(seconds);
         self
     }
 
