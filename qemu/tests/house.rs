@@ -97,7 +97,7 @@ fn compiled(depth: &str) -> BTreeSet<String> {
     let words = ["tree", "--locked", "--offline", "--edges=normal", "--prefix=none", "--no-dedupe", "--format={p}"];
     let mut command = Command::new(cargo);
     command.args(words).args(["--target=x86_64-unknown-linux-gnu", "--depth", depth]).current_dir(root());
-    ROUTER.iter().for_each(|name| drop(command.args(["--package", name])));
+    command.args(ROUTER.iter().flat_map(|name| ["--package", name]));
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
