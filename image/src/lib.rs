@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod apply;
+pub mod capture;
 pub mod check;
 pub mod cpio;
 pub mod disk;
@@ -17,6 +18,7 @@ pub mod manifest;
 pub mod oui;
 pub mod pack;
 pub mod perm;
+pub mod restore;
 pub mod run;
 pub mod scratch;
 pub mod squashfs;

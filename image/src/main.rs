@@ -1,4 +1,4 @@
-//! `weir`, the host tool: `weir image` packs, `weir run` boots, `weir check` checks a person's files, `weir apply` sends them.
+//! `weir`, the host tool: packs images, boots them, checks a person's files and sends them, unpacks backups.
 #![forbid(unsafe_code)]
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -6,16 +6,17 @@ use std::process::ExitCode;
 use lexopt::prelude::*;
 use weir::error::{Context, Error, Result};
 use weir::machine::Board;
-use weir::{apply, check, pack, run};
+use weir::{apply, capture, check, pack, restore, run};
 
 const HELP: &str = "\
-weir image --kernel DIR [--output DIR] [--interfaces FILE] [--perm DIR]
+weir image --kernel DIR [--output DIR] [--interfaces FILE] [--perm DIR] [--password-file FILE]
     Packs vmlinuz, initrd.img, root.squashfs, disk.img and manifest.json into the output folder, whose bin/ holds the
     router's binaries.
       --kernel DIR       folder of the built kernel: the last line of kernel-config/build.sh
       --output DIR       target/appliance
       --interfaces FILE  an interfaces.json for /perm; without one the first NIC is uplink0, the second lan0
       --perm DIR         files for /perm
+      --password-file FILE  its first line is the router's password, of which the image gets a hash
     SOURCE_DATE_EPOCH (0) is the time that everything carries, WEIR_COMMIT the commit that the manifest names.
 
 weir run [--image DIR] [--state DIR] [--dns-port N] [--web-port N] [--memory MIB] [--machine virtio|q35|pc] [--append WORDS]
@@ -41,6 +42,15 @@ weir keep qemu [--state DIR]
 weir revert qemu [--state DIR]
     Keeps the files that are on trial, or takes them back.
 
+weir capture HOST [control|dns|all [ADDRESS]]
+    Shows a router's last control packets, then what comes, as pcapng on standard output: weir capture HOST | wireshark -k -i -
+
+weir restore BACKUP DIR
+weir restore BACKUP qemu [--confirm SECONDS] [--state DIR]
+    Unpacks a backup.tar.gz, weir's or router7's, into a new folder, for `weir image --perm DIR`; or sends those of its files
+    that a person writes to the machine that `weir run` has started, as `weir apply` does. A backup with an entry that
+    would land elsewhere is refused by that entry's name.
+
 weir --version
 ";
 
@@ -61,6 +71,8 @@ fn command() -> Result<ExitCode> {
         Some(Value(verb)) if verb == "check" => check_folder(arguments),
         Some(Value(verb)) if verb == "run" => run_machine(arguments),
         Some(Value(verb)) if verb == "apply" => apply_folder(arguments),
+        Some(Value(verb)) if verb == "capture" => look_on(arguments),
+        Some(Value(verb)) if verb == "restore" => restore_backup(arguments),
         Some(Value(verb)) if verb == "keep" || verb == "revert" => decide(arguments, &verb.to_string_lossy()),
         Some(Long("version")) => {
             println!("weir {}", pack::VERSION);
@@ -81,6 +93,7 @@ fn image(mut arguments: lexopt::Parser) -> Result<ExitCode> {
         kernel: PathBuf::new(),
         interfaces: None,
         perm: None,
+        password: None,
         epoch: epoch()?,
         commit: std::env::var("WEIR_COMMIT").ok().filter(|commit| !commit.is_empty()),
     };
@@ -90,6 +103,7 @@ fn image(mut arguments: lexopt::Parser) -> Result<ExitCode> {
             Long("output") => order.output = path(&mut arguments)?,
             Long("interfaces") => order.interfaces = Some(path(&mut arguments)?),
             Long("perm") => order.perm = Some(path(&mut arguments)?),
+            Long("password-file") => order.password = Some(path(&mut arguments)?),
             Long("help") | Short('h') => return help(),
             other => return Err(usage(other.unexpected())),
         }
@@ -131,6 +145,46 @@ fn apply_folder(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     };
     let host = host.to_string_lossy().into_owned();
     apply::apply(&apply::Target { host, state }, &PathBuf::from(folder), confirm)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn look_on(mut arguments: lexopt::Parser) -> Result<ExitCode> {
+    let mut words = Vec::new();
+    while let Some(argument) = arguments.next().map_err(usage)? {
+        match argument {
+            Value(value) => words.push(value.string().map_err(usage)?),
+            Long("help") | Short('h') => return help(),
+            other => return Err(usage(other.unexpected())),
+        }
+    }
+    let (host, words) = words
+        .split_first()
+        .ok_or_else(|| Error::new("which router?").next("weir capture 192.168.42.1 | wireshark -k -i -"))?;
+    let status = capture::capture(host, words)?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn restore_backup(mut arguments: lexopt::Parser) -> Result<ExitCode> {
+    let (mut values, mut state, mut confirm) = (Vec::new(), PathBuf::from("target/run"), None);
+    while let Some(argument) = arguments.next().map_err(usage)? {
+        match argument {
+            Long("confirm") => confirm = Some(arguments.value().and_then(|value| value.parse()).map_err(usage)?),
+            Long("state") => state = path(&mut arguments)?,
+            Value(value) if values.len() < 2 => values.push(PathBuf::from(value)),
+            Long("help") | Short('h') => return help(),
+            other => return Err(usage(other.unexpected())),
+        }
+    }
+    let Ok([backup, to]) = <[_; 2]>::try_from(values) else {
+        return Err(Error::new("which backup, and where to?").next("weir restore BACKUP DIR"));
+    };
+    if to.to_str() == Some("qemu") {
+        restore::send(&apply::Target { host: "qemu".into(), state }, &backup, confirm)?;
+    } else if confirm.is_some() {
+        return Err(Error::new("--confirm is for a router").next("weir restore BACKUP qemu --confirm 60"));
+    } else {
+        restore::unpack(&backup, &to)?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 

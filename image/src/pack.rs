@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Error, Result};
 use crate::perm::Item;
+use crate::scratch::Scratch;
 use crate::{disk, initrd, manifest, perm, squashfs};
 
 /// Files that `weir image` leaves in the output folder, and that the manifest describes.
@@ -22,6 +23,8 @@ pub struct Order {
     pub interfaces: Option<PathBuf>,
     /// A folder whose files go into `/perm`.
     pub perm: Option<PathBuf>,
+    /// A file whose first line becomes the router's password.
+    pub password: Option<PathBuf>,
     /// The time that everything carries, in seconds since 1970.
     pub epoch: u32,
     /// The commit that is built, if known.
@@ -43,7 +46,13 @@ pub fn pack(order: &Order) -> Result<()> {
             return Err(Error::new(format!("{} is not there", binary.display())).next("build it: make build"));
         }
     }
-    let items = perm_items(order)?;
+    let mut items = perm_items(order)?;
+    let scratch = Scratch::new("password")?;
+    if let Some(path) = &order.password {
+        let made = password_items(path, &scratch)?;
+        items.retain(|item| made.iter().all(|other| other.name() != item.name()));
+        items.extend(made);
+    }
 
     let kernel = order.kernel.join("vmlinuz");
     let hint = "build it: kernel-config/build.sh prints the kernel's folder as its last line; give it with --kernel";
@@ -100,6 +109,22 @@ fn perm_items(order: &Order) -> Result<Vec<Item>> {
     Ok(items)
 }
 
+/// The file that webd keeps: a hash, with a salt of its own each time.
+fn password_items(path: &Path, scratch: &Scratch) -> Result<[Item; 2]> {
+    let text = fs::read_to_string(path).cannot_file("read", path)?;
+    let password = text.lines().next().unwrap_or_default();
+    let mut salt = [0; services::password::SALT];
+    let random = Path::new("/dev/urandom");
+    let read = fs::File::open(random).and_then(|mut file| std::io::Read::read_exact(&mut file, &mut salt));
+    read.cannot_file("read", random)?;
+    let hash = services::password::fit(password).and_then(|()| services::password::hash(password, salt));
+    let hash = hash.map_err(|why| Error::new(format!("{}: {why}", path.display())))?;
+    let source = scratch.path().join("hash");
+    fs::write(&source, hash).cannot_file("write", &source)?;
+    let folder = Item::Folder { name: "/webd".into() };
+    Ok([folder, Item::File { name: "/webd/password".into(), source }])
+}
+
 /// Refuses what is not JSON or has no list of interfaces; what the list says is checked by the router itself.
 fn check_interfaces(path: &Path) -> Result<()> {
     let text = fs::read_to_string(path).cannot_file("read", path)?;
@@ -132,8 +157,6 @@ mod tests {
     use super::*;
     use std::process::Command;
 
-    use crate::scratch::Scratch;
-
     fn order(scratch: &Scratch, output: &str) -> Order {
         let output = scratch.path().join(output);
         fs::create_dir_all(output.join("bin")).unwrap();
@@ -143,7 +166,7 @@ mod tests {
         fs::create_dir_all(&kernel).unwrap();
         fs::write(kernel.join("vmlinuz"), "a kernel").unwrap();
         let commit = Some("c0ffee".into());
-        Order { output, kernel, interfaces: None, perm: None, epoch: 1_700_000_000, commit }
+        Order { output, kernel, interfaces: None, perm: None, password: None, epoch: 1_700_000_000, commit }
     }
 
     #[test]
@@ -182,6 +205,22 @@ mod tests {
         for folder in ["dev", "proc", "sys", "run", "tmp", "perm", "etc", "root"] {
             assert!(root.contains(&format!("squashfs-root/{folder}\n")), "{folder} is missing: {root}");
         }
+    }
+
+    #[test]
+    fn a_password_is_packed_as_its_hash() {
+        let scratch = Scratch::new("pack-password").unwrap();
+        let file = scratch.path().join("password.txt");
+        let order = Order { password: Some(file.clone()), ..order(&scratch, "out") };
+        fs::write(&file, "short\n").unwrap();
+        assert!(pack(&order).unwrap_err().to_string().contains("password.txt: a password has 8"));
+        fs::write(&file, "correct horse\n").unwrap();
+        let items = password_items(&file, &scratch).unwrap();
+        let Item::File { name, source } = &items[1] else { panic!("{items:?}") };
+        let kept = fs::read_to_string(source).unwrap();
+        assert_eq!(name, "/webd/password");
+        assert_eq!(services::password::is_right(&kept, "correct horse"), Ok(true));
+        pack(&order).unwrap();
     }
 
     #[test]

@@ -32,7 +32,8 @@ pub enum Item {
 }
 
 impl Item {
-    fn name(&self) -> &str {
+    /// Its path from `/perm` on.
+    pub fn name(&self) -> &str {
         match self {
             Self::Folder { name } | Self::File { name, .. } => name,
         }

@@ -9,15 +9,19 @@
 //! | [`conntrack`] | the connections that the kernel remembers |
 //! | [`wireguard`] | WireGuard interfaces and their peers |
 //! | [`qdisc`] | what queues in front of an interface |
+//! | [`capture`] | frames as they pass, for who looks on |
+//! | [`pass`] | descriptors from one process to another |
 //! | [`packet`], [`frame`], [`udp`], [`icmpv6`] | sockets that std does not know |
 //! | [`ping`] | echo requests without a right |
 //! | [`ppp`] | the kernel's PPP and its PPPoE sessions |
 //! | [`batch`] | many datagrams with one system call |
 //! | [`sysctl`] | settings under `/proc/sys` |
+//! | [`memory`] | what was used and is given back |
 //! | [`wire`] | formats that smoltcp does not have |
 //! | [`sys`] | the only `unsafe` |
 pub mod address;
 pub mod batch;
+pub mod capture;
 pub mod conntrack;
 pub mod ethtool;
 pub mod event;
@@ -25,10 +29,12 @@ pub mod frame;
 pub mod genetlink;
 pub mod icmpv6;
 pub mod link;
+pub mod memory;
 pub mod neighbour;
 pub mod netlink;
 pub mod nft;
 pub mod packet;
+pub mod pass;
 pub mod ping;
 pub mod ppp;
 pub mod qdisc;

@@ -8,7 +8,7 @@ use crate::perm::resolver::Resolver;
 use crate::perm::shaping::Shaping;
 use crate::perm::wireguard::Tunnels;
 use crate::perm::{schedule, ula};
-use crate::{deviced, dhcp4, dhcp4d, dhcp6, diagd, netconfigd, pppoe, radvd};
+use crate::{captured, deviced, dhcp4, dhcp4d, dhcp6, diagd, netconfigd, pppoe, radvd};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -47,6 +47,7 @@ pub fn check(files: &Files, zone: impl Fn(&str) -> Option<String>) -> Vec<String
             rights::DIAGNOSIS => diagd::check(path, bytes),
             rights::PREFIXES => ula::parse(path, bytes).map(drop),
             rights::PPPOE_SECRET => pppoe::check(path, bytes),
+            rights::AUTHORIZED_KEYS => captured::check(path, bytes),
             rights::MQTT => deviced::check(path, bytes),
             // Only beside an interfaces.json, which may come after it.
             rights::SERVER4 => Ok(()),
@@ -105,6 +106,7 @@ mod tests {
             ("dhcp4d/mqtt-broker.txt", "nonsense"),
             ("dnsd/config.json", r#"{"upstreams":["dns.example"]}"#),
             ("diagd/config.json", r#"{"portal":"https://example.net/"}"#),
+            ("authorized_keys", "# mine\nssh-rsa AAAA"),
             ("passwd", "root"),
         ]);
         for begin in [
@@ -122,6 +124,7 @@ mod tests {
             "dhcp4d/mqtt-broker.txt: the file: \"nonsense\"",
             "dnsd/config.json:1:15: upstreams[0]: \"dns.example\" is neither",
             "diagd/config.json:1:11: portal: \"https://example.net/\"",
+            "authorized_keys: line 2: is no key",
             "passwd: the file: is none that weir reads",
         ] {
             assert_eq!(wrong.iter().filter(|line| line.starts_with(begin)).count(), 1, "{begin}: {wrong:#?}");

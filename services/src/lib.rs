@@ -2,6 +2,8 @@
 //!
 //! `services NAME --root DIR [flags]` runs one; `services --list` names them. PID 1 runs each under its row of the
 //! table (`rights`); by hand, any of them runs against a folder of its own and needs no PID 1.
+mod backupd;
+mod captured;
 pub mod check;
 mod configd;
 mod console;
@@ -14,10 +16,13 @@ mod dnsd;
 mod house;
 mod metrics;
 mod netconfigd;
+pub mod password;
 mod perm;
 mod pppoe;
 mod radvd;
+pub mod restore;
 mod web;
+mod webd;
 
 use house::{Failure, House};
 use std::process::ExitCode;
@@ -37,6 +42,9 @@ const ENTRIES: &[(&str, Run)] = &[
     ("deviced", deviced::run),
     ("dnsd", dnsd::run),
     ("diagd", diagd::run),
+    ("webd", webd::run),
+    ("backupd", backupd::run),
+    ("captured", captured::run),
     ("console", console::run),
 ];
 

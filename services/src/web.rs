@@ -26,6 +26,8 @@ const LARGEST: usize = 8 << 10;
 const HEADERS: usize = 64;
 /// Time for a request and for its answer to be taken.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Time for a piece of a stream to be taken.
+const STALL: Duration = Duration::from_secs(60);
 /// After this an address that could not be bound is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -44,6 +46,8 @@ pub struct Request {
     pub host: String,
     /// Where a browser says that the request comes from; empty when it does not say.
     pub origin: String,
+    /// What the client says of who it is, such as `Basic Z29r...`; empty when it does not say.
+    pub authorization: String,
     /// What a form holds.
     pub body: Vec<u8>,
 }
@@ -52,8 +56,9 @@ impl Request {
     /// One that asks for nothing, to be filled by tests.
     #[cfg(test)]
     pub fn empty() -> Request {
-        let (method, path, query, host, origin) = Default::default();
-        Request { method, path, query, peer: IpAddr::from([127, 0, 0, 1]), host, origin, body: Vec::new() }
+        let (method, path, query, host, origin, authorization) = Default::default();
+        let peer = IpAddr::from([127, 0, 0, 1]);
+        Request { method, path, query, peer, host, origin, authorization, body: Vec::new() }
     }
 
     /// Whether it was meant for this server: called by its address or by a name at home, which no site of the internet
@@ -122,10 +127,13 @@ impl Response {
             200 => "OK",
             302 => "Found",
             400 => "Bad Request",
+            401 => "Unauthorized",
             403 => "Forbidden",
             404 => "Not Found",
             405 => "Method Not Allowed",
+            429 => "Too Many Requests",
             431 => "Request Header Fields Too Large",
+            503 => "Service Unavailable",
             _ => "Error",
         };
         let head = format!(
@@ -145,21 +153,15 @@ impl Response {
 pub struct Answer {
     response: Response,
     headers: String,
-    later: bool,
 }
 
 impl From<Response> for Answer {
     fn from(response: Response) -> Answer {
-        Answer { response, headers: String::new(), later: false }
+        Answer { response, headers: String::new() }
     }
 }
 
 impl Answer {
-    /// None yet: it comes by [`Server::settle`].
-    pub fn later() -> Answer {
-        Answer { later: true, ..Answer::from(Response::text(200, "")) }
-    }
-
     /// Adds a header; line ends in it are left out.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Answer {
@@ -178,6 +180,36 @@ impl Answer {
     }
 }
 
+/// Content that is made while it is taken.
+pub trait Source: std::fmt::Debug {
+    /// Appends some more to `into`; `false` = that was all. What is asked for is never more than can be sent soon.
+    ///
+    /// # Errors
+    /// What breaks the content off: the connection is closed so that the client notices.
+    fn more(&mut self, into: &mut Vec<u8>) -> io::Result<bool>;
+}
+
+/// What follows a request.
+#[derive(Debug)]
+pub enum Reply {
+    /// The answer.
+    Now(Answer),
+    /// The service says it later, by [`Server::answer`] or [`Server::stream`] and the token of the connection.
+    Later,
+}
+
+impl From<Answer> for Reply {
+    fn from(answer: Answer) -> Reply {
+        Reply::Now(answer)
+    }
+}
+
+impl From<Response> for Reply {
+    fn from(response: Response) -> Reply {
+        Reply::Now(response.into())
+    }
+}
+
 #[derive(Debug)]
 struct Connection {
     stream: TcpStream,
@@ -185,8 +217,10 @@ struct Connection {
     input: Vec<u8>,
     output: Vec<u8>,
     sent: usize,
-    /// The answer comes later; whether it has a body then.
-    waits: Option<bool>,
+    /// The answer is still to come, with a body or without.
+    later: Option<bool>,
+    /// Where more of the answer comes from.
+    source: Option<Box<dyn Source>>,
     deadline: Instant,
 }
 
@@ -251,7 +285,7 @@ impl Server {
     }
 
     /// One of the server's tokens is ready.
-    pub fn ready<A: Into<Answer>>(
+    pub fn ready<A: Into<Reply>>(
         &mut self,
         turn: &Loop,
         now: Instant,
@@ -264,21 +298,45 @@ impl Server {
             }
             return;
         }
+        let any_method = self.any_method;
+        self.go_on(turn, token, |connection| connection.turn(now, any_method, answer));
+    }
+
+    /// The answer that was to come later, to the connection with this token; one that has gone meanwhile misses it.
+    pub fn answer(&mut self, turn: &Loop, now: Instant, token: Token, answer: impl Into<Answer>) {
+        self.go_on(turn, token, |connection| {
+            let Some(with_body) = connection.later.take() else { return Ok(None) };
+            connection.output = answer.into().bytes(with_body);
+            connection.deadline = now + PATIENCE;
+            connection.write(now)
+        });
+    }
+
+    /// The same with content that is made while it is taken. Each time the client takes some it has [`STALL`] for the next.
+    pub fn stream(&mut self, turn: &Loop, now: Instant, token: Token, kind: &'static str, source: Box<dyn Source>) {
+        self.go_on(turn, token, |connection| {
+            let Some(with_body) = connection.later.take() else { return Ok(None) };
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+            );
+            connection.output = head.into_bytes();
+            connection.source = with_body.then_some(source);
+            connection.deadline = now + STALL;
+            connection.write(now)
+        });
+    }
+
+    /// How many streams are being taken.
+    pub fn streams(&self) -> usize {
+        self.open.values().filter(|connection| connection.source.is_some()).count()
+    }
+
+    fn go_on(&mut self, turn: &Loop, token: Token, step: impl FnOnce(&mut Connection) -> io::Result<Option<Interest>>) {
         let Some(connection) = self.open.get_mut(&token.0) else { return };
-        match connection.turn(self.any_method, answer) {
+        match step(connection) {
             Ok(Some(interest)) if turn.modify(&connection.stream, token, interest).is_ok() => {}
             // Done, gone or refused.
             _ => drop(self.open.remove(&token.0)),
-        }
-    }
-
-    /// Gives the answer that was to come later, by the token with which it was asked for; who has gone misses it.
-    pub fn settle(&mut self, turn: &Loop, token: Token, answer: &Answer) {
-        let Some(connection) = self.open.get_mut(&token.0) else { return };
-        let Some(with_body) = connection.waits.take() else { return };
-        connection.output = answer.bytes(with_body);
-        if turn.modify(&connection.stream, token, Interest::WRITE).is_err() {
-            self.open.remove(&token.0);
         }
     }
 
@@ -291,9 +349,11 @@ impl Server {
         let number = self.next();
         let watched = stream.set_nonblocking(true).and_then(|()| turn.add(&stream, Token(number), Interest::READ));
         if watched.is_ok() {
-            let (input, output) = (Vec::new(), Vec::new());
-            let deadline = now + PATIENCE;
-            self.open.insert(number, Connection { stream, peer, input, output, sent: 0, waits: None, deadline });
+            let (input, output, deadline) = (Vec::new(), Vec::new(), now + PATIENCE);
+            self.open.insert(
+                number,
+                Connection { stream, peer, input, output, sent: 0, later: None, source: None, deadline },
+            );
         }
     }
 
@@ -305,16 +365,17 @@ impl Server {
 
 impl Connection {
     /// Reads the request, then writes the answer. Gives what to wait for; none when it is over.
-    fn turn<A: Into<Answer>>(
+    fn turn<A: Into<Reply>>(
         &mut self,
+        now: Instant,
         any_method: bool,
         answer: impl FnOnce(&Request) -> A,
     ) -> io::Result<Option<Interest>> {
-        if self.waits.is_some() {
-            // Only a hang-up wakes who waits.
+        if self.later.is_some() {
+            // Nothing is asked of it, so it can only have gone.
             return Ok(None);
         }
-        if self.output.is_empty() {
+        if self.output.is_empty() && self.source.is_none() {
             let mut buffer = [0; 2_048];
             loop {
                 match self.stream.read(&mut buffer) {
@@ -331,26 +392,57 @@ impl Connection {
                 None => return Ok(Some(Interest::READ)),
                 Some(Err(refused)) => self.output = refused.bytes(true),
                 Some(Ok((request, with_body))) => match answer(&request).into() {
-                    answer if answer.later => {
-                        self.waits = Some(with_body);
+                    Reply::Now(answer) => self.output = answer.bytes(with_body),
+                    Reply::Later => {
+                        self.later = Some(with_body);
                         return Ok(Some(Interest::NONE));
                     }
-                    answer => self.output = answer.bytes(with_body),
                 },
             }
         }
+        self.write(now)
+    }
+
+    fn write(&mut self, now: Instant) -> io::Result<Option<Interest>> {
         while self.sent < self.output.len() {
             match self.stream.write(&self.output[self.sent..]) {
                 Ok(0) => return Ok(None),
-                Ok(length) => self.sent += length,
+                Ok(length) => {
+                    self.sent += length;
+                    if self.source.is_some() {
+                        self.deadline = now + STALL;
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Some(Interest::WRITE)),
                 Err(error) => return Err(error),
             }
+        }
+        if let Some(source) = &mut self.source {
+            let mut content = Vec::new();
+            let more = source.more(&mut content)?;
+            (self.output, self.sent) = (chunk(&content), 0);
+            if !more {
+                self.source = None;
+                self.output.extend_from_slice(b"0\r\n\r\n");
+            }
+            // The others have their turn before this one goes on.
+            return Ok(Some(Interest::WRITE));
         }
         // What is still coming is not waited for.
         let _ = self.stream.shutdown(std::net::Shutdown::Write);
         Ok(None)
     }
+}
+
+/// A piece of a body whose length nobody knows yet (RFC 9112, section 7.1); nothing is no piece, as that would be the end.
+fn chunk(content: &[u8]) -> Vec<u8> {
+    if content.is_empty() {
+        return Vec::new();
+    }
+    let mut bytes = format!("{:x}\r\n", content.len()).into_bytes();
+    bytes.extend_from_slice(content);
+    bytes.extend_from_slice(b"\r\n");
+    bytes
 }
 
 /// The request in these bytes and whether its answer has a body; `None` while it is not whole.
@@ -372,7 +464,7 @@ fn asked(bytes: &[u8], peer: IpAddr, any_method: bool) -> Option<Result<(Request
         let found = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
         found.and_then(|header| std::str::from_utf8(header.value).ok()).unwrap_or_default().trim().to_owned()
     };
-    let (host, origin) = (header("host"), header("origin"));
+    let (host, origin, authorization) = (header("host"), header("origin"), header("authorization"));
     let (method, body, with_body) = match request.method {
         Some("GET") => ("GET", &[][..], true),
         Some("HEAD") => ("GET", &[][..], false),
@@ -390,10 +482,15 @@ fn asked(bytes: &[u8], peer: IpAddr, any_method: bool) -> Option<Result<(Request
         Some(other) if any_method => (other, &[][..], true),
         _ => return Some(Err(Response::text(405, "only GET, HEAD and POST\n"))),
     };
-    Some(Ok((Request { method: method.to_owned(), path, query, peer, host, origin, body: body.to_vec() }, with_body)))
+    let (method, body) = (method.to_owned(), body.to_vec());
+    Some(Ok((Request { method, path, query, peer, host, origin, authorization, body }, with_body)))
 }
 
-fn open(address: SocketAddr) -> io::Result<TcpListener> {
+/// Opens a listener that does not block.
+///
+/// # Errors
+/// When the address is not ours or is taken.
+pub fn open(address: SocketAddr) -> io::Result<TcpListener> {
     let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let fd = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, None)?;
     setsockopt(&fd, sockopt::ReuseAddr, &true)?;

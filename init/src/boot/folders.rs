@@ -50,6 +50,14 @@ fn every_folder(console: &Console) -> Option<Error> {
         // A kernel without the driver has no node; the service says what it misses.
         let _ = rights::service(name).map(|service| own(Path::new(node), service.uid));
     }
+    for (path, name) in rights::INHERITED {
+        let path = Path::new(path);
+        if let (Some(service), Ok(there)) = (rights::service(name), symlink_metadata(path))
+            && let Err(error) = conceal(path, &there, service.uid, service.uid)
+        {
+            console.say(format_args!("{}: {error}", path.display()));
+        }
+    }
     // After the folders: a router7's files in them have just been given to their services.
     if let Some(configd) = rights::service("configd")
         && let Err(error) = written(configd)

@@ -3,6 +3,77 @@ use std::io;
 use std::mem::{MaybeUninit, size_of};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
+/// A frame as a packet socket with `PACKET_AUXDATA` and `SO_TIMESTAMPNS` tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Seen {
+    /// Bytes in the buffer.
+    pub length: usize,
+    /// Bytes of the frame, before the filter or the buffer cut it.
+    pub original: usize,
+    /// When it came, in nanoseconds since 1970; 0 when the kernel did not say.
+    pub stamp: u64,
+}
+
+/// Receives one frame into `buffer` and what the kernel says of it.
+pub fn receive_seen(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Seen> {
+    // Room for tpacket_auxdata (20 bytes) and a timespec, each with its header, aligned as the kernel wants it.
+    let mut control = [0u64; 16];
+    let mut vector = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // SAFETY: all-zero is a valid msghdr: null pointers with zero lengths.
+    let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+    message.msg_iov = &raw mut vector;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = size_of::<[u64; 16]>();
+    // SAFETY: every pointer in `message` is valid for writes of the length beside it during the call.
+    let length = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_TRUNC | libc::MSG_DONTWAIT) };
+    if length < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let length = length as usize;
+    let mut seen = Seen { length: length.min(buffer.len()), original: length, stamp: 0 };
+    // SAFETY: the CMSG functions give null or headers that lie whole inside `control`, which the kernel filled; the length
+    // that is checked holds what is read.
+    unsafe {
+        let mut header = libc::CMSG_FIRSTHDR(&raw const message);
+        while !header.is_null() {
+            let data = libc::CMSG_DATA(header);
+            let holds = |bytes: usize| (*header).cmsg_len >= libc::CMSG_LEN(bytes as u32) as usize;
+            match ((*header).cmsg_level, (*header).cmsg_type) {
+                (libc::SOL_PACKET, libc::PACKET_AUXDATA) if holds(8) => {
+                    // tp_len is the second word of tpacket_auxdata.
+                    seen.original = data.cast::<u32>().add(1).read_unaligned() as usize;
+                }
+                (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) if holds(size_of::<libc::timespec>()) => {
+                    let time = data.cast::<libc::timespec>().read_unaligned();
+                    seen.stamp = (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64);
+                }
+                _ => (),
+            }
+            header = libc::CMSG_NXTHDR(&raw const message, header);
+        }
+    }
+    Ok(seen)
+}
+
+/// Packets that the socket had no room for since this was last asked.
+pub fn packet_drops(socket: BorrowedFd<'_>) -> u32 {
+    // tpacket_stats: packets, drops.
+    let mut counts = [0u32; 2];
+    let mut length = size_of::<[u32; 2]>() as libc::socklen_t;
+    // SAFETY: `counts` is valid for writes of `length` bytes during the call.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            libc::PACKET_STATISTICS,
+            counts.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    if result == 0 { counts[1] } else { 0 }
+}
+
 fn address(protocol: u16, index: u32, mac: [u8; 6]) -> libc::sockaddr_ll {
     let mut padded = [0u8; 8];
     padded[..6].copy_from_slice(&mac);

@@ -8,6 +8,8 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Capability {
+    /// Read every file and enter every folder.
+    DacReadSearch = 2,
     /// Bind a UDP or TCP port below 1024.
     NetBindService = 10,
     /// Configure interfaces, addresses, routes, nftables and `net.*` sysctls.
@@ -112,6 +114,8 @@ pub const WIREGUARD: &str = "/perm/wireguard.json";
 pub const SHAPING: &str = "/perm/shaping.json";
 /// The password of the uplink's PPPoE session.
 pub const PPPOE_SECRET: &str = "/perm/pppoe/secret.json";
+/// Who may look on by SSH.
+pub const AUTHORIZED_KEYS: &str = "/perm/authorized_keys";
 /// Every file that a person writes: configd keeps them, wherever they are.
 pub const WRITTEN: &[&str] = &[
     INTERFACES,
@@ -129,6 +133,7 @@ pub const WRITTEN: &[&str] = &[
     MQTT,
     RESOLVER,
     DIAGNOSIS,
+    AUTHORIZED_KEYS,
 ];
 /// Those of them that hold a secret, and the group that may read it besides configd, to which it belongs.
 pub const SECRETS: &[(&str, u32)] = &[(WIREGUARD, KEYS), (PPPOE_SECRET, PPPOE)];
@@ -142,6 +147,11 @@ pub const DIAGD: u32 = 111;
 pub const MEMBERS: &[(u32, &[&str])] = &[(KEYS, &["netconfigd", "configd"])];
 /// Device nodes that belong to a service, by its name.
 pub const NODES: &[(&str, &str)] = &[("/dev/ppp", "pppoe")];
+/// Files of gokrazy's that are a service's alone, by its name: others may not read them any more.
+pub const INHERITED: &[(&str, &str)] = &[("/perm/gokr-pw.txt", "webd")];
+/// Where services show their metrics: ports of private addresses and of loopback, under `/metrics`.
+pub const METRICS: &[(&str, u16)] =
+    &[("netconfigd", 8066), ("dhcp4d", 8067), ("dnsd", 8053), ("diagd", 7733), ("captured", 5023)];
 /// The interfaces.json that the kernel's network was last made to say. Like the kernel's state it ends with the boot.
 pub const APPLIED: &str = "/run/netconfigd/interfaces.json";
 /// Candidates of files that a person writes, while they are on trial, by their names under `/perm`.
@@ -275,6 +285,39 @@ pub const SERVICES: &[Service] = &[
         run: &["/run/diagd"],
     },
     Service {
+        name: "webd",
+        uid: 115,
+        capabilities: &[Capability::NetBindService],
+        reads: &[],
+        watches: &[],
+        stdin: Stdin::Null,
+        control: Control::Read,
+        asks: &["captured"],
+        run: &["/run/webd"],
+    },
+    Service {
+        name: "backupd",
+        uid: 116,
+        capabilities: &[Capability::DacReadSearch],
+        reads: &[],
+        watches: &[],
+        stdin: Stdin::Null,
+        control: Control::None,
+        asks: &["webd"],
+        run: &[],
+    },
+    Service {
+        name: "captured",
+        uid: 117,
+        capabilities: &[Capability::NetRaw],
+        reads: &["netconfigd"],
+        watches: &[APPLIED],
+        stdin: Stdin::Null,
+        control: Control::None,
+        asks: &[],
+        run: &["/run/captured"],
+    },
+    Service {
         name: "console",
         uid: 105,
         capabilities: &[],
@@ -282,7 +325,7 @@ pub const SERVICES: &[Service] = &[
         watches: &[],
         stdin: Stdin::Console,
         control: Control::Full,
-        asks: &["configd", "deviced", "diagd"],
+        asks: &["configd", "deviced", "diagd", "webd"],
         run: &[],
     },
 ];
@@ -391,7 +434,8 @@ mod tests {
         }
         assert_eq!(secret_of(INTERFACES), None);
         assert!(MEMBERS.iter().all(|(_, names)| names.iter().all(|name| service(name).is_some())));
-        assert!(NODES.iter().all(|(_, name)| service(name).is_some()));
+        assert!(NODES.iter().chain(INHERITED).all(|(_, name)| service(name).is_some()));
+        assert!(METRICS.iter().all(|(name, _)| service(name).is_some()));
     }
 
     #[test]

@@ -14,16 +14,15 @@
 //! Files written: none. Ports: none.
 mod engine;
 mod firewall;
-mod init;
 mod look;
 mod terminal;
 #[cfg(test)]
 mod tests;
 
+use crate::house::question::Question;
 use crate::house::{Failure, House};
 use crate::perm::{WallTime, leases};
 use engine::{Session, Wish};
-use init::Init;
 use netstack::event::{Event, Interest, Loop, Signal, Token};
 use netstack::time::Instant;
 use std::collections::VecDeque;
@@ -50,7 +49,7 @@ struct Console {
     turn: Loop,
     terminal: Terminal,
     session: Session,
-    init: Option<Init>,
+    question: Option<Question>,
     /// Whether the connection to PID 1 is being watched: not while the terminal is behind.
     listening: bool,
     input: Input,
@@ -64,7 +63,7 @@ pub fn run(house: House) -> Result<(), Failure> {
     let session = Session::default();
     let asked = Instant::now();
     let mut console =
-        Console { house, turn, terminal, session, init: None, listening: false, input: Input::Open, asked };
+        Console { house, turn, terminal, session, question: None, listening: false, input: Input::Open, asked };
     if let Err(error) = console.terminal.watch(&console.turn, true, false) {
         log::info!("descriptor 0 is no terminal ({error}): nobody can type here");
         console.input = Input::Never;
@@ -87,7 +86,7 @@ impl Console {
             if self.input == Input::Ended && !writing && !self.session.waits() {
                 return Ok(());
             }
-            let waits = self.init.is_some() && self.session.waits() && self.listening;
+            let waits = self.question.is_some() && self.session.waits() && self.listening;
             let deadline = waits.then(|| self.asked + PATIENCE);
             self.turn.wait(deadline, &mut events)?;
             for event in &events {
@@ -132,17 +131,20 @@ impl Console {
     // PID 1's lines wait in the socket while the terminal is behind.
     fn listen(&mut self) {
         let wanted = self.session.takes_answers();
-        let Some(init) = self.init.as_ref().filter(|_| wanted != self.listening) else { return };
-        let done =
-            if wanted { self.turn.add(&init.stream, ANSWER, Interest::READ) } else { self.turn.remove(&init.stream) };
+        let Some(question) = self.question.as_ref().filter(|_| wanted != self.listening) else { return };
+        let done = if wanted {
+            self.turn.add(&question.stream, ANSWER, Interest::READ)
+        } else {
+            self.turn.remove(&question.stream)
+        };
         self.listening = wanted && done.is_ok();
         self.asked = Instant::now();
     }
 
     fn answer(&mut self) {
-        let Some(init) = &mut self.init else { return };
+        let Some(question) = &mut self.question else { return };
         let mut lines = Vec::new();
-        let read = init.read(&mut lines);
+        let read = question.read(&mut lines);
         self.asked = Instant::now();
         for line in lines {
             let wishes = self.session.answer(&line);
@@ -166,7 +168,7 @@ impl Console {
     }
 
     fn hang_up(&mut self) {
-        self.init = None;
+        self.question = None;
         self.listening = false;
     }
 
@@ -187,10 +189,10 @@ impl Console {
                     self.hang_up();
                     Vec::new()
                 }
-                Wish::Ask(peer, request) => match Init::ask(&self.house.path(peer.words().1), &request) {
-                    Ok(init) => {
+                Wish::Ask(peer, request) => match Question::ask(&self.house.path(peer.words().1), &request) {
+                    Ok(question) => {
                         self.hang_up();
-                        self.init = Some(init);
+                        self.question = Some(question);
                         Vec::new()
                     }
                     Err(error) => self.session.unreachable(&error.to_string()),

@@ -208,6 +208,26 @@ fn what_is_typed_while_a_command_runs_is_read_afterwards() {
     );
 }
 
+#[test]
+fn a_password_is_asked_for_twice_and_never_shown() {
+    let mut bench = Bench::new(Some(|request| {
+        assert_eq!(request, "{\"op\":\"set\",\"password\":\"correct horse\"}\n");
+        vec![r#"{"ok":true}"#]
+    }));
+    bench.types("\r");
+    let shown = bench.types("password\rcorrect horse\rcorrect horse\r");
+    assert_eq!(shown, "password\nnew password (it is not shown): \nagain: \ndone\nweir> ");
+    assert!(bench.types("password\rcorrect\rhorse\r").ends_with("nothing has changed\nweir> "));
+    assert!(!format!("{:?}", bench.session).contains("horse"));
+}
+
+#[test]
+fn a_token_is_shown_once() {
+    let mut bench = Bench::new(Some(|_| vec![r#"{"ok":true,"said":"0123456789abcdef"}"#]));
+    bench.types("\r");
+    assert_eq!(bench.types("token\r"), "token\n0123456789abcdef\nweir> ");
+}
+
 proptest! {
     #[test]
     fn any_bytes_from_both_sides(steps in proptest::collection::vec((any::<bool>(), "[ -~\r\x03\x1b]{0,20}"), 0..30)) {

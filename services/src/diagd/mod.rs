@@ -25,7 +25,7 @@ use crate::house::requests::{Reply, Requests, error};
 use crate::house::{Failure, House};
 use crate::perm::json::Refusal;
 use crate::perm::{WallTime, schedule};
-use crate::web::{Answer, Response, Server};
+use crate::web::{Reply as Shown, Response, Server};
 use config::{Flags, Settings};
 use engine::facts::{Facts, Local};
 use engine::round::Round;
@@ -210,11 +210,11 @@ impl Diagd {
         let verdict = self.verdict.as_ref().filter(|(at, _)| now - *at <= FRESH).map(|(_, verdict)| verdict);
         let mut wanted = None;
         self.web.ready(&self.turn, now, token, |request| match (Page::of(&request.path), verdict) {
-            (None, _) => Answer::from(Response::text(404, "there are /, /health.json and /metrics\n")),
+            (None, _) => Shown::from(Response::text(404, "there are /, /health.json and /metrics\n")),
             (Some(page), Some(verdict)) => page.show(verdict).into(),
             (Some(page), None) => {
                 wanted = Some(page);
-                Answer::later()
+                Shown::Later
             }
         });
         if let Some(page) = wanted {
@@ -228,10 +228,10 @@ impl Diagd {
         let busy = self.tool.is_some();
         let mut wanted = None;
         self.requests.take(&self.turn, token, |request, line| match (serde_json::from_slice(line), &fresh) {
-            (Err(wrong), _) => Reply::Now(error(&wrong.to_string())),
-            (Ok(Wanted::Diag), Some(json)) => Reply::Now(json.clone()),
+            (Err(wrong), _) => Reply::Now(error(&wrong.to_string()).into()),
+            (Ok(Wanted::Diag), Some(json)) => Reply::Now(json.clone().into()),
             (Ok(Wanted::Ping { .. } | Wanted::Trace { .. } | Wanted::Dns { .. }), _) if busy => {
-                Reply::Now(error("somebody else's ping, trace or dns is not over yet"))
+                Reply::Now(error("somebody else's ping, trace or dns is not over yet").into())
             }
             (Ok(asked), _) => {
                 wanted = Some((request, asked));
@@ -333,7 +333,7 @@ impl Diagd {
         }
         for waiting in std::mem::take(&mut self.waiting) {
             match waiting {
-                Waiting::Web(token, page) => self.web.settle(&self.turn, token, &page.show(&verdict).into()),
+                Waiting::Web(token, page) => self.web.answer(&self.turn, now, token, page.show(&verdict)),
                 Waiting::Socket(request) => {
                     self.requests.say(request, &page::json(&verdict));
                     self.requests.end(request);

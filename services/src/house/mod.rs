@@ -1,7 +1,10 @@
 //! What every service is given at start: its folders, its flags, its line to PID 1, its log.
+pub mod asking;
+pub mod door;
 mod logger;
 mod notify;
 pub mod private;
+pub mod question;
 pub mod random;
 pub mod rarely;
 pub mod requests;

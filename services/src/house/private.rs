@@ -1,6 +1,11 @@
 //! The addresses on which a service of the house listens: private ones, of interfaces that are no uplink.
+use super::Failure;
+use super::rarely::Rarely;
 use netstack::address::Address;
+use netstack::event::{Interest, Loop, Token};
 use netstack::link::Link;
+use netstack::netlink::{Monitor, Netlink};
+use netstack::time::Instant;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
 /// The private addresses of interfaces that are up and whose name does not begin with `uplink`, with a port.
@@ -18,6 +23,44 @@ pub fn served(links: &[Link], addresses: &[Address], port: u16) -> Vec<SocketAdd
         }
     }
     served
+}
+
+/// Knows these addresses, and when they change.
+#[derive(Debug)]
+pub struct Addresses {
+    monitor: Monitor,
+    netlink: Netlink,
+    complaint: Rarely,
+}
+
+impl Addresses {
+    /// Listens for changes, under a token of the caller's.
+    ///
+    /// # Errors
+    /// When the kernel gives no descriptor.
+    pub fn open(turn: &Loop, token: Token) -> Result<Addresses, Failure> {
+        // Before the first look: nothing that happens after it is missed.
+        let monitor = Monitor::open().map_err(Failure::during("news of addresses"))?;
+        turn.add(&monitor, token, Interest::READ)?;
+        let netlink = Netlink::route().map_err(Failure::during("rtnetlink"))?;
+        Ok(Addresses { monitor, netlink, complaint: Rarely::default() })
+    }
+
+    /// Takes the news; says whether there was any.
+    pub fn changed(&mut self) -> bool {
+        self.monitor.drain().any()
+    }
+
+    /// Those of now, with a port; none while the kernel does not tell.
+    pub fn served(&mut self, now: Instant, port: u16) -> Vec<SocketAddr> {
+        match self.netlink.links().and_then(|links| Ok((links, self.netlink.addresses()?))) {
+            Ok((links, addresses)) => served(&links, &addresses, port),
+            Err(error) => {
+                self.complaint.warn(now, || format!("no word of the addresses: {error}"));
+                Vec::new()
+            }
+        }
+    }
 }
 
 /// As router7 sees it: loopback, RFC 1918, RFC 6598, unique local and link-local.

@@ -4,6 +4,7 @@ use super::{Failure, House};
 use netstack::event::{Interest, Loop, Token};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 
@@ -14,8 +15,26 @@ const PLACES: usize = 8;
 /// Bytes of a request, its end included.
 const LONGEST: usize = 2 << 20;
 
+/// An answer: a line, and perhaps a descriptor with it.
+#[derive(Debug)]
+pub struct Said(String, Option<OwnedFd>);
+
+impl Said {
+    /// A line that carries a descriptor.
+    pub fn with(line: String, descriptor: OwnedFd) -> Said {
+        Said(line, Some(descriptor))
+    }
+}
+
+impl From<String> for Said {
+    fn from(line: String) -> Said {
+        Said(line, None)
+    }
+}
+
 struct Connection {
     stream: UnixStream,
+    asker: u32,
     input: Vec<u8>,
     /// Its number, while its answer is still to come.
     waits: Option<u64>,
@@ -23,8 +42,8 @@ struct Connection {
 
 /// What a request is answered with.
 pub enum Reply {
-    /// These words, and then no more.
-    Now(String),
+    /// This, and then no more.
+    Now(Said),
     /// Lines that come by [`Requests::say`], until [`Requests::end`].
     Later,
 }
@@ -66,9 +85,15 @@ impl Requests {
         token.0 >= FIRST
     }
 
+    /// The user who asks at a token; nobody (`u32::MAX`) at one that is no connection.
+    pub fn asker(&self, token: Token) -> u32 {
+        let place = token.0.checked_sub(FIRST + 1).and_then(|place| self.places.get(place as usize));
+        place.and_then(Option::as_ref).map_or(u32::MAX, |connection| connection.asker)
+    }
+
     /// Takes who knocks, and answers a request that is whole.
-    pub fn ready(&mut self, turn: &Loop, token: Token, answer: impl FnOnce(&[u8]) -> String) {
-        self.take(turn, token, |_, line| Reply::Now(answer(line)));
+    pub fn ready<A: Into<Said>>(&mut self, turn: &Loop, token: Token, answer: impl FnOnce(&[u8]) -> A) {
+        self.take(turn, token, |_, line| Reply::Now(answer(line).into()));
     }
 
     /// The same where an answer may take its time; the number is the request's, for [`Requests::say`].
@@ -108,8 +133,8 @@ impl Requests {
     fn accept(&mut self, turn: &Loop) {
         let Ok((stream, _)) = self.listener.accept() else { return };
         let own = nix::unistd::getuid().as_raw();
-        let peer = getsockopt(&stream, PeerCredentials).map(|peer| peer.uid());
-        if !peer.is_ok_and(|uid| uid == own || rights::may_ask(uid, self.name)) {
+        let Ok(asker) = getsockopt(&stream, PeerCredentials).map(|peer| peer.uid()) else { return };
+        if asker != own && !rights::may_ask(asker, self.name) {
             return;
         }
         let place = self.places.iter().position(Option::is_none).unwrap_or(self.next);
@@ -117,7 +142,7 @@ impl Requests {
         let token = Token(FIRST + 1 + place as u64);
         self.places[place] = None;
         if stream.set_nonblocking(true).is_ok() && turn.add(&stream, token, Interest::READ).is_ok() {
-            self.places[place] = Some(Connection { stream, input: Vec::new(), waits: None });
+            self.places[place] = Some(Connection { stream, asker, input: Vec::new(), waits: None });
         }
     }
 
@@ -150,12 +175,19 @@ impl Requests {
                     }
                 }
             }
-            None if connection.input.len() >= LONGEST => error(&format!("a request has at most {LONGEST} bytes")),
+            None if connection.input.len() >= LONGEST => {
+                error(&format!("a request has at most {LONGEST} bytes")).into()
+            }
             None if count > 0 => return,
-            None => String::new(),
+            None => Said::from(String::new()),
         };
         // A fresh socket takes an answer whole; who asks and does not listen misses it.
-        let _ = connection.stream.write_all(said.as_bytes());
+        let _ = match &said {
+            Said(line, None) => connection.stream.write_all(line.as_bytes()),
+            Said(line, Some(descriptor)) => {
+                netstack::pass::send(&connection.stream, line.as_bytes(), descriptor.as_fd()).map(drop)
+            }
+        };
         self.places[place] = None;
     }
 }

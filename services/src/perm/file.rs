@@ -54,6 +54,18 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<bool> {
 /// # Errors
 /// Those of [`replace`], and when we are not in that group.
 pub fn replace_for(path: &Path, bytes: &[u8], group: Option<u32>) -> io::Result<bool> {
+    replace_as(path, bytes, if group.is_some() { 0o600 } else { 0o644 }, group)
+}
+
+/// The same, with a mode, which is the file's before there is anything in it.
+///
+/// # Errors
+/// Those of [`replace`].
+pub fn replace_with(path: &Path, bytes: &[u8], mode: u32) -> io::Result<bool> {
+    replace_as(path, bytes, mode, None)
+}
+
+fn replace_as(path: &Path, bytes: &[u8], mode: u32, group: Option<u32>) -> io::Result<bool> {
     if let Ok(Some(old)) = read(path)
         && old == bytes
     {
@@ -66,7 +78,7 @@ pub fn replace_for(path: &Path, bytes: &[u8], group: Option<u32>) -> io::Result<
     let mut temporary = folder.join(".");
     temporary.as_mut_os_string().push(name);
     temporary.as_mut_os_string().push(".new");
-    let written = write_synced(&temporary, bytes, group).and_then(|()| fs::rename(&temporary, path));
+    let written = write_synced(&temporary, bytes, mode, group).and_then(|()| fs::rename(&temporary, path));
     if let Err(error) = written {
         // The first error is the one to tell; a leftover is overwritten next time.
         let _ = fs::remove_file(&temporary);
@@ -76,8 +88,7 @@ pub fn replace_for(path: &Path, bytes: &[u8], group: Option<u32>) -> io::Result<
     Ok(true)
 }
 
-fn write_synced(path: &Path, bytes: &[u8], group: Option<u32>) -> io::Result<()> {
-    let mode = if group.is_some() { 0o600 } else { 0o644 };
+fn write_synced(path: &Path, bytes: &[u8], mode: u32, group: Option<u32>) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)?;
     if let Some(group) = group {
         // Before there is anything to read in it, whatever an earlier life has left.

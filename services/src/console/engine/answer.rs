@@ -91,6 +91,8 @@ pub enum Answer {
     End,
     /// Done.
     Ok,
+    /// Done, and this is to be shown.
+    Said(String),
     /// Refused, in PID 1's words.
     Error(String),
 }
@@ -99,6 +101,7 @@ pub enum Answer {
 struct Raw {
     error: Option<String>,
     ok: Option<bool>,
+    said: Option<String>,
     end: Option<bool>,
     t_ms: Option<u64>,
     line: Option<String>,
@@ -117,6 +120,7 @@ impl Answer {
             Raw { error: Some(error), .. } => Answer::Error(error),
             Raw { line: Some(line), t_ms, .. } => Answer::Line { t_ms: t_ms.unwrap_or_default(), line },
             Raw { end: Some(_), .. } => Answer::End,
+            Raw { said: Some(said), .. } => Answer::Said(said),
             Raw { ok: Some(_), .. } => Answer::Ok,
             Raw { sentence: Some(_), .. } => Answer::Health(serde_json::from_slice(line).map_err(wrong)?),
             _ => Answer::List(serde_json::from_slice(line).map_err(wrong)?),

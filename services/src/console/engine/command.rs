@@ -55,6 +55,10 @@ pub enum Command {
         /// A name or an address.
         target: String,
     },
+    /// Sets the router's password, which is asked for.
+    Password,
+    /// Makes another token for backups.
+    Token,
     /// Starts the machine again.
     Reboot,
     /// Switches the machine off.
@@ -72,6 +76,8 @@ pub enum Peer {
     Deviced,
     /// Who knows whether the internet works.
     Diagd,
+    /// The keeper of the password.
+    Webd,
 }
 
 impl Peer {
@@ -82,6 +88,7 @@ impl Peer {
             Peer::Configd => ("configd", "/run/configd.sock"),
             Peer::Deviced => ("deviced", "/run/deviced.sock"),
             Peer::Diagd => ("diagd", "/run/diagd.sock"),
+            Peer::Webd => ("webd", "/run/webd.sock"),
         }
     }
 }
@@ -111,6 +118,8 @@ revert           take them back
 rename MAC NAME  give a device a name; without NAME take it away
 fix MAC NAME     the same, and never forget the device
 forget MAC       forget a device and all that was said of it
+password         set the router's password
+token            make a token for backups; the one before ends
 reboot           start the router again
 poweroff         switch the router off
 ";
@@ -150,6 +159,8 @@ impl Command {
             ("fix", [mac]) => (device("fix", mac, ""), 1),
             ("forget", [mac, ..]) => (device("forget", mac, ""), 1),
             ("rename" | "fix" | "forget", []) => return Err(format!("{verb} wants a hardware address")),
+            ("password", _) => (Command::Password, 0),
+            ("token", _) => (Command::Token, 0),
             ("reboot", _) => (Command::Reboot, 0),
             ("poweroff", _) => (Command::PowerOff, 0),
             ("log", ["-f", name, ..] | [name, "-f", ..]) => (Command::Log { name: known(name)?, follow: true }, 2),
@@ -188,8 +199,9 @@ impl Command {
             Command::Diag => serde_json::json!({"op": "diag"}),
             Command::Tool { what: "dns", target } => serde_json::json!({"op": "dns", "name": target}),
             Command::Tool { what, target } => serde_json::json!({"op": what, "target": target}),
+            Command::Token => serde_json::json!({"op": "token"}),
             Command::Help | Command::Addresses | Command::Routes | Command::Leases => return None,
-            Command::Firewall | Command::Apply(_) => return None,
+            Command::Firewall | Command::Password | Command::Apply(_) => return None,
         };
         Some(format!("{value}\n"))
     }
@@ -200,6 +212,7 @@ impl Command {
             Command::Apply(_) | Command::Keep | Command::Revert => Peer::Configd,
             Command::Device { .. } => Peer::Deviced,
             Command::Diag | Command::Tool { .. } => Peer::Diagd,
+            Command::Password | Command::Token => Peer::Webd,
             _ => Peer::Init,
         }
     }

@@ -4,6 +4,7 @@ pub mod command;
 mod editor;
 mod output;
 mod paste;
+mod secret;
 mod tables;
 
 use crate::perm::WallTime;
@@ -13,6 +14,7 @@ use command::{Command, HELP, Peer};
 use editor::{Editor, Typed};
 pub use output::Output;
 use paste::{HOW, Paste, Pasted};
+use secret::Secret;
 
 const PROMPT: &str = "weir> ";
 /// Bytes typed while a command runs that are kept for afterwards.
@@ -95,6 +97,8 @@ enum State {
     Prompt,
     /// Files are being typed.
     Pasting(Box<Paste>),
+    /// A password is being typed.
+    Secret(Secret),
     /// PID 1 was asked, or the kernel is being looked at.
     Busy(Command),
 }
@@ -138,6 +142,7 @@ impl Session {
             State::Busy(_) if self.ahead.len() < AHEAD => self.ahead.push(byte),
             State::Busy(_) => {}
             State::Pasting(_) => self.paste(byte, wishes),
+            State::Secret(_) => self.secret(byte, wishes),
             State::Prompt => {
                 let mut echo = String::new();
                 let typed = self.editor.key(byte, &mut echo);
@@ -171,6 +176,24 @@ impl Session {
         }
     }
 
+    fn secret(&mut self, byte: u8, wishes: &mut Vec<Wish>) {
+        let State::Secret(secret) = &mut self.state else { return };
+        match secret.key(byte) {
+            secret::Typed::Nothing => {}
+            secret::Typed::Again => self.output.push("\nagain: "),
+            secret::Typed::Not(why) => {
+                self.output.push(&format!("\n{why}\n"));
+                self.prompt();
+            }
+            secret::Typed::Same(password) => {
+                self.output.push("\n");
+                let request = serde_json::json!({"op": "set", "password": password});
+                wishes.push(Wish::Ask(Peer::Webd, format!("{request}\n")));
+                self.state = State::Busy(Command::Password);
+            }
+        }
+    }
+
     fn line(&mut self, line: &str, wishes: &mut Vec<Wish>) {
         let command = match Command::parse(line) {
             Ok(Some(command)) => command,
@@ -188,6 +211,11 @@ impl Session {
             Command::Apply(confirm) => {
                 self.output.push(HOW);
                 self.state = State::Pasting(Box::new(Paste::new(confirm)));
+                return;
+            }
+            Command::Password => {
+                self.output.push("new password (it is not shown): ");
+                self.state = State::Secret(Secret::default());
                 return;
             }
             Command::Addresses | Command::Routes | Command::Status => wishes.push(Wish::LookAtNetwork),
@@ -270,7 +298,8 @@ impl Session {
                 format!("in force for {seconds} s: `keep` keeps it, `revert` takes it back\n")
             }
             (Ok(Answer::Ok), Command::Revert) => "taken back\n".into(),
-            (Ok(Answer::Ok), Command::Device { .. }) => "done\n".into(),
+            (Ok(Answer::Ok), Command::Device { .. } | Command::Password) => "done\n".into(),
+            (Ok(Answer::Said(said)), Command::Token) => format!("{}\n", tables::clean(&said)),
             (Ok(Answer::Error(error)), Command::Diag | Command::Tool { .. }) => format!("{}\n", tables::clean(&error)),
             (Ok(Answer::Error(error)), _) if command.peer() != Peer::Init => {
                 let lines: String = error.lines().map(|line| format!("{}\n", tables::clean(line))).collect();

@@ -1,0 +1,389 @@
+//! captured: the last control packets of every interface, and live ones, for who asks by SSH.
+//!
+//! `ssh -p 5022 weir | wireshark -k -i -`, with any command or none, gives pcapng with the interfaces' names: what the ring
+//! holds (ICMPv6 and DHCP of both families, router7's filter), then what comes, until somebody hangs up. `ssh -p 5022
+//! weir control ADDRESS` shows those of one address; `dns` and `all`, with an address or without, what comes from then on
+//! (TCP of this port left out: it would see itself). The ring has 4 MiB (`--ring-mib`), is shared by all interfaces, and a
+//! storm on one pushes out its own packets only.
+//!
+//! SSH (RFC 4251 to 4254) by sunset, as user anybody, with a key of `/perm/authorized_keys`, which a person writes; where
+//! there is none, nobody is let in and the client is told why. The host key is made at the first start:
+//! `/perm/captured/host_key`. 16 clients at a time, who log in within ten seconds.
+//!
+//! `/run/captured.sock`: `{"op":"capture","filter":"control 192.168.42.7"}` is answered by a descriptor of a file in memory with
+//! what the ring holds. Ports: 5022 on private addresses, never on the uplink; 5023 on loopback, `/metrics`. Reads
+//! `/perm/interfaces.json` for the LANs' names.
+mod client;
+mod keys;
+mod metrics;
+mod pcapng;
+mod ring;
+mod session;
+mod tap;
+#[cfg(test)]
+mod tests;
+mod wish;
+
+pub use keys::check;
+
+use crate::house::private::Addresses;
+use crate::house::rarely::Rarely;
+use crate::house::requests::{Requests, Said, error};
+use crate::house::{Failure, House};
+use crate::metrics::KIND;
+use crate::perm::interfaces;
+use crate::web::{self, Response};
+use client::{Client, View};
+use keys::Authorized;
+use metrics::Counts;
+use netstack::capture::Filter;
+use netstack::event::{Event, Interest, Loop, Signal, Token};
+use netstack::netlink::Netlink;
+use netstack::time::Instant;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::socket::{setsockopt, sockopt};
+use ring::Ring;
+use serde::Deserialize;
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::io::{Seek, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+use sunset::SignKey;
+use tap::Tap;
+use wish::Wish;
+
+/// Where SSH is spoken, and where the metrics are.
+pub const PORT: u16 = 5022;
+const METRICS: u16 = 5023;
+const ADDRESSES: Token = Token(0);
+/// Clients at a time, and of these such as have sockets of their own.
+const CLIENTS: usize = 16;
+const OWN: usize = 4;
+/// Connections that are about to be closed.
+const LEAVING: usize = 32;
+/// Bytes of a ring.
+const RING: usize = 4 << 20;
+const OWN_RING: usize = 1 << 20;
+/// Time to log in and to say what is wanted.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// After so long a client that has not logged in may be parted from for the next one, and one that was told to go is gone.
+const GRACE: Duration = Duration::from_secs(2);
+const NO_KEYS: &str = "nobody may look on: there is no ssh-ed25519 key in /perm/authorized_keys. Put yours there: \
+                       `apply` at the router's console, or `weir apply`";
+/// A peer that is silent for so long is asked whether it is still there (seconds, and how often).
+const KEEPALIVE: (u32, u32, u32) = (60, 10, 3);
+
+#[derive(Debug, Deserialize)]
+#[serde(tag = "op", rename_all = "lowercase", deny_unknown_fields)]
+enum Request {
+    /// What the ring holds.
+    Capture {
+        #[serde(default)]
+        filter: String,
+    },
+}
+
+struct Captured {
+    house: House,
+    turn: Loop,
+    netlink: Netlink,
+    host_key: SignKey,
+    tap: Tap,
+    ring: Ring,
+    listeners: Vec<(u64, SocketAddr, TcpListener)>,
+    clients: BTreeMap<u64, Client>,
+    /// Who has been told to go, and is given time to hear it.
+    leaving: VecDeque<(Instant, TcpStream)>,
+    counts: Counts,
+    /// The last token that was given.
+    last: u64,
+    complaint: Rarely,
+}
+
+/// Runs the service.
+///
+/// # Errors
+/// When a flag is wrong or the kernel gives no descriptor.
+pub fn run(house: House) -> Result<(), Failure> {
+    let ring = Ring::new(ring_bytes(&house)?);
+    let turn = Loop::new()?;
+    let mut addresses = Addresses::open(&turn, ADDRESSES)?;
+    let mut requests = Requests::open(&house, &turn, "captured")?;
+    let host_key = keys::host_key(&house).map_err(Failure::new)?;
+    let netlink = Netlink::route().map_err(Failure::during("rtnetlink"))?;
+    let mut captured = Captured {
+        house,
+        turn,
+        netlink,
+        host_key,
+        tap: Tap::new(Filter::Control),
+        ring,
+        listeners: Vec::new(),
+        clients: BTreeMap::new(),
+        leaving: VecDeque::new(),
+        counts: Counts::default(),
+        last: ADDRESSES.0,
+        complaint: Rarely::default(),
+    };
+    let mut web = web::Server::default();
+    let mut now = Instant::now();
+    web.follow(&captured.turn, now, &[SocketAddr::from((Ipv4Addr::LOCALHOST, METRICS))]);
+    captured.follow(now, &mut addresses);
+    captured.house.ready();
+    let mut events = Vec::new();
+    loop {
+        let deadlines = captured.clients.values().filter_map(|client| client.deadline);
+        let leaving = captured.leaving.front().map(|(until, _)| *until);
+        captured.turn.wait(deadlines.chain(web.deadline()).chain(leaving).min(), &mut events)?;
+        now = Instant::now();
+        let (mut follow, mut news) = (false, false);
+        for event in &events {
+            match event {
+                Event::Signal(Signal::Terminate) => return Ok(()),
+                Event::Signal(Signal::Changed) => follow = true,
+                Event::Signal(Signal::Second) | Event::Timeout => {}
+                Event::Ready { token: ADDRESSES, .. } => follow |= addresses.changed(),
+                Event::Ready { token, .. } if Requests::owns(*token) => {
+                    requests.ready(&captured.turn, *token, |line| captured_says(&captured.ring, line));
+                }
+                Event::Ready { token, .. } if web::Server::owns(*token) => {
+                    let page = captured.page();
+                    web.ready(&captured.turn, now, *token, |request| match request.path.as_str() {
+                        "/metrics" => Response { status: 200, kind: KIND, body: page },
+                        _ => Response::text(404, "there is /metrics\n"),
+                    });
+                }
+                Event::Ready { token, .. } => news |= captured.ready(now, *token),
+            }
+        }
+        if news {
+            captured.show_all();
+        }
+        captured.tick(now);
+        web.tick(now);
+        if follow {
+            captured.follow(now, &mut addresses);
+        }
+        if web.wants_follow(now) {
+            web.follow(&captured.turn, now, &[SocketAddr::from((Ipv4Addr::LOCALHOST, METRICS))]);
+        }
+    }
+}
+
+fn ring_bytes(house: &House) -> Result<usize, Failure> {
+    let mut flags = house.flags();
+    let mut bytes = RING;
+    while let Some(flag) = flags.next().map_err(Failure::during("flags"))? {
+        let value = match flag {
+            lexopt::Arg::Long("ring-mib") => flags.value().and_then(|value| lexopt::ValueExt::parse::<usize>(&value)),
+            other => Err(other.unexpected()),
+        };
+        let mib = value.map_err(Failure::during("flags"))?;
+        bytes = mib.clamp(1, 1 << 10) << 20;
+    }
+    Ok(bytes)
+}
+
+/// The answer to a line on the socket.
+fn captured_says(ring: &Ring, line: &[u8]) -> Said {
+    let asked = serde_json::from_slice(line).map_err(|error| error.to_string());
+    let made = asked.and_then(|Request::Capture { filter }| {
+        let wish = Wish::parse(&filter)?;
+        if wish.filter != Filter::Control {
+            return Err("only control packets are kept; the others come live, by ssh".into());
+        }
+        file(ring, wish).map_err(|error| format!("a file in memory: {error}"))
+    });
+    match made {
+        Ok(file) => Said::with("{\"ok\":true}\n".into(), file.into()),
+        Err(why) => error(&why).into(),
+    }
+}
+
+/// What the ring holds, as a file that nobody else sees.
+fn file(ring: &Ring, wish: Wish) -> std::io::Result<File> {
+    const PIECE: usize = 64 << 10;
+    let mut file = File::from(memfd_create(c"capture", MFdFlags::MFD_CLOEXEC)?);
+    let mut bytes = Vec::new();
+    let mut view = View::begin(wish, ring, &mut bytes);
+    loop {
+        let more = view.fill(ring, &mut bytes, PIECE);
+        file.write_all(&bytes)?;
+        bytes.clear();
+        if !more {
+            file.rewind()?;
+            return Ok(file);
+        }
+    }
+}
+
+impl Captured {
+    fn next(&mut self) -> u64 {
+        self.last += 1;
+        self.last
+    }
+
+    /// Looks at the interfaces and listens on the addresses that there are now.
+    fn follow(&mut self, now: Instant, addresses: &mut Addresses) {
+        let wanted = addresses.served(now, PORT);
+        self.listeners.retain(|(_, address, _)| wanted.contains(address));
+        for address in wanted {
+            if self.listeners.iter().any(|(_, known, _)| *known == address) {
+                continue;
+            }
+            let token = self.next();
+            let opened = web::open(address).and_then(|listener| {
+                self.turn.add(&listener, Token(token), Interest::READ)?;
+                Ok(listener)
+            });
+            match opened {
+                Ok(listener) => self.listeners.push((token, address, listener)),
+                // The kernel tells when the address can be used.
+                Err(error) => self.complaint.warn(now, || format!("cannot listen on {address}: {error}")),
+            }
+        }
+        let faces = self.faces();
+        let last = &mut self.last;
+        let mut token = || {
+            *last += 1;
+            *last
+        };
+        self.tap.follow(&self.turn, &faces, &mut token);
+        for (tap, _) in self.clients.values_mut().filter_map(|client| client.own.as_mut()) {
+            tap.follow(&self.turn, &faces, &mut token);
+        }
+    }
+
+    /// Uplinks and LANs that speak Ethernet; what is seen at a bridge is not seen again at its ports.
+    fn faces(&mut self) -> Vec<(u32, String)> {
+        let loaded = interfaces::load(self.house.root());
+        let lans = loaded.interfaces.lans();
+        let links = self.netlink.links().unwrap_or_default().into_iter();
+        let ours = links.filter(|link| link.up && !link.loopback && link.mac.is_some() && link.master.is_none());
+        // What shapes downloads is no cable.
+        let ours = ours.filter(|link| link.kind.as_deref() != Some("ifb"));
+        let ours = ours.filter(|link| link.name.starts_with("uplink") || lans.contains(&link.name.as_str()));
+        ours.map(|link| (link.index, link.name)).collect()
+    }
+
+    /// A token is ready; whether the common ring has something new.
+    fn ready(&mut self, now: Instant, token: Token) -> bool {
+        if self.tap.owns(token) {
+            self.tap.receive(token, &mut self.ring, |_| true);
+            return true;
+        }
+        if let Some(at) = self.listeners.iter().position(|(known, ..)| *known == token.0) {
+            while let Some(Ok((stream, _))) = self.listeners.get(at).map(|(_, _, listener)| listener.accept()) {
+                self.welcome(now, stream);
+            }
+            return false;
+        }
+        let own = self.clients.iter_mut().find_map(|(number, client)| {
+            let (tap, ring) = client.own.as_mut().filter(|(tap, _)| tap.owns(token))?;
+            tap.receive(token, ring, |_| true);
+            Some(*number)
+        });
+        self.go(own.unwrap_or(token.0));
+        false
+    }
+
+    fn welcome(&mut self, now: Instant, mut stream: TcpStream) {
+        let keys = Authorized::read(&self.house);
+        let words = if keys.is_empty() {
+            Some(NO_KEYS)
+        } else if self.clients.len() >= CLIENTS && !self.make_room(now) {
+            Some("too many look on already: try again")
+        } else {
+            None
+        };
+        if let Some(words) = words {
+            self.counts.refused += 1;
+            // A fresh socket takes so few bytes at once; what the client says is not waited for.
+            let _ = stream.write_all(&session::farewell(words));
+            return self.part(now, stream);
+        }
+        let (idle, interval, count) = KEEPALIVE;
+        let kept = setsockopt(&stream, sockopt::KeepAlive, &true)
+            .and_then(|()| setsockopt(&stream, sockopt::TcpKeepIdle, &idle))
+            .and_then(|()| setsockopt(&stream, sockopt::TcpKeepInterval, &interval))
+            .and_then(|()| setsockopt(&stream, sockopt::TcpKeepCount, &count));
+        let number = self.next();
+        let watched = stream.set_nonblocking(true).and_then(|()| self.turn.add(&stream, Token(number), Interest::BOTH));
+        if kept.is_ok() && watched.is_ok() {
+            self.clients.insert(number, Client::new(stream, keys, now + PATIENCE));
+        }
+    }
+
+    /// Closes our side, and the connection a little later: who is still speaking would else not hear the last words.
+    fn part(&mut self, now: Instant, stream: TcpStream) {
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let _ = self.turn.remove(&stream);
+        if self.leaving.len() >= LEAVING {
+            self.leaving.pop_front();
+        }
+        self.leaving.push_back((now + GRACE, stream));
+    }
+
+    /// Parts from the one that has taken longest to log in.
+    fn make_room(&mut self, now: Instant) -> bool {
+        let slow = self.clients.iter().filter_map(|(number, client)| Some((client.deadline?, *number))).min();
+        let slow = slow.filter(|(deadline, _)| *deadline <= now + (PATIENCE - GRACE));
+        slow.is_some_and(|(_, number)| self.clients.remove(&number).is_some())
+    }
+
+    fn go(&mut self, number: u64) {
+        let Some(mut client) = self.clients.remove(&number) else { return };
+        let mut interest = client.go(&self.ring, &self.host_key);
+        if let Some(wish) = client.wish().filter(|_| interest.is_some()) {
+            match self.own(wish) {
+                Ok(own) => {
+                    self.counts.shown += 1;
+                    client.show(wish, &self.ring, own);
+                    interest = client.go(&self.ring, &self.host_key);
+                }
+                Err(()) => interest = None,
+            }
+        }
+        match interest {
+            Some(interest) if self.turn.modify(&client.stream, Token(number), interest).is_ok() => {
+                self.clients.insert(number, client);
+            }
+            _ => self.part(Instant::now(), client.stream),
+        }
+    }
+
+    /// Sockets and a ring for who wants what the common ring does not have.
+    fn own(&mut self, wish: Wish) -> Result<Option<(Tap, Ring)>, ()> {
+        if wish.filter == Filter::Control {
+            return Ok(None);
+        }
+        if self.clients.values().filter(|client| client.own.is_some()).count() >= OWN {
+            return Err(());
+        }
+        let mut tap = Tap::new(wish.filter);
+        let faces = self.faces();
+        let last = &mut self.last;
+        tap.follow(&self.turn, &faces, || {
+            *last += 1;
+            *last
+        });
+        Ok(Some((tap, Ring::new(OWN_RING))))
+    }
+
+    /// Shows what is new in the common ring to all who want it.
+    fn show_all(&mut self) {
+        let shown = self.clients.iter().filter(|(_, client)| client.is_shown() && client.own.is_none());
+        let shown: Vec<u64> = shown.map(|(number, _)| *number).collect();
+        shown.into_iter().for_each(|number| self.go(number));
+    }
+
+    fn tick(&mut self, now: Instant) {
+        self.clients.retain(|_, client| client.deadline.is_none_or(|deadline| now < deadline));
+        while self.leaving.pop_front_if(|(until, _)| *until <= now).is_some() {}
+    }
+
+    fn page(&mut self) -> Vec<u8> {
+        self.counts.page(&self.tap.counts(), self.ring.counts(), self.clients.len())
+    }
+}
