@@ -3,13 +3,14 @@
 //! | module | holds |
 //! |---|---|
 //! | [`time`], [`event`] | the clock and the event loop of every service |
+//! | [`clock`] | what sets the wall clock and the battery clock |
 //! | [`netlink`] | rtnetlink: [`link`], [`address`], [`route`]; changes to them and news of them |
 //! | [`nft`] | nftables: one table, changed in one transaction |
 //! | [`genetlink`], [`ethtool`] | families by name; what drivers are asked |
 //! | [`conntrack`] | the connections that the kernel remembers |
 //! | [`wireguard`] | WireGuard interfaces and their peers |
 //! | [`qdisc`] | what queues in front of an interface |
-//! | [`packet`], [`frame`], [`udp`], [`icmpv6`] | sockets that std does not know |
+//! | [`packet`], [`frame`], [`udp`], [`connect`], [`icmpv6`] | sockets that std does not know |
 //! | [`ppp`] | the kernel's PPP and its PPPoE sessions |
 //! | [`batch`] | many datagrams with one system call |
 //! | [`sysctl`] | settings under `/proc/sys` |
@@ -17,6 +18,8 @@
 //! | [`sys`] | the only `unsafe` |
 pub mod address;
 pub mod batch;
+pub mod clock;
+pub mod connect;
 pub mod conntrack;
 pub mod ethtool;
 pub mod event;

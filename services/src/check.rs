@@ -8,7 +8,7 @@ use crate::perm::resolver::Resolver;
 use crate::perm::shaping::Shaping;
 use crate::perm::wireguard::Tunnels;
 use crate::perm::{schedule, ula};
-use crate::{deviced, dhcp4, dhcp4d, dhcp6, netconfigd, pppoe, radvd};
+use crate::{deviced, dhcp4, dhcp4d, dhcp6, logd, netconfigd, ntpd, pppoe, radvd};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -46,6 +46,8 @@ pub fn check(files: &Files, zone: impl Fn(&str) -> Option<String>) -> Vec<String
             rights::RESOLVER => Resolver::parse(path, bytes).map(drop),
             rights::PREFIXES => ula::parse(path, bytes).map(drop),
             rights::PPPOE_SECRET => pppoe::check(path, bytes),
+            rights::TIME_SERVERS => ntpd::check(path, bytes),
+            rights::SYSLOG => logd::check(path, bytes),
             rights::MQTT => deviced::check(path, bytes),
             // Only beside an interfaces.json, which may come after it.
             rights::SERVER4 => Ok(()),
@@ -103,6 +105,8 @@ mod tests {
             ("dhcp4d/config.json", r#"{"lans":[{"name":"lan7"}]}"#),
             ("dhcp4d/mqtt-broker.txt", "nonsense"),
             ("dnsd/config.json", r#"{"upstreams":["dns.example"]}"#),
+            ("ntpd/config.json", r#"{"servers":["1.2.3"]}"#),
+            ("remote_syslog/target", "tls://logs"),
             ("passwd", "root"),
         ]);
         for begin in [
@@ -119,11 +123,13 @@ mod tests {
             "dhcp4d/config.json:1:18: lans[0].name: \"lan7\"",
             "dhcp4d/mqtt-broker.txt: the file: \"nonsense\"",
             "dnsd/config.json:1:15: upstreams[0]: \"dns.example\" is neither",
+            "ntpd/config.json:1:13: servers[0]: \"1.2.3\" is neither",
+            "remote_syslog/target: the file: \"tls://logs\"",
             "passwd: the file: is none that weir reads",
         ] {
             assert_eq!(wrong.iter().filter(|line| line.starts_with(begin)).count(), 1, "{begin}: {wrong:#?}");
         }
-        assert_eq!(wrong.len(), 14, "{wrong:#?}");
+        assert_eq!(wrong.len(), 16, "{wrong:#?}");
         assert_eq!(of(&[("time.json", r#"{"zone":"Europe/Zurich"}"#)]), [""; 0]);
     }
 

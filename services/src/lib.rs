@@ -11,8 +11,10 @@ mod dhcp4d;
 mod dhcp6;
 mod dnsd;
 mod house;
+mod logd;
 mod metrics;
 mod netconfigd;
+mod ntpd;
 mod perm;
 mod pppoe;
 mod radvd;
@@ -35,6 +37,8 @@ const ENTRIES: &[(&str, Run)] = &[
     ("dhcp4d", dhcp4d::run),
     ("deviced", deviced::run),
     ("dnsd", dnsd::run),
+    ("ntpd", ntpd::run),
+    ("logd", logd::run),
     ("console", console::run),
 ];
 

@@ -2,12 +2,14 @@
 #![allow(unsafe_code)]
 
 mod batch;
+mod clock;
 mod inherited;
 mod options;
 mod packet;
 mod ppp;
 
 pub(crate) use batch::{MOST as MOST_DATAGRAMS, NOBODY, Received, receive_many, send_many};
+pub(crate) use clock::{RtcTime, discipline, rtc_set};
 pub use inherited::inherited;
 pub(crate) use options::{attach_filter, bind_to_device, icmpv6_filter, join_ipv6, set_integer};
 pub(crate) use packet::{bind_packet, receive_packet, send_packet};

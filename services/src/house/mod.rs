@@ -1,5 +1,8 @@
 //! What every service is given at start: its folders, its flags, its line to PID 1, its log.
+pub mod admission;
+pub mod asking;
 mod logger;
+pub mod names;
 mod notify;
 pub mod private;
 pub mod random;

@@ -14,6 +14,8 @@ pub enum Command {
         /// Until a key is pressed.
         follow: bool,
     },
+    /// What a service, or the kernel, has said last in the boot before this one.
+    LastBoot(String),
     /// Addresses of every interface.
     Addresses,
     /// The routing table.
@@ -44,6 +46,8 @@ pub enum Command {
         /// The name; empty takes it away.
         name: String,
     },
+    /// What time it is, and by whom.
+    Clock,
     /// Starts the machine again.
     Reboot,
     /// Switches the machine off.
@@ -59,6 +63,10 @@ pub enum Peer {
     Configd,
     /// The keeper of the table of devices.
     Deviced,
+    /// Who knows the time.
+    Ntpd,
+    /// Who keeps what was said.
+    Logd,
 }
 
 impl Peer {
@@ -68,6 +76,8 @@ impl Peer {
             Peer::Init => ("PID 1", "/run/init.sock"),
             Peer::Configd => ("configd", "/run/configd.sock"),
             Peer::Deviced => ("deviced", "/run/deviced.sock"),
+            Peer::Ntpd => ("ntpd", "/run/ntpd.sock"),
+            Peer::Logd => ("logd", "/run/logd.sock"),
         }
     }
 }
@@ -80,9 +90,11 @@ pub const HELP: &str = "\
 help             this list
 status           services, addresses and uptime
 log NAME [-f]    last lines of a service; -f: and those to come, until a key
+log NAME --last-boot  what it said last in the boot before this one
 addresses        addresses of every interface
 routes           the routing table
 leases           addresses given to the devices of the LAN
+clock            the time, and whom it is from
 dmesg            the kernel's messages
 restart NAME     stop a service and start it again
 signal NAME SIG  send a service USR1, USR2, TERM or KILL
@@ -111,6 +123,7 @@ impl Command {
             ("addresses", _) => (Command::Addresses, 0),
             ("routes", _) => (Command::Routes, 0),
             ("leases", _) => (Command::Leases, 0),
+            ("clock", _) => (Command::Clock, 0),
             ("dmesg", _) => (Command::Log { name: "kernel".into(), follow: false }, 0),
             ("apply", [seconds, ..]) => {
                 let wrong = |_| format!("apply: {seconds:?} is no number of seconds, 5 to 3600");
@@ -128,6 +141,7 @@ impl Command {
             ("reboot", _) => (Command::Reboot, 0),
             ("poweroff", _) => (Command::PowerOff, 0),
             ("log", ["-f", name, ..] | [name, "-f", ..]) => (Command::Log { name: known(name)?, follow: true }, 2),
+            ("log", ["--last-boot", name, ..] | [name, "--last-boot", ..]) => (Command::LastBoot(known(name)?), 2),
             ("log", [name, ..]) => (Command::Log { name: known(name)?, follow: false }, 1),
             ("restart", ["kernel", ..]) => return Err("the kernel is restarted by: reboot".into()),
             ("restart", [name, ..]) => (Command::Restart(known(name)?), 1),
@@ -152,6 +166,8 @@ impl Command {
             Command::Signal { name, signal } => serde_json::json!({"op": "signal", "name": name, "signal": signal}),
             Command::Reboot => serde_json::json!({"op": "reboot"}),
             Command::PowerOff => serde_json::json!({"op": "poweroff"}),
+            Command::LastBoot(name) => serde_json::json!({"op": "last", "name": name}),
+            Command::Clock => serde_json::json!({"op": "time"}),
             Command::Keep => serde_json::json!({"op": "keep"}),
             Command::Revert => serde_json::json!({"op": "revert"}),
             Command::Device { what: "forget", mac, .. } => {
@@ -170,6 +186,8 @@ impl Command {
         match self {
             Command::Apply(_) | Command::Keep | Command::Revert => Peer::Configd,
             Command::Device { .. } => Peer::Deviced,
+            Command::Clock => Peer::Ntpd,
+            Command::LastBoot(_) => Peer::Logd,
             _ => Peer::Init,
         }
     }

@@ -1,6 +1,5 @@
-//! Names of peers asked for at the router's own dnsd, a socket for each question; nothing waits for an answer.
-use super::engine::Question;
-use crate::house::random::Random;
+//! Addresses of names asked for at the router's own dnsd, a socket for each question; nothing waits for an answer.
+use super::random::Random;
 use domain::base::iana::{Rcode, Rtype};
 use domain::base::{Message, MessageBuilder, Name};
 use domain::rdata::{A, Aaaa};
@@ -8,6 +7,17 @@ use netstack::event::{Interest, Loop, Token};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+
+/// A question to the name server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// Its answer's number.
+    pub id: u16,
+    /// The name.
+    pub name: String,
+    /// Whether IPv6 addresses are asked for; else IPv4.
+    pub ipv6: bool,
+}
 
 /// The first token; the question's number is added.
 const FIRST: u64 = 1 << 16;
@@ -46,10 +56,7 @@ impl Asking {
     pub fn ask(&mut self, turn: &Loop, question: &Question) -> io::Result<()> {
         let id = self.random.next_u32() as u16;
         let message = query(id, question).ok_or_else(|| io::Error::other("no name of the DNS"))?;
-        // The kernel picks the port at random; connected, only dnsd is heard.
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-        socket.set_nonblocking(true)?;
-        socket.connect(SERVER)?;
+        let socket = netstack::connect::udp(SERVER)?;
         socket.send(&message)?;
         turn.add(&socket, Token(FIRST + u64::from(question.id)), Interest::READ)?;
         self.open.insert(question.id, Open { socket, id, ipv6: question.ipv6 });
