@@ -1,18 +1,15 @@
 //! The last steps, when no service lives any more.
-use crate::boot::Perm;
+use crate::boot::{Perm, random};
 use crate::console::Console;
 use crate::control::End;
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::reboot::{RebootMode, reboot};
-use std::fs::File;
-use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 
 /// Writes everything out, leaves `/perm` clean, and ends the machine.
 pub fn finish(end: End, perm: &Perm, console: &Console) -> ! {
     if *perm == Perm::Ext4 {
-        keep_random();
+        random::keep();
         nix::unistd::sync();
         if let Err(error) = leave_perm() {
             console.say(format_args!("/perm: {error}"));
@@ -40,15 +37,4 @@ fn leave_perm() -> Result<(), Errno> {
         let flags = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
         mount(None::<&str>, "/perm", None::<&str>, flags, None::<&str>)
     })
-}
-
-/// Leaves some randomness for the next boot, as router7 does. A boot without it works as well.
-fn keep_random() {
-    let mut seed = [0u8; 512];
-    // This one refuses where urandom would take a second to gather what a young machine has not got.
-    let source = File::options().read(true).custom_flags(libc::O_NONBLOCK).open("/dev/random");
-    if source.and_then(|mut file| file.read_exact(&mut seed)).is_ok() {
-        let file = File::options().write(true).create(true).truncate(true).mode(0o600).open("/perm/random.seed");
-        let _ = file.and_then(|mut file| file.write_all(&seed));
-    }
 }

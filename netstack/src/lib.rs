@@ -3,6 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`time`], [`event`] | the clock and the event loop of every service |
+//! | [`clock`] | what sets the wall clock and the battery clock |
 //! | [`netlink`] | rtnetlink: [`link`], [`address`], [`route`]; changes to them and news of them |
 //! | [`nft`] | nftables: one table, changed in one transaction |
 //! | [`genetlink`], [`ethtool`] | families by name; what drivers are asked |
@@ -11,8 +12,8 @@
 //! | [`qdisc`] | what queues in front of an interface |
 //! | [`capture`] | frames as they pass, for who looks on |
 //! | [`pass`] | descriptors from one process to another |
-//! | [`packet`], [`frame`], [`udp`], [`icmpv6`] | sockets that std does not know |
 //! | [`ping`] | echo requests without a right |
+//! | [`packet`], [`frame`], [`udp`], [`connect`], [`icmpv6`] | sockets that std does not know |
 //! | [`ppp`] | the kernel's PPP and its PPPoE sessions |
 //! | [`batch`] | many datagrams with one system call |
 //! | [`sysctl`] | settings under `/proc/sys` |
@@ -22,6 +23,8 @@
 pub mod address;
 pub mod batch;
 pub mod capture;
+pub mod clock;
+pub mod connect;
 pub mod conntrack;
 pub mod ethtool;
 pub mod event;

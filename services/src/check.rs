@@ -8,7 +8,7 @@ use crate::perm::resolver::Resolver;
 use crate::perm::shaping::Shaping;
 use crate::perm::wireguard::Tunnels;
 use crate::perm::{schedule, ula};
-use crate::{captured, deviced, dhcp4, dhcp4d, dhcp6, diagd, netconfigd, pppoe, radvd};
+use crate::{captured, deviced, dhcp4, dhcp4d, dhcp6, diagd, logd, netconfigd, ntpd, pppoe, radvd};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -48,6 +48,8 @@ pub fn check(files: &Files, zone: impl Fn(&str) -> Option<String>) -> Vec<String
             rights::PREFIXES => ula::parse(path, bytes).map(drop),
             rights::PPPOE_SECRET => pppoe::check(path, bytes),
             rights::AUTHORIZED_KEYS => captured::check(path, bytes),
+            rights::TIME_SERVERS => ntpd::check(path, bytes),
+            rights::SYSLOG => logd::check(path, bytes),
             rights::MQTT => deviced::check(path, bytes),
             // Only beside an interfaces.json, which may come after it.
             rights::SERVER4 => Ok(()),
@@ -107,6 +109,8 @@ mod tests {
             ("dnsd/config.json", r#"{"upstreams":["dns.example"]}"#),
             ("diagd/config.json", r#"{"portal":"https://example.net/"}"#),
             ("authorized_keys", "# mine\nssh-rsa AAAA"),
+            ("ntpd/config.json", r#"{"servers":["1.2.3"]}"#),
+            ("remote_syslog/target", "tls://logs"),
             ("passwd", "root"),
         ]);
         for begin in [
@@ -125,11 +129,13 @@ mod tests {
             "dnsd/config.json:1:15: upstreams[0]: \"dns.example\" is neither",
             "diagd/config.json:1:11: portal: \"https://example.net/\"",
             "authorized_keys: line 2: is no key",
+            "ntpd/config.json:1:13: servers[0]: \"1.2.3\" is neither",
+            "remote_syslog/target: the file: \"tls://logs\"",
             "passwd: the file: is none that weir reads",
         ] {
             assert_eq!(wrong.iter().filter(|line| line.starts_with(begin)).count(), 1, "{begin}: {wrong:#?}");
         }
-        assert_eq!(wrong.len(), 15, "{wrong:#?}");
+        assert_eq!(wrong.len(), 18, "{wrong:#?}");
         assert_eq!(of(&[("time.json", r#"{"zone":"Europe/Zurich"}"#)]), [""; 0]);
     }
 

@@ -14,8 +14,10 @@ mod dhcp6;
 mod diagd;
 mod dnsd;
 mod house;
+mod logd;
 mod metrics;
 mod netconfigd;
+mod ntpd;
 pub mod password;
 mod perm;
 mod pppoe;
@@ -45,6 +47,8 @@ const ENTRIES: &[(&str, Run)] = &[
     ("webd", webd::run),
     ("backupd", backupd::run),
     ("captured", captured::run),
+    ("ntpd", ntpd::run),
+    ("logd", logd::run),
     ("console", console::run),
 ];
 

@@ -74,8 +74,11 @@ fn is_damage(error: &Error) -> bool {
 
 /// `/perm` itself, and what a person has written, belong to configd.
 fn written(configd: &Service) -> Result<()> {
-    let paths = std::iter::once(&"/perm").chain(rights::WRITTEN).map(Path::new);
-    for path in paths {
+    let files = rights::WRITTEN.iter().map(Path::new);
+    // A folder that is no service's is the person's as well: gokrazy's remote_syslog.
+    let is_service = |path: &&Path| rights::SERVICES.iter().any(|service| path.ends_with(service.name));
+    let folders = files.clone().filter_map(Path::parent).filter(|path| !is_service(path));
+    for path in folders.chain(files) {
         let secret = path.to_str().and_then(rights::secret_of);
         match symlink_metadata(path) {
             Ok(there) if let Some(group) = secret => conceal(path, &there, configd.uid, group)?,

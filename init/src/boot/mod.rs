@@ -4,6 +4,7 @@ mod folders;
 mod modules;
 mod mounts;
 mod perm;
+pub mod random;
 mod root;
 mod uevent;
 
@@ -67,7 +68,7 @@ pub fn boot() -> Result<Booted, String> {
     root::switch()?;
     let perm = folders::prepare(perm, &console);
     set_hostname();
-    seed_random();
+    random::begin();
     Ok(Booted { words, console, watchdog, slot, perm })
 }
 
@@ -110,15 +111,6 @@ fn set_hostname() {
 fn is_label(name: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     (1..=63).contains(&name.len()) && name.bytes().all(inner) && !name.starts_with('-') && !name.ends_with('-')
-}
-
-/// Stirs in what the last orderly stop left. Nothing is credited: it may be read by whoever has the disk.
-fn seed_random() {
-    use std::io::Read;
-    let mut seed = Vec::new();
-    if File::open("/perm/random.seed").and_then(|file| file.take(512).read_to_end(&mut seed)).is_ok() {
-        let _ = std::fs::write("/dev/urandom", &seed);
-    }
 }
 
 #[cfg(test)]

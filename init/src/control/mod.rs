@@ -28,6 +28,8 @@ pub enum Request {
         /// Go on for ever.
         follow: bool,
     },
+    /// Every log with its name, and what comes.
+    Journal,
     /// Start, stop, restart.
     Wish(usize, Wish),
     /// Send a signal.
@@ -40,7 +42,7 @@ impl Request {
     /// The right that it takes.
     pub fn needs(&self) -> Control {
         match self {
-            Request::List | Request::Logs { .. } => Control::Read,
+            Request::List | Request::Logs { .. } | Request::Journal => Control::Read,
             Request::Wish(..) | Request::Signal(..) | Request::End(_) => Control::Full,
         }
     }
@@ -72,6 +74,7 @@ pub fn parse(line: &[u8], level: Control) -> Result<Request, String> {
             let log = if word("name") == Some("kernel") { rights::SERVICES.len() } else { service()? };
             Request::Logs { log, follow: value.get("follow").and_then(Value::as_bool).unwrap_or(false) }
         }
+        "journal" => Request::Journal,
         "start" => Request::Wish(service()?, Wish::Start),
         "stop" => Request::Wish(service()?, Wish::Stop),
         "restart" => Request::Wish(service()?, Wish::Restart),
@@ -117,6 +120,7 @@ mod tests {
             (r#"{"op":"logs","name":"dhcp4","follow":false}"#, Request::Logs { log: row("dhcp4"), follow: false }),
             (r#"{"op":"logs","name":"kernel","follow":true}"#, Request::Logs { log: kernel, follow: true }),
             (r#"{"op":"logs","name":"dnsd"}"#, Request::Logs { log: row("dnsd"), follow: false }),
+            (r#"{"op":"journal"}"#, Request::Journal),
             (r#"{"op":"start","name":"dnsd"}"#, Request::Wish(row("dnsd"), Wish::Start)),
             (r#"{"op":"stop","name":"dnsd"}"#, Request::Wish(row("dnsd"), Wish::Stop)),
             (r#"{"op":"restart","name":"dnsd"}"#, Request::Wish(row("dnsd"), Wish::Restart)),

@@ -178,9 +178,8 @@ impl Connection {
     /// Puts lines of the log into the answer, up to its bound; false when a follower was too slow.
     fn refill(&mut self, rings: &[Ring]) -> bool {
         let Some(feed) = &mut self.feed else { return true };
-        let Some(ring) = rings.get(feed.log) else { return false };
         while self.output.len() < ANSWER {
-            match feed.next(ring) {
+            match feed.next(rings) {
                 Next::Line(line) => self.output.extend_from_slice(line.as_bytes()),
                 Next::Wait => return true,
                 Next::End => {

@@ -41,6 +41,13 @@ impl Machine {
                 }
                 return;
             }
+            Ok(Request::Journal) => {
+                // The kernel's comes once everything is ready.
+                if let Some(server) = &mut self.server {
+                    server.feed(place, Feed::of_all(&self.rings));
+                }
+                return;
+            }
             Ok(Request::Wish(row, wish)) => {
                 let orders = self.supervisor.wish(row, wish, clock::now());
                 self.obey(orders);

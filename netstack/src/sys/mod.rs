@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 mod batch;
+mod clock;
 mod descriptor;
 mod inherited;
 mod memory;
@@ -10,6 +11,7 @@ mod packet;
 mod ppp;
 
 pub(crate) use batch::{MOST as MOST_DATAGRAMS, NOBODY, Received, receive_many, send_many};
+pub(crate) use clock::{RtcTime, discipline, rtc_set};
 pub(crate) use descriptor::own;
 pub use inherited::inherited;
 pub(crate) use memory::trim;

@@ -4,5 +4,6 @@ pub mod dhcpv4;
 pub mod dhcpv6;
 pub mod ipv4udp;
 pub mod ndisc;
+pub mod ntp;
 pub mod ppp;
 pub mod pppoe;

@@ -16,6 +16,8 @@ pub enum Capability {
     NetAdmin = 12,
     /// Open a packet socket.
     NetRaw = 13,
+    /// Set the wall clock and the battery clock.
+    SysTime = 25,
 }
 
 /// What a service finds on descriptor 0.
@@ -32,7 +34,7 @@ pub enum Stdin {
 pub enum Control {
     /// Nothing: the connection is closed.
     None,
-    /// `list` and `logs`.
+    /// `list`, `logs` and `journal`.
     Read,
     /// Everything: also `start`, `stop`, `restart`, `signal`, `reboot`, `poweroff`.
     Full,
@@ -84,6 +86,9 @@ pub const GOOD_INTERFACES: &str = "/perm/netconfigd/interfaces.json";
 /// Every device at home.
 pub const DEVICES: &str = "/run/deviced/devices.json";
 
+/// What time it is by whom, and whether the clock is right.
+pub const CLOCK: &str = "/run/ntpd/state.json";
+
 /// Which NIC is what.
 pub const INTERFACES: &str = "/perm/interfaces.json";
 /// What the internet may reach at home.
@@ -108,6 +113,8 @@ pub const MQTT: &str = "/perm/dhcp4d/mqtt-broker.txt";
 pub const RESOLVER: &str = "/perm/dnsd/config.json";
 /// Whom diagd asks on the internet.
 pub const DIAGNOSIS: &str = "/perm/diagd/config.json";
+/// Whom ntpd asks for the time.
+pub const TIME_SERVERS: &str = "/perm/ntpd/config.json";
 /// WireGuard interfaces and their private keys.
 pub const WIREGUARD: &str = "/perm/wireguard.json";
 /// How fast the uplink is.
@@ -116,6 +123,8 @@ pub const SHAPING: &str = "/perm/shaping.json";
 pub const PPPOE_SECRET: &str = "/perm/pppoe/secret.json";
 /// Who may look on by SSH.
 pub const AUTHORIZED_KEYS: &str = "/perm/authorized_keys";
+/// Where the log is sent (gokrazy's).
+pub const SYSLOG: &str = "/perm/remote_syslog/target";
 /// Every file that a person writes: configd keeps them, wherever they are.
 pub const WRITTEN: &[&str] = &[
     INTERFACES,
@@ -134,6 +143,8 @@ pub const WRITTEN: &[&str] = &[
     RESOLVER,
     DIAGNOSIS,
     AUTHORIZED_KEYS,
+    TIME_SERVERS,
+    SYSLOG,
 ];
 /// Those of them that hold a secret, and the group that may read it besides configd, to which it belongs.
 pub const SECRETS: &[(&str, u32)] = &[(WIREGUARD, KEYS), (PPPOE_SECRET, PPPOE)];
@@ -146,7 +157,7 @@ pub const DIAGD: u32 = 111;
 /// Who is in a group that is no folder's.
 pub const MEMBERS: &[(u32, &[&str])] = &[(KEYS, &["netconfigd", "configd"])];
 /// Device nodes that belong to a service, by its name.
-pub const NODES: &[(&str, &str)] = &[("/dev/ppp", "pppoe")];
+pub const NODES: &[(&str, &str)] = &[("/dev/ppp", "pppoe"), ("/dev/rtc0", "ntpd")];
 /// Files of gokrazy's that are a service's alone, by its name: others may not read them any more.
 pub const INHERITED: &[(&str, &str)] = &[("/perm/gokr-pw.txt", "webd")];
 /// Where services show their metrics: ports of private addresses and of loopback, under `/metrics`.
@@ -318,6 +329,28 @@ pub const SERVICES: &[Service] = &[
         run: &["/run/captured"],
     },
     Service {
+        name: "ntpd",
+        uid: 112,
+        capabilities: &[Capability::NetBindService, Capability::SysTime],
+        reads: &["netconfigd", "dhcp4", "dhcp6"],
+        watches: &[APPLIED, TIME_SERVERS, LEASE4, LEASE_PPPOE, LEASE6],
+        stdin: Stdin::Null,
+        control: Control::None,
+        asks: &[],
+        run: &["/run/ntpd"],
+    },
+    Service {
+        name: "logd",
+        uid: 113,
+        capabilities: &[],
+        reads: &[],
+        watches: &[SYSLOG, CLOCK],
+        stdin: Stdin::Null,
+        control: Control::Read,
+        asks: &[],
+        run: &["/run/logd"],
+    },
+    Service {
         name: "console",
         uid: 105,
         capabilities: &[],
@@ -325,7 +358,7 @@ pub const SERVICES: &[Service] = &[
         watches: &[],
         stdin: Stdin::Console,
         control: Control::Full,
-        asks: &["configd", "deviced", "diagd", "webd"],
+        asks: &["configd", "deviced", "diagd", "ntpd", "logd", "webd"],
         run: &[],
     },
 ];
@@ -397,7 +430,8 @@ mod tests {
     fn who_watches_a_file_may_read_its_folder() {
         for service in SERVICES {
             // Who may see /perm may see what a person has written there, and all may see what lies in memory.
-            let open = |path: &&&str| path.starts_with("/run/") || path.matches('/').count() == 2;
+            let owned = |path: &str| path.split('/').nth(2).and_then(super::service).is_some();
+            let open = |path: &&&str| path.starts_with("/run/") || path.matches('/').count() == 2 || !owned(path);
             for path in service.watches.iter().filter(|path| !open(path)) {
                 let owner = super::service(path.split('/').nth(2).unwrap()).unwrap();
                 assert!(

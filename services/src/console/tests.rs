@@ -134,6 +134,24 @@ weir> ";
 }
 
 #[test]
+fn the_time_and_whom_it_is_from() {
+    let mut bench = Bench::new(Some(|request| {
+        assert_eq!(request, "{\"op\":\"time\"}\n");
+        vec![
+            r#"{"time":"2026-11-26T18:00:00.25Z","right":true,"source":"192.0.2.1","stratum":3,"offset":-0.0012,"uncertainty":0.004}"#,
+        ]
+    }));
+    bench.types("\r");
+    let said = bench.types("clock\r");
+    let line = "2026-11-26T18:00:00 UTC by 192.0.2.1 (stratum 3); was -1.200 ms off, 4.000 at most\n";
+    assert!(said.contains(line), "{said}");
+    let mut bench = Bench::new(Some(|_| vec![r#"{"time":"1970-01-01T00:00:09Z","right":false}"#]));
+    bench.types("\r");
+    let said = bench.types("clock\r");
+    assert!(said.contains("1970-01-01T00:00:09 UTC, which no server has confirmed yet\n"), "{said}");
+}
+
+#[test]
 fn leases_addresses_and_routes() {
     let mut bench = Bench::new(None);
     bench.types("\r");

@@ -1,9 +1,7 @@
 //! The listeners: a UDP and a TCP socket for each private address, so that every answer leaves from the address that
 //! was asked. They follow the addresses.
 use super::config::Surroundings;
-use crate::house::private;
 use crate::house::rarely::Rarely;
-use crate::perm::resolver::PORT;
 use ipnet::IpNet;
 use netstack::address::Address;
 use netstack::link::Link;
@@ -12,7 +10,7 @@ use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, listen, setsockopt, socket, sockopt,
 };
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
@@ -109,17 +107,6 @@ fn open(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
     Ok((UdpSocket::from(udp), TcpListener::from(tcp)))
 }
 
-/// The addresses to serve: the private ones of interfaces that are up and no uplink, and lan0's own in any case.
-pub fn wanted(links: &[Link], addresses: &[Address], lan: Option<Ipv4Addr>) -> Vec<SocketAddr> {
-    let mut wanted: Vec<SocketAddr> = lan.map(|lan| SocketAddr::new(IpAddr::V4(lan), PORT)).into_iter().collect();
-    for address in private::served(links, addresses, PORT) {
-        if !wanted.contains(&address) {
-            wanted.push(address);
-        }
-    }
-    wanted
-}
-
 fn is_uplink(link: &Link) -> bool {
     link.name.starts_with("uplink")
 }
@@ -155,21 +142,4 @@ pub fn way(links: &[Link], addresses: &[Address]) -> Way {
     let mut with: Vec<_> = addresses.iter().filter(of_uplinks).map(|address| (address.index, address.ip)).collect();
     with.sort_unstable();
     (uplinks.iter().map(|link| (link.index, link.up && link.running)).collect(), with)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lan0s_address_is_served_before_it_exists_and_once() {
-        let links = [Link { index: 3, name: "lan0".into(), up: true, ..Link::default() }];
-        let addresses = [Address::new(3, "192.168.42.1".parse().unwrap(), 24)];
-        let texts = |lan: &str| -> Vec<String> {
-            wanted(&links, &addresses, lan.parse().ok()).iter().map(SocketAddr::to_string).collect()
-        };
-        assert_eq!(texts(""), ["192.168.42.1:53"]);
-        assert_eq!(texts("192.168.42.1"), ["192.168.42.1:53"]);
-        assert_eq!(texts("203.0.113.1"), ["203.0.113.1:53", "192.168.42.1:53"]);
-    }
 }

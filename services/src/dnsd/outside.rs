@@ -3,14 +3,13 @@
 //! one, at most [`SHARED`] of them, for at most [`LIFE`]; a reply belongs to the question whose id it has.
 use super::engine::{Attempt, Transport};
 use netstack::batch::Inbox;
+use netstack::connect;
 use netstack::event::Interest;
 use netstack::time::Instant;
-use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, connect, socket};
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 /// Questions that go out from one port, and for how long it takes new ones.
@@ -111,7 +110,7 @@ impl Outside {
                 if self.tcp >= MOST_TCP {
                     return Err(io::Error::other("too many connections to upstreams"));
                 }
-                let socket = TcpStream::from(connected(to, SockType::Stream)?);
+                let socket = connect::tcp(to)?;
                 let length = u16::try_from(message.len()).map_err(io::Error::other)?;
                 let output = [&length.to_be_bytes(), message].concat();
                 self.tcp += 1;
@@ -128,15 +127,11 @@ impl Outside {
         if let Some((number, true)) = known {
             return Ok((number, false));
         }
-        let opened = if self.ports.len() >= MOST_PORTS {
-            Err(io::Error::other("too many ports"))
-        } else {
-            connected(to, SockType::Datagram)
-        };
+        let opened =
+            if self.ports.len() >= MOST_PORTS { Err(io::Error::other("too many ports")) } else { connect::udp(to) };
         match (opened, known) {
             (Ok(socket), _) => {
                 self.last += 1;
-                let socket = UdpSocket::from(socket);
                 self.ports.insert(self.last, Port { socket, to, opened: now, sent: Vec::new(), wanted: 0 });
                 self.sweep = self.sweep.or(Some(now + LATE));
                 if let Some((old, _)) = known {
@@ -266,14 +261,4 @@ fn id(message: &[u8]) -> u16 {
 
 fn waits(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
-}
-
-// The kernel chooses the source port at random when an unbound socket connects.
-fn connected(to: SocketAddr, kind: SockType) -> io::Result<OwnedFd> {
-    let family = if to.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-    let fd = socket(family, kind, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, None)?;
-    match connect(fd.as_raw_fd(), &SockaddrStorage::from(to)) {
-        Ok(()) | Err(Errno::EINPROGRESS) => Ok(fd),
-        Err(error) => Err(error.into()),
-    }
 }

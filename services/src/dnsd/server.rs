@@ -8,7 +8,7 @@ use super::{metrics, subnames};
 use crate::house::rarely::Rarely;
 use crate::house::{Failure, House, private};
 use crate::metrics::KIND;
-use crate::perm::{WallTime, file};
+use crate::perm::{WallTime, file, resolver};
 use crate::web::{self, Request, Response};
 use netstack::batch::{Inbox, Outbox};
 use netstack::event::{Event, Interest, Loop, Token};
@@ -192,7 +192,7 @@ impl Server {
             self.complaint.warn(now, || format!("no word of the addresses: {error}"));
             (Vec::new(), Vec::new())
         });
-        let wanted = listen::wanted(&links, &addresses, self.config.lan);
+        let wanted = private::served_with(&links, &addresses, self.config.lan, resolver::PORT);
         let turn = &self.turn;
         self.listeners.follow(now, &wanted, |listener| {
             turn.add(&listener.udp, token(UDP, listener.number), Interest::READ)?;

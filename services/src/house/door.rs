@@ -2,7 +2,7 @@
 //!
 //! The caller's request waits meanwhile ([`crate::web::Reply::Later`]); webd's silence is a refusal.
 use super::House;
-use super::asking::Asking;
+use super::questions::Questions;
 use crate::web::{Answer, Request, Response};
 use base64ct::{Base64, Encoding};
 use netstack::event::{Loop, Token};
@@ -44,12 +44,12 @@ pub fn refused(why: &str) -> Answer {
 
 /// The requests that wait before the door.
 #[derive(Debug, Default)]
-pub struct Door(Asking);
+pub struct Door(Questions);
 
 impl Door {
     /// Whether a token is one of the questions'.
     pub fn owns(token: Token) -> bool {
-        Asking::owns(token)
+        Questions::owns(token)
     }
 
     /// When [`Door::tick`] is wanted.

@@ -1,10 +1,13 @@
 //! What every service is given at start: its folders, its flags, its line to PID 1, its log.
+pub mod admission;
 pub mod asking;
 pub mod door;
 mod logger;
+pub mod names;
 mod notify;
 pub mod private;
 pub mod question;
+pub mod questions;
 pub mod random;
 pub mod rarely;
 pub mod requests;

@@ -6,7 +6,7 @@ use netstack::event::{Interest, Loop, Token};
 use netstack::link::Link;
 use netstack::netlink::{Monitor, Netlink};
 use netstack::time::Instant;
-use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
 
 /// The private addresses of interfaces that are up and whose name does not begin with `uplink`, with a port.
 pub fn served(links: &[Link], addresses: &[Address], port: u16) -> Vec<SocketAddr> {
@@ -63,6 +63,17 @@ impl Addresses {
     }
 }
 
+/// The same, and before all others lan0's own address, which may not be there yet.
+pub fn served_with(links: &[Link], addresses: &[Address], lan: Option<Ipv4Addr>, port: u16) -> Vec<SocketAddr> {
+    let mut wanted: Vec<SocketAddr> = lan.map(|lan| SocketAddr::new(IpAddr::V4(lan), port)).into_iter().collect();
+    for address in served(links, addresses, port) {
+        if !wanted.contains(&address) {
+            wanted.push(address);
+        }
+    }
+    wanted
+}
+
 /// As router7 sees it: loopback, RFC 1918, RFC 6598, unique local and link-local.
 fn is_private(address: IpAddr) -> bool {
     match address {
@@ -111,5 +122,17 @@ mod tests {
         let private =
             ["127.0.0.1:53", "[::1]:53", "192.168.42.1:53", "100.127.0.1:53", "[fd00::1]:53", "[fe80::1%3]:53"];
         assert_eq!(texts, private);
+    }
+
+    #[test]
+    fn lan0s_address_is_served_before_it_exists_and_once() {
+        let links = [link(3, "lan0", true)];
+        let addresses = [Address::new(3, "192.168.42.1".parse().unwrap(), 24)];
+        let texts = |lan: &str| -> Vec<String> {
+            served_with(&links, &addresses, lan.parse().ok(), 53).iter().map(SocketAddr::to_string).collect()
+        };
+        assert_eq!(texts(""), ["192.168.42.1:53"]);
+        assert_eq!(texts("192.168.42.1"), ["192.168.42.1:53"]);
+        assert_eq!(texts("203.0.113.1"), ["203.0.113.1:53", "192.168.42.1:53"]);
     }
 }

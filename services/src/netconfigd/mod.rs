@@ -34,7 +34,6 @@
 //!
 //! Ready: ruleset and forwarding are in the kernel and every LAN that exists has its addresses; lan0, when wanted, must
 //! exist. Neither cable nor lease is waited for. `--linger=false` applies once and ends.
-mod asking;
 mod bus;
 mod config;
 mod engine;
@@ -49,13 +48,13 @@ mod ruleset;
 mod tests;
 mod totals;
 
+use crate::house::asking::Asking;
 use crate::house::{Failure, House};
 use crate::metrics::KIND;
 use crate::perm::interfaces::{Loaded, Source};
 use crate::perm::stamp::Clock;
 use crate::perm::{WallTime, file};
 use crate::web::{self, Response};
-use asking::Asking;
 use config::Config;
 use engine::{Endpoints, Firewall, Wanted};
 use fast::Fast;

@@ -156,3 +156,14 @@ pub fn parse<T: std::str::FromStr>(field: &'static str, text: &str, what: &str) 
 pub fn optional<T: std::str::FromStr>(field: &'static str, text: &str, what: &str) -> Result<Option<T>, Wrong> {
     if text.is_empty() { Ok(None) } else { parse(field, text, what).map(Some) }
 }
+
+/// Labels of letters, digits, `-` and `_`; the last one is no number, as in an address that was written wrongly.
+pub fn is_host_name(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let label = |label: &str| {
+        let letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        (1..=63).contains(&label.len()) && label.bytes().all(letter)
+    };
+    let last = name.rsplit('.').next().unwrap_or_default();
+    name.len() <= 253 && name.split('.').all(label) && !last.bytes().all(|byte| byte.is_ascii_digit())
+}

@@ -2,7 +2,7 @@
 //! `persistent_keepalive` besides). Nothing here repeats a secret, not even a wrong one.
 //!
 //! An interface or peer that is refused is left out by itself, with a line that names it; all others apply.
-use super::entries::{Wrong, each, located};
+use super::entries::{Wrong, each, is_host_name, located};
 use super::file;
 use super::json::{self, Refusal, or_zero};
 use ipnet::IpNet;
@@ -209,17 +209,6 @@ fn endpoint(text: &str) -> Result<Option<Endpoint>, Wrong> {
     let (name, port) = text.rsplit_once(':').ok_or_else(wrong)?;
     let port = port.parse().ok().filter(|port: &u16| *port != 0).ok_or_else(wrong)?;
     if is_host_name(name) { Ok(Some(Endpoint::Named(name.to_ascii_lowercase(), port))) } else { Err(wrong()) }
-}
-
-/// Labels of letters, digits, `-` and `_`; the last one is no number, as in an address that was written wrongly.
-fn is_host_name(name: &str) -> bool {
-    let name = name.strip_suffix('.').unwrap_or(name);
-    let label = |label: &str| {
-        let letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        (1..=63).contains(&label.len()) && label.bytes().all(letter)
-    };
-    let last = name.rsplit('.').next().unwrap_or_default();
-    name.len() <= 253 && name.split('.').all(label) && !last.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! A file that another service has handed over, on its way to a client.
-use crate::house::asking::Said;
+use crate::house::questions::Said;
 use crate::web::Source;
 use serde_json::Value;
 use std::fs::File;

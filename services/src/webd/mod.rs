@@ -24,9 +24,9 @@ mod secrets;
 #[cfg(test)]
 mod tests;
 
-use crate::house::asking::{Asking, Said};
 use crate::house::door::{Claim, refused};
 use crate::house::private::Addresses;
+use crate::house::questions::{Questions, Said};
 use crate::house::requests::{Requests, error};
 use crate::house::{Failure, House};
 use crate::metrics::KIND;
@@ -68,7 +68,7 @@ struct Webd {
     counts: Counts,
     web: web::Server,
     gathering: Option<Gathering>,
-    asking: Asking,
+    asking: Questions,
 }
 
 /// Runs the service.
@@ -85,7 +85,7 @@ pub fn run(house: House) -> Result<(), Failure> {
     let key = secrets::random().map_err(Failure::new)?;
     let (secrets, engine) = (Secrets::open(&house), Engine::new(key));
     let (counts, web) = (Counts::default(), web::Server::default());
-    let asking = Asking::default();
+    let asking = Questions::default();
     let mut webd = Webd { house, engine, secrets, counts, web, gathering: None, asking };
     let now = Instant::now();
     webd.web.follow(&turn, now, &addresses.served(now, PORT));
@@ -104,7 +104,7 @@ pub fn run(house: House) -> Result<(), Failure> {
                 Event::Signal(Signal::Terminate) => return Ok(()),
                 Event::Signal(_) | Event::Timeout => {}
                 Event::Ready { token: ADDRESSES, .. } => follow |= addresses.changed(),
-                Event::Ready { token, .. } if Asking::owns(*token) => {
+                Event::Ready { token, .. } if Questions::owns(*token) => {
                     if let Some((asker, said)) = webd.asking.ready(*token) {
                         webd.download(&turn, now, asker, said);
                     }

@@ -1,4 +1,5 @@
-//! What PID 1 answers, as `docs/ARCHITECTURE.md` says.
+//! What PID 1 and the services answer, as `docs/ARCHITECTURE.md` says.
+use crate::perm::WallTime;
 use serde::Deserialize;
 
 /// The answer to `list`. Fields that PID 1 does not send keep their zero.
@@ -73,8 +74,26 @@ pub struct Check {
     pub children: Vec<Check>,
 }
 
+/// What ntpd knows of the time.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(default)]
+pub struct Clock {
+    /// The clock's reading.
+    pub time: WallTime,
+    /// Whether the clock has been set by servers that were believed.
+    pub right: bool,
+    /// The server that is followed.
+    pub source: String,
+    /// How many hands the time has come through.
+    pub stratum: u8,
+    /// What the clock was behind when it was looked at last, in seconds.
+    pub offset: f64,
+    /// How wrong that may have been, in seconds.
+    pub uncertainty: f64,
+}
+
 /// One line of an answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
     /// The list.
     List(List),
@@ -87,6 +106,8 @@ pub enum Answer {
         /// What.
         line: String,
     },
+    /// The time.
+    Clock(Clock),
     /// The end of a log.
     End,
     /// Done.
@@ -106,6 +127,7 @@ struct Raw {
     t_ms: Option<u64>,
     line: Option<String>,
     sentence: Option<String>,
+    right: Option<bool>,
 }
 
 impl Answer {
@@ -123,6 +145,7 @@ impl Answer {
             Raw { said: Some(said), .. } => Answer::Said(said),
             Raw { ok: Some(_), .. } => Answer::Ok,
             Raw { sentence: Some(_), .. } => Answer::Health(serde_json::from_slice(line).map_err(wrong)?),
+            Raw { right: Some(_), .. } => Answer::Clock(serde_json::from_slice(line).map_err(wrong)?),
             _ => Answer::List(serde_json::from_slice(line).map_err(wrong)?),
         })
     }
@@ -141,6 +164,8 @@ mod tests {
         let line = Answer::Line { t_ms: 12, line: "x".into() };
         assert_eq!(Answer::parse(br#"{"t_ms":12,"stream":"err","line":"x"}"#), Ok(line));
         let list = Answer::parse(br#"{"version":"0.1.0","services":[{"name":"dhcp4","pid":null}],"ready_ms":null}"#);
+        let clock = Answer::parse(br#"{"right":true,"source":"192.0.2.1","stratum":3,"servers":[]}"#);
+        assert!(matches!(clock, Ok(Answer::Clock(clock)) if clock.right && clock.stratum == 3));
         assert!(matches!(list, Ok(Answer::List(list)) if list.services[0].name == "dhcp4"));
         let health = Answer::parse(br#"{"first_error":"","sentence":"It works.","checks":{"name":"link/uplink0"}}"#);
         assert!(matches!(health, Ok(Answer::Health(health)) if health.checks.name == "link/uplink0"));

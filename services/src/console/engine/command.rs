@@ -14,6 +14,8 @@ pub enum Command {
         /// Until a key is pressed.
         follow: bool,
     },
+    /// What a service, or the kernel, has said last in the boot before this one.
+    LastBoot(String),
     /// Addresses of every interface.
     Addresses,
     /// The routing table.
@@ -59,6 +61,8 @@ pub enum Command {
     Password,
     /// Makes another token for backups.
     Token,
+    /// What time it is, and by whom.
+    Clock,
     /// Starts the machine again.
     Reboot,
     /// Switches the machine off.
@@ -78,6 +82,10 @@ pub enum Peer {
     Diagd,
     /// The keeper of the password.
     Webd,
+    /// Who knows the time.
+    Ntpd,
+    /// Who keeps what was said.
+    Logd,
 }
 
 impl Peer {
@@ -89,6 +97,8 @@ impl Peer {
             Peer::Deviced => ("deviced", "/run/deviced.sock"),
             Peer::Diagd => ("diagd", "/run/diagd.sock"),
             Peer::Webd => ("webd", "/run/webd.sock"),
+            Peer::Ntpd => ("ntpd", "/run/ntpd.sock"),
+            Peer::Logd => ("logd", "/run/logd.sock"),
         }
     }
 }
@@ -105,10 +115,12 @@ ping HOST        echoes of a host, by its name or address
 trace HOST       the routers on the way to it
 dns NAME         a name's addresses, as each name server has them
 log NAME [-f]    last lines of a service; -f: and those to come, until a key
+log NAME --last-boot  what it said last in the boot before this one
 addresses        addresses of every interface
 routes           the routing table
 leases           addresses given to the devices of the LAN
 firewall         what is let in, what was refused
+clock            the time, and whom it is from
 dmesg            the kernel's messages
 restart NAME     stop a service and start it again
 signal NAME SIG  send a service USR1, USR2, TERM or KILL
@@ -145,6 +157,7 @@ impl Command {
             ("trace", [host, ..]) => (tool("trace", host), 1),
             ("dns", [name, ..]) => (tool("dns", name), 1),
             ("ping" | "trace" | "dns", []) => return Err(format!("{verb} wants a name")),
+            ("clock", _) => (Command::Clock, 0),
             ("dmesg", _) => (Command::Log { name: "kernel".into(), follow: false }, 0),
             ("apply", [seconds, ..]) => {
                 let wrong = |_| format!("apply: {seconds:?} is no number of seconds, 5 to 3600");
@@ -164,6 +177,7 @@ impl Command {
             ("reboot", _) => (Command::Reboot, 0),
             ("poweroff", _) => (Command::PowerOff, 0),
             ("log", ["-f", name, ..] | [name, "-f", ..]) => (Command::Log { name: known(name)?, follow: true }, 2),
+            ("log", ["--last-boot", name, ..] | [name, "--last-boot", ..]) => (Command::LastBoot(known(name)?), 2),
             ("log", [name, ..]) => (Command::Log { name: known(name)?, follow: false }, 1),
             ("restart", ["kernel", ..]) => return Err("the kernel is restarted by: reboot".into()),
             ("restart", [name, ..]) => (Command::Restart(known(name)?), 1),
@@ -188,6 +202,8 @@ impl Command {
             Command::Signal { name, signal } => serde_json::json!({"op": "signal", "name": name, "signal": signal}),
             Command::Reboot => serde_json::json!({"op": "reboot"}),
             Command::PowerOff => serde_json::json!({"op": "poweroff"}),
+            Command::LastBoot(name) => serde_json::json!({"op": "last", "name": name}),
+            Command::Clock => serde_json::json!({"op": "time"}),
             Command::Keep => serde_json::json!({"op": "keep"}),
             Command::Revert => serde_json::json!({"op": "revert"}),
             Command::Device { what: "forget", mac, .. } => {
@@ -213,6 +229,8 @@ impl Command {
             Command::Device { .. } => Peer::Deviced,
             Command::Diag | Command::Tool { .. } => Peer::Diagd,
             Command::Password | Command::Token => Peer::Webd,
+            Command::Clock => Peer::Ntpd,
+            Command::LastBoot(_) => Peer::Logd,
             _ => Peer::Init,
         }
     }

@@ -277,7 +277,7 @@ impl Session {
     pub fn answer(&mut self, line: &[u8]) -> Vec<Wish> {
         let State::Busy(command) = &self.state else { return Vec::new() };
         let text = match (Answer::parse(line), command) {
-            (Ok(Answer::Line { t_ms, line }), Command::Log { .. }) => {
+            (Ok(Answer::Line { t_ms, line }), Command::Log { .. } | Command::LastBoot(_)) => {
                 self.output.push(&tables::log_line(t_ms, &line));
                 return Vec::new();
             }
@@ -288,7 +288,8 @@ impl Session {
             (Ok(Answer::Health(health)), Command::Diag) => tables::health(&health),
             (Ok(Answer::End), Command::Tool { .. }) => String::new(),
             (Ok(Answer::List(list)), Command::Status) => tables::status(&list, &self.network),
-            (Ok(Answer::End), Command::Log { .. }) => String::new(),
+            (Ok(Answer::Clock(clock)), Command::Clock) => tables::clock(&clock),
+            (Ok(Answer::End), Command::Log { .. } | Command::LastBoot(_)) => String::new(),
             (Ok(Answer::Ok), Command::Restart(name)) => format!("{name} is being restarted\n"),
             (Ok(Answer::Ok), Command::Signal { name, signal }) => format!("{name} has been sent {signal}\n"),
             (Ok(Answer::Ok), Command::Reboot) => "rebooting\n".into(),
@@ -301,11 +302,13 @@ impl Session {
             (Ok(Answer::Ok), Command::Device { .. } | Command::Password) => "done\n".into(),
             (Ok(Answer::Said(said)), Command::Token) => format!("{}\n", tables::clean(&said)),
             (Ok(Answer::Error(error)), Command::Diag | Command::Tool { .. }) => format!("{}\n", tables::clean(&error)),
-            (Ok(Answer::Error(error)), _) if command.peer() != Peer::Init => {
+            (Ok(Answer::Error(error)), _) if !matches!(command.peer(), Peer::Init | Peer::Ntpd | Peer::Logd) => {
                 let lines: String = error.lines().map(|line| format!("{}\n", tables::clean(line))).collect();
                 format!("nothing has changed:\n{lines}")
             }
-            (Ok(Answer::Error(error)), _) => format!("PID 1 refuses: {}\n", tables::clean(&error)),
+            (Ok(Answer::Error(error)), _) => {
+                format!("{} refuses: {}\n", command.peer().words().0, tables::clean(&error))
+            }
             (Ok(_), _) => format!("{}'s answer does not fit the question\n", command.peer().words().0),
             (Err(error), _) => format!("{}\n", tables::clean(&error)),
         };

@@ -1,5 +1,5 @@
 //! Tables for a terminal of 80 columns: plain text, one row a line.
-use super::answer::{Check, Health, List, Service};
+use super::answer::{Check, Clock, Health, List, Service};
 use super::{Face, Firewall, Network};
 use crate::perm::WallTime;
 use crate::perm::leases::Lease;
@@ -34,6 +34,18 @@ pub fn duration(length: Duration) -> String {
 
 fn millis(milliseconds: u64) -> String {
     duration(Duration::from_millis(milliseconds))
+}
+
+/// `clock`: the time, and how it is known.
+pub fn clock(clock: &Clock) -> String {
+    // Without fractions of a second.
+    let time: String = clock.time.to_string().chars().take(19).collect();
+    if !clock.right {
+        return format!("{time} UTC, which no server has confirmed yet\n");
+    }
+    let (source, stratum) = (cell(&clock.source, 39), clock.stratum);
+    let (offset, error) = (clock.offset * 1_000.0, clock.uncertainty * 1_000.0);
+    format!("{time} UTC by {source} (stratum {stratum}); was {offset:+.3} ms off, {error:.3} at most\n")
 }
 
 /// `status`: the machine, its addresses, its services.

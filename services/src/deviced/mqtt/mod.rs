@@ -7,13 +7,10 @@ use crate::perm::devices::Devices;
 use codec::Said;
 use netstack::event::{Interest, Loop, Token};
 use netstack::time::Instant;
-use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, connect, socket};
 use serde_json::json;
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 /// router7's name for itself.
@@ -148,13 +145,7 @@ impl Publisher {
         let broker = self.broker.as_ref().ok_or_else(|| io::Error::other("no broker"))?;
         let address = broker.host.parse().ok().or_else(|| self.addresses.get(&broker.host).copied());
         let address = address.ok_or_else(|| io::Error::other(format!("no device is called {:?}", broker.host)))?;
-        let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-        let fd = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, None)?;
-        match connect(fd.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(address, broker.port))) {
-            Ok(()) | Err(Errno::EINPROGRESS) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let stream = TcpStream::from(fd);
+        let stream = netstack::connect::tcp(SocketAddr::new(address, broker.port))?;
         turn.add(&stream, token, Interest::BOTH)?;
         Ok(Connection {
             stream,

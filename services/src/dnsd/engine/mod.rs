@@ -1,5 +1,4 @@
 //! What is answered, and what is asked outside: a pure function of queries, replies and the time.
-pub mod admission;
 pub mod answer;
 pub mod cache;
 pub mod counters;
@@ -14,7 +13,7 @@ pub mod stored;
 pub mod upstream;
 pub mod zones;
 
-use admission::{Admission, Verdict};
+use crate::house::admission::{Admission, Verdict};
 use answer::{Age, Note};
 use cache::{Cache, Use};
 use counters::Counters;

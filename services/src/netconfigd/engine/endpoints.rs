@@ -1,6 +1,7 @@
 //! Where WireGuard's peers are: the addresses of names, asked for again when a peer has not been heard for long and when
 //! the uplink has changed. Pure: it is told the time, what the kernel holds and what was answered.
 use super::{Found, Place, UPLINK};
+use crate::house::asking::Question;
 use crate::perm::wireguard::{Endpoint, Tunnels};
 use ipnet::IpNet;
 use netstack::time::Instant;
@@ -24,17 +25,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const QUIET: u32 = 3;
 /// Addresses of one name that are looked at.
 const MOST: usize = 16;
-
-/// A question to the name server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Question {
-    /// Its answer's number.
-    pub id: u16,
-    /// The name.
-    pub name: String,
-    /// Whether IPv6 addresses are asked for; else IPv4.
-    pub ipv6: bool,
-}
 
 /// A peer with an endpoint.
 #[derive(Debug)]

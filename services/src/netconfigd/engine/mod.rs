@@ -23,7 +23,7 @@ mod tunnels;
 mod wan;
 mod words;
 
-pub use endpoints::{Endpoints, Question};
+pub use endpoints::Endpoints;
 pub use fast::nics as fast_nics;
 pub use fields::{Action, Address, FROM_FILE, FROM_LEASE, Found, Link, Route};
 pub use firewall::{Firewall, Lan};

@@ -1,6 +1,7 @@
 //! Scenarios of tunnels and of shaping.
 use super::*;
-use crate::netconfigd::engine::{ENTRANCE, Endpoints, Place, Question};
+use crate::house::asking::Question;
+use crate::netconfigd::engine::{ENTRANCE, Endpoints, Place};
 use crate::perm::shaping::Shaping;
 use crate::perm::wireguard::Tunnels;
 use netstack::qdisc::{Cake, Fair};

@@ -1,4 +1,4 @@
-//! Who is served, and how often: machines of the LANs, each up to a rate.
+//! Who is served by a service of the LANs, and how often: their machines, each up to a rate.
 use ipnet::IpNet;
 use netstack::time::Instant;
 use std::hash::{BuildHasher, RandomState};
