@@ -2,12 +2,11 @@
 //! host's may have no PPP. It has one cable, to the router and to the provider's network.
 use crate::bed::{Bed, ISP};
 use crate::child::Child;
-use std::collections::BTreeSet;
+use crate::initramfs::Initramfs;
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{ChildStdin, Command, Stdio};
-use weir::cpio::Archive;
 use weir::machine::{Mac, Machine, Nic, Serial};
 
 /// Its name.
@@ -49,47 +48,14 @@ pub struct Concentrator {
     keyboard: ChildStdin,
 }
 
-/// Puts a file into the archive at its own place, with its folders.
-fn put(archive: &mut Archive, folders: &mut BTreeSet<PathBuf>, path: &str, mode: u32, bytes: &[u8]) {
-    let mut above: Vec<&Path> = Path::new(path).ancestors().skip(1).collect();
-    above.reverse();
-    for folder in above.into_iter().filter(|folder| *folder != Path::new("/")) {
-        if folders.insert(folder.to_owned()) {
-            archive.folder(folder.to_str().unwrap().trim_start_matches('/'), 0o755);
-        }
-    }
-    archive.file(path.trim_start_matches('/'), mode, bytes);
-}
-
-/// The libraries of a program, and what loads them.
-fn libraries(program: &str) -> Vec<String> {
-    let output = Command::new("ldd").arg(program).output().expect("ldd");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let paths = text.split_whitespace().filter(|word| word.starts_with('/'));
-    paths.map(str::to_owned).collect()
-}
-
 fn initramfs(helper: &Path, setup: &Setup<'_>) -> Vec<u8> {
-    let mut archive = Archive::new(0);
-    let mut folders = BTreeSet::new();
-    for folder in ["dev", "proc", "sys", "run", "tmp", "var"] {
-        archive.folder(folder, 0o755);
-        folders.insert(PathBuf::from(format!("/{folder}")));
-    }
-    archive.character_device("dev/console", 0o600, 5, 1);
-    let helper = helper.to_str().unwrap();
+    let mut initramfs = Initramfs::default();
     let plugins = fs::read_dir("/usr/lib/pppd").expect("Debian's ppp").flatten().next().unwrap().path();
     let plugin = plugins.join("pppoe.so").to_str().unwrap().to_owned();
-    let programs = || PROGRAMS.iter().chain(setup.programs).copied();
-    let mut files: BTreeSet<String> = programs().map(str::to_owned).collect();
-    for program in programs().chain([helper, plugin.as_str()]) {
-        files.extend(libraries(program));
+    for program in PROGRAMS.iter().chain(setup.programs).copied().chain([plugin.as_str()]) {
+        initramfs.program(program);
     }
-    files.insert(plugin);
-    for path in &files {
-        put(&mut archive, &mut folders, path, 0o755, &fs::read(path).unwrap_or_else(|error| panic!("{path}: {error}")));
-    }
-    put(&mut archive, &mut folders, "/bin/ppp_peer", 0o755, &fs::read(helper).unwrap());
+    initramfs.program_at("/bin/ppp_peer", helper.to_str().unwrap());
     let secret = format!("\"{USER}\" * \"{PASSWORD}\" *\n");
     let options = format!("{}\nname {NAME}\nms-dns {ISP}\ndebug\nlogfile /dev/console\n", setup.options);
     let start = format!(
@@ -106,7 +72,7 @@ fn initramfs(helper: &Path, setup: &Setup<'_>) -> Vec<u8> {
         server = setup.server
     );
     for (path, text) in setup.files {
-        put(&mut archive, &mut folders, path, 0o644, text.as_bytes());
+        initramfs.file(path, 0o644, text.as_bytes());
     }
     for (path, mode, text) in [
         ("/etc/ppp/options", 0o644, ""),
@@ -116,9 +82,9 @@ fn initramfs(helper: &Path, setup: &Setup<'_>) -> Vec<u8> {
         ("/etc/passwd", 0o644, "root:x:0:0:root:/:/bin/sh\n"),
         ("/start", 0o755, start.as_str()),
     ] {
-        put(&mut archive, &mut folders, path, mode, text.as_bytes());
+        initramfs.file(path, mode, text.as_bytes());
     }
-    archive.finish()
+    initramfs.finish()
 }
 
 impl Concentrator {
@@ -133,7 +99,7 @@ impl Concentrator {
         let initrd = bed.folder.0.join("concentrator.img");
         fs::write(&initrd, initramfs(helper, setup)).unwrap();
         let machine = Machine::new(crate::images().join("vmlinuz"), initrd)
-            .append("rdinit=/bin/busybox quiet -- sh /start")
+            .append("rdinit=/bin/busybox quiet no_timer_check -- sh /start")
             .memory_mib(512)
             .nic(Nic::Tap { name: "ac".into(), mac: MAC })
             .watchdog(false)

@@ -2,6 +2,7 @@
 //! emulator, so that neither an idle machine nor a busy host counts.
 use crate::Folder;
 use crate::frames::{Mac, is_load, neighbour, tcp_bytes};
+use crate::initramfs::Initramfs;
 use crate::namespace::Namespace;
 use crate::plugin::Functions;
 use std::collections::BTreeMap;
@@ -12,7 +13,6 @@ use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use weir::cpio::Archive;
 use weir::machine::{Disk, Machine, Nic, Plugin, Serial};
 
 /// The card at our end of each cable.
@@ -197,25 +197,13 @@ impl Rig {
     }
 }
 
-/// An initramfs with busybox, what it is linked with, and commands for its shell in `/start`.
+/// An initramfs with busybox and commands for its shell in `/start`.
 fn plain(commands: &str) -> Vec<u8> {
-    let mut archive = Archive::new(0);
-    for folder in ["bin", "dev", "lib", "lib/x86_64-linux-gnu", "lib64", "proc"] {
-        archive.folder(folder, 0o755);
-    }
-    archive.character_device("dev/console", 0o600, 5, 1);
-    archive.file("bin/busybox", 0o755, &std::fs::read("/bin/busybox").expect("busybox (make deps)"));
-    let linked = std::process::Command::new("ldd").arg("/bin/busybox").output().expect("ldd");
-    let linked = String::from_utf8_lossy(&linked.stdout).into_owned();
-    for library in linked.split_whitespace().filter(|word| word.starts_with('/')) {
-        archive.file(library.trim_start_matches('/'), 0o755, &std::fs::read(library).expect("a library of busybox"));
-    }
-    archive.file(
-        "start",
-        0o644,
-        format!("{commands}\necho weir: ready in 0 s\nexec busybox sleep 1000000\n").as_bytes(),
-    );
-    archive.finish()
+    let mut initramfs = Initramfs::default();
+    initramfs.program("/bin/busybox");
+    let start = format!("{commands}\necho weir: ready in 0 s\nexec busybox sleep 1000000\n");
+    initramfs.file("/start", 0o644, start.as_bytes());
+    initramfs.finish()
 }
 
 impl Drop for Rig {

@@ -14,6 +14,7 @@ pub mod concentrator;
 pub mod disk;
 pub mod forward;
 pub mod frames;
+pub mod initramfs;
 pub mod lan;
 pub mod namespace;
 pub mod packets;

@@ -322,7 +322,7 @@ pub const SERVICES: &[Service] = &[
         uid: 117,
         capabilities: &[Capability::NetRaw],
         reads: &["netconfigd"],
-        watches: &[APPLIED],
+        watches: &[APPLIED, AUTHORIZED_KEYS],
         stdin: Stdin::Null,
         control: Control::None,
         asks: &[],
