@@ -234,7 +234,7 @@ fn ten_thousand_elements_are_one_transaction() {
     in_namespace(|| {
         let at = |number: u16| Value::new().protocol(6).port(number);
         let to = Value::new().ipv4(Ipv4Addr::new(192, 168, 1, 1)).port(80);
-        let elements = (1..=10_000).map(|number| Element::one(at(number)).to(to.clone())).collect();
+        let elements = (1..=10_000).map(|number| Element::one(at(number)).to(to)).collect();
         let map = Set::map("many", &[Field::Protocol, Field::Port], &[Field::Ipv4, Field::Port], elements);
         Table::new("weir").set(map).replace().unwrap();
         assert_eq!(nft(&["list", "ruleset"], "").matches("tcp . ").count(), 10_000);
