@@ -38,6 +38,8 @@ fn the_journal_of_the_boot_before_a_power_cut() {
     assert!(router.command("log kernel --last-boot").contains("devtmpfs: initialized"));
 
     step("an orderly stop keeps the last words as well");
+    // logd begins to listen a second after its start.
+    router.command_until("status", |text| uptime(text) >= 5);
     router.press("\rpoweroff\r");
     router.wait_off();
     assert!(disk.read("logd/journal").unwrap().matches("# boot ").count() >= 2);
