@@ -181,14 +181,15 @@ fn measure(rig: &Rig, name: &str, results: &mut Map<String, Value>, work: &dyn F
         assert!(whole, "{name}: frames were lost");
         costs.push((rig.executed() - before) / packets as u64);
     }
+    // What else the router does meanwhile only adds.
     costs.sort_unstable();
-    eprintln!("bench-forward: {name}: {} instructions a packet ({costs:?})", costs[1]);
+    eprintln!("bench-forward: {name}: {} instructions a packet ({costs:?})", costs[0]);
     if let Some(functions) = &*APART {
         let before = rig.by_function(functions);
         let (packets, _) = work();
         take_apart(&before, &rig.by_function(functions), packets as u64);
     }
-    results.insert(name.to_owned(), json!(costs[1]));
+    results.insert(name.to_owned(), json!(costs[0]));
 }
 
 /// UDP of a layout, under names that begin so.
@@ -284,8 +285,11 @@ fn main() {
     upwards(&rig, &format!("plain_{IPV6}"), Talk::ipv6(5_000), 82, false, &mut results);
     let (mut to_ready, mut functions) = (Vec::new(), BTreeMap::new());
     for forwards in [0, 1_000] {
-        let rig = boot(Layout { offload: true, forwards, bridge: false });
-        to_ready.push(rig.executed_to_ready());
+        let boot = || boot(Layout { offload: true, forwards, bridge: false });
+        // The least of some: a driver that waits for its card executes as much as the host lets it.
+        let least = (0..4).map(|_| boot().executed_to_ready()).min();
+        to_ready.push(least.unwrap_or_default());
+        let rig = boot();
         if let Some(map) = &*APART {
             let booted = rig.by_function(map);
             take_apart(&functions, &booted, 1);
