@@ -99,7 +99,8 @@ impl Machine {
 fn nic_arguments(line: &mut Line, number: usize, nic: &Nic) {
     let (netdev, mac) = match nic {
         Nic::User { mac, network, forwards } => {
-            let mut text = format!("user,id=net{number}");
+            // QEMU's network of its own has no way to the IPv6 internet, and says so at every packet.
+            let mut text = format!("user,id=net{number},ipv6=off");
             if let Some((network, host)) = network {
                 text += &format!(",net={network},host={host}");
             }
