@@ -1,4 +1,5 @@
 //! Frames of an interface as they pass, both ways, behind a filter in the kernel.
+use crate::packet::{JUMP_EQUAL, JUMP_SET, LD_BYTE, LD_HALF, LD_HALF_INDEXED, LDX_HEADER, RETURN};
 use crate::sys::{self, Seen};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socket, sockopt};
 use std::io;
@@ -20,15 +21,6 @@ pub enum Filter {
     /// All but TCP from or to this port: whoever sends what was captured by it would capture that as well, for ever.
     AllBut(u16),
 }
-
-const LD_HALF: u16 = (libc::BPF_LD | libc::BPF_H | libc::BPF_ABS) as u16;
-const LD_BYTE: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;
-const LD_HALF_INDEXED: u16 = (libc::BPF_LD | libc::BPF_H | libc::BPF_IND) as u16;
-// X = 4 * (the low nibble of the byte at k): the length of an IPv4 header.
-const LDX_HEADER: u16 = (libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH) as u16;
-const JUMP_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-const JUMP_SET: u16 = (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16;
-const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
 
 /// Where an instruction leads.
 #[derive(Clone, Copy)]

@@ -176,7 +176,7 @@ impl Set {
         (filled | map, kind_of(&self.key), kind_of(&self.data), self.size())
     }
 
-    // A table of keys whose number is told is made in its final size, and filled for half the price.
+    // A table of keys whose number is told is made in its final size, and does not grow while it is filled.
     fn size(&self) -> u32 {
         match &self.kind {
             Filled::Keys(elements) => elements.len() as u32,

@@ -5,7 +5,7 @@
 //! weir control ADDRESS` shows those of one address; `dns` and `all`, with an address or without, what comes from then on
 //! (TCP of this port left out: it would see itself). The ring has 4 MiB (`--ring-mib`), is shared by all interfaces, and a
 //! storm on one pushes out its own packets only. It is filled only where there is a key: to look at every frame costs each of
-//! them some hundred instructions.
+//! them, those that are only forwarded too.
 //!
 //! SSH (RFC 4251 to 4254) by sunset, as user anybody, with a key of `/perm/authorized_keys`, which a person writes; where
 //! there is none, nobody is let in and the client is told why. The host key is made at the first start:

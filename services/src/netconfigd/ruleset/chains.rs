@@ -120,8 +120,8 @@ pub(super) fn wan() -> Chain {
     refused(chain, Rule::new()).rule(Rule::new().drop())
 }
 
-/// Refuses who knocks at a TCP port of the router's own before a connection is looked for or made: it takes a third of the
-/// work and nothing of the connection table. Only where the fast path is in use, as all that does not take it is asked;
+/// Refuses who knocks at a TCP port of the router's own before a connection is looked for or made: it takes two thirds of
+/// the work and nothing of the connection table. Only where the fast path is in use, as all that does not take it is asked;
 /// what is forwarded goes on. `sets` are the names of what `forwardings` made.
 pub(super) fn probes(firewall: &Firewall, sets: &[String]) -> [Chain; 2] {
     let base = Chain::base("early", Kind::Filter, Hook::Prerouting, EARLY, Policy::Accept);
