@@ -6,9 +6,12 @@
 use crate::Folder;
 use crate::child::Child;
 use crate::namespace::Namespace;
+use netstack::batch::{Inbox, Outbox};
+use netstack::event::{Event, Interest, Loop, Signal, Token};
 use serde_json::{Value, json};
 use std::fmt::Write;
-use std::net::{SocketAddr, UdpSocket};
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -27,8 +30,9 @@ const STARTS: usize = 9;
 /// Questions of the rows that measure time on the wall.
 const PACED: usize = 300;
 
-/// Who is measured.
-pub const PEERS: [&str; 4] = ["weir", "unbound", "dnsmasq", "knot"];
+/// Who is measured. The last one only sends back what it gets: below it nobody comes who uses the kernel's sockets.
+pub const PEERS: [&str; 5] = ["weir", "unbound", "dnsmasq", "knot", FLOOR];
+const FLOOR: &str = "floor";
 
 /// The networks, the upstreams and the files.
 struct Bed {
@@ -99,6 +103,14 @@ impl Bed {
         let memory = private_kib(server.id());
         let (hit, rate) = self.perf(&server, "hits", &["-n", times]);
         let (calm, _) = self.perf(&server, "hits", &["-Q", "1000", "-l", seconds]);
+        if peer == FLOOR {
+            return json!({
+                "first_answer_ms": part(&starts, 50),
+                "hit_cpu_us": hit,
+                "hits_per_second": rate,
+                "hit_at_1000_per_second_cpu_us": calm,
+            });
+        }
         let (miss, miss_rate) = self.perf(&server, "misses", &["-n", "1"]);
         server.kill();
         let paced = |servers: &[&str]| {
@@ -162,6 +174,10 @@ impl Bed {
                 words.extend(fixed.iter().chain(&also).chain(&size).map(|word| (*word).to_owned()));
                 words.push(format!("--listen-address={ROUTER}"));
                 words.extend(forwards(|ip| format!("--server={ip}")));
+            }
+            FLOOR => {
+                let ourselves = std::env::current_exe().unwrap();
+                words.extend([ourselves.to_str().unwrap(), "--echo", ROUTER].map(str::to_owned));
             }
             _ => {
                 let text = format!(
@@ -266,6 +282,33 @@ impl Bed {
         self.router.ip("addr del 10.9.0.6/24 dev uplink0");
         self.router.ip("addr add 10.9.0.1/24 dev uplink0");
         took
+    }
+}
+
+/// Sends every query back as an answer, by the calls that dnsd uses; until it is killed.
+pub fn echo(address: IpAddr) -> io::Result<()> {
+    let socket = UdpSocket::bind((address, 53))?;
+    socket.set_nonblocking(true)?;
+    let mut turn = Loop::new()?;
+    turn.add(&socket, Token(0), Interest::READ)?;
+    let (mut events, mut inbox, mut outbox) = (Vec::new(), Inbox::new(1_472), Outbox::default());
+    loop {
+        turn.wait(None, &mut events)?;
+        if events.contains(&Event::Signal(Signal::Terminate)) {
+            return Ok(());
+        }
+        // Nothing there any more, or the word of a client that is gone: it waits again.
+        let Ok(_) = inbox.receive(&socket) else { continue };
+        for datagram in inbox.datagrams() {
+            let answer = outbox.buffer();
+            answer.clear();
+            answer.extend_from_slice(datagram.bytes);
+            if let Some(flags) = answer.get_mut(2) {
+                *flags |= 0x80;
+            }
+            outbox.address(Some(datagram.peer));
+        }
+        outbox.send(&socket);
     }
 }
 

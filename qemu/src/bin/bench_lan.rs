@@ -10,6 +10,7 @@ bench_lan [--services FILE] [--quick] [--only dhcp|dns]
       --services FILE   target/appliance/bin/services
       --quick           few exchanges: to see that everything works
       --only HALF       dhcp or dns
+      --echo ADDRESS    be the least that a server of DNS can be, for a run that measures it
 Needs root and what 'make deps-bench' installs. The last line of standard output is one JSON object.
 ";
 
@@ -26,6 +27,11 @@ fn main() -> Result<(), lexopt::Error> {
                     "dhcp" | "dns" => Ok(half.to_owned()),
                     _ => Err("neither dhcp nor dns"),
                 })?)
+            }
+            lexopt::Arg::Long("echo") => {
+                let address = words.value()?.parse()?;
+                qemu::bench_dns::echo(address).unwrap_or_else(|error| panic!("{address}: {error}"));
+                return Ok(());
             }
             lexopt::Arg::Long("help") | lexopt::Arg::Short('h') => {
                 print!("{HELP}");

@@ -2,6 +2,7 @@
 //! so that it judges our own codec.
 mod asking;
 mod guarding;
+mod hits;
 mod keeping;
 mod names;
 mod rubbish;
