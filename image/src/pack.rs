@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::disk::System;
 use crate::error::{Context, Error, Result};
 use crate::perm::Item;
 use crate::scratch::Scratch;
@@ -68,25 +69,26 @@ pub fn pack(order: &Order) -> Result<()> {
         let root = squashfs::pack(&services, &version, order.epoch);
         (initrd.join().unwrap_or_else(|_| Err(Error::new("the packer of the initramfs crashed"))), root)
     });
-    let root = root?;
-    write(output, "initrd.img", &initrd?)?;
+    let (initrd, root) = (initrd?, root?);
+    write(output, "initrd.img", &initrd)?;
     write(output, "root.squashfs", &root)?;
 
-    make_disk(&output.join("disk.img"), &root, &items, order.epoch)?;
+    let system = System { kernel: &kernel, initrd: &initrd, root: &root };
+    make_disk(&output.join("disk.img"), &system, &items, order.epoch)?;
     report(output, "disk.img")?;
 
     let manifest = manifest::describe(output, &FILES, VERSION, order.commit.as_deref(), order.epoch)?;
     write(output, "manifest.json", manifest.as_bytes())
 }
 
-/// Makes a disk: table, root in slot A, `/perm` with `items`. It appears whole or not at all.
+/// Makes a disk: table, boot loader, the system in both slots, `/perm` with `items`. It appears whole or not at all.
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn make_disk(path: &Path, root: &[u8], items: &[Item], epoch: u32) -> Result<()> {
+pub fn make_disk(path: &Path, system: &System<'_>, items: &[Item], epoch: u32) -> Result<()> {
     let filesystem = path.with_extension("perm");
     let partial = path.with_extension("part");
-    let made = perm::make(&filesystem, items, epoch).and_then(|()| disk::make(&partial, root, &filesystem));
+    let made = perm::make(&filesystem, items, epoch).and_then(|()| disk::make(&partial, system, &filesystem, epoch));
     drop(fs::remove_file(&filesystem));
     if let Err(error) = made {
         drop(fs::remove_file(&partial));

@@ -10,7 +10,9 @@ mod parts;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-pub use parts::{Board, Bus, Cache, Disk, Format, Forward, LAN_MAC, Mac, Nic, Plugin, Serial, Transport, UPLINK_MAC};
+pub use parts::{
+    Board, Bus, Cache, Disk, Firmware, Format, Forward, LAN_MAC, Mac, Nic, Plugin, Serial, Transport, UPLINK_MAC,
+};
 
 /// The emulator that runs the machine.
 pub const QEMU: &str = "qemu-system-x86_64";
@@ -21,6 +23,7 @@ pub struct Machine {
     kernel: PathBuf,
     initrd: PathBuf,
     append: Vec<String>,
+    firmware: Firmware,
     clock: Option<String>,
     board: Board,
     bus: Option<Bus>,
@@ -43,6 +46,7 @@ impl Machine {
             kernel: kernel.into(),
             initrd: initrd.into(),
             append: vec!["console=ttyS0".into()],
+            firmware: Firmware::Kernel,
             clock: None,
             board: Board::Virtio,
             bus: None,
@@ -68,6 +72,13 @@ impl Machine {
     #[must_use]
     pub fn append(mut self, words: impl Into<String>) -> Self {
         self.append.push(words.into());
+        self
+    }
+
+    /// Lets a firmware start what is on the disk: kernel, initramfs and command line of this machine then go unused.
+    #[must_use]
+    pub fn firmware(mut self, firmware: Firmware) -> Self {
+        self.firmware = firmware;
         self
     }
 
