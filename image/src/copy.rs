@@ -132,7 +132,22 @@ impl Image {
         same(0, &self.boot_code()?)
     }
 
-    fn boot_code(&self) -> Result<Vec<u8>> {
+    /// Everything that a disk gets, in parts of at most so many bytes; the boot sector's code apart.
+    ///
+    /// # Errors
+    /// When the image cannot be read, and what `each` has.
+    pub fn each_run(&self, perm: Perm, most: usize, mut each: impl FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
+        self.each(&self.runs(perm)?, &mut |_, _| (), |place, bytes| {
+            let parts = (place..).step_by(most).zip(bytes.chunks(most));
+            parts.into_iter().try_for_each(|(place, part)| each(place, part))
+        })
+    }
+
+    /// The code of the boot sector.
+    ///
+    /// # Errors
+    /// When the image cannot be read.
+    pub fn boot_code(&self) -> Result<Vec<u8>> {
         let mut code = vec![0; 440];
         self.file.read_exact_at(&mut code, 0).cannot_file("read", &self.path)?;
         Ok(code)

@@ -20,6 +20,7 @@ pub mod manifest;
 pub mod oui;
 pub mod pack;
 pub mod perm;
+pub mod recover;
 pub mod restore;
 pub mod run;
 pub mod scratch;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use lexopt::prelude::*;
 use weir::error::{Context, Error, Result};
 use weir::machine::{Board, Firmware};
-use weir::{apply, capture, check, pack, restore, run, write};
+use weir::{apply, capture, check, pack, recover, restore, run, write};
 
 const HELP: &str = "\
 weir image --kernel DIR [--output DIR] [--interfaces FILE] [--perm DIR] [--password-file FILE]
@@ -61,6 +61,20 @@ weir restore BACKUP qemu [--confirm SECONDS] [--state DIR]
     that a person writes to the machine that `weir run` has started, as `weir apply` does. A backup with an entry that
     would land elsewhere is refused by that entry's name.
 
+weir recover [--interface NAME] [--image DIR] [--backup FILE] [--disk NAME] [--overwrite] [--erase] [--stay]
+             [--first-host N] [--append WORDS]
+    Installs weir on a machine that starts from the network (root): answers its firmware by DHCP, TFTP and HTTP on one
+    interface, and shows what the machine tells. What else is on that network is left alone. /perm stays, weir's or router7's.
+      --interface NAME   the only one with an IPv4 address
+      --image DIR        target/appliance
+      --backup FILE      a backup.tar.gz that becomes the new /perm
+      --disk NAME        such as sda; unsaid, weir's or router7's disk, else an empty one
+      --overwrite        a disk that another system uses is taken as well
+      --erase            /perm is made anew
+      --stay             goes on after the first machine
+      --first-host N     201: the last byte of the first address that a machine gets
+      --append WORDS     more words for the kernel command line
+
 weir --version
 ";
 
@@ -82,6 +96,7 @@ fn command() -> Result<ExitCode> {
         Some(Value(verb)) if verb == "write" => write_disk(arguments),
         Some(Value(verb)) if verb == "run" => run_machine(arguments),
         Some(Value(verb)) if verb == "apply" => apply_folder(arguments),
+        Some(Value(verb)) if verb == "recover" => recover_machine(arguments),
         Some(Value(verb)) if verb == "capture" => look_on(arguments),
         Some(Value(verb)) if verb == "restore" => restore_backup(arguments),
         Some(Value(verb)) if verb == "keep" || verb == "revert" => decide(arguments, &verb.to_string_lossy()),
@@ -196,6 +211,39 @@ fn restore_backup(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     } else {
         restore::unpack(&backup, &to)?;
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn recover_machine(mut arguments: lexopt::Parser) -> Result<ExitCode> {
+    let mut order = recover::Order {
+        interface: None,
+        image: "target/appliance".into(),
+        backup: None,
+        disk: None,
+        overwrite: false,
+        erase: false,
+        stay: false,
+        first_host: recover::FIRST_HOST,
+        append: None,
+    };
+    while let Some(argument) = arguments.next().map_err(usage)? {
+        match argument {
+            Long("interface") => order.interface = Some(arguments.value().and_then(ValueExt::string).map_err(usage)?),
+            Long("image") => order.image = path(&mut arguments)?,
+            Long("backup") => order.backup = Some(path(&mut arguments)?),
+            Long("disk") => order.disk = Some(arguments.value().and_then(ValueExt::string).map_err(usage)?),
+            Long("append") => order.append = Some(arguments.value().and_then(ValueExt::string).map_err(usage)?),
+            Long("overwrite") => order.overwrite = true,
+            Long("erase") => order.erase = true,
+            Long("stay") => order.stay = true,
+            Long("first-host") => {
+                order.first_host = arguments.value().and_then(|value| value.parse()).map_err(usage)?
+            }
+            Long("help") | Short('h') => return help(),
+            other => return Err(usage(other.unexpected())),
+        }
+    }
+    recover::recover(&order)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -11,7 +11,8 @@ use crate::scratch::Scratch;
 use crate::{disk, initrd, manifest, perm, squashfs};
 
 /// Files that `weir image` leaves in the output folder, and that the manifest describes.
-pub const FILES: [&str; 6] = ["vmlinuz", "initrd.img", "root.squashfs", "disk.img", "bin/init", "bin/services"];
+pub const FILES: [&str; 8] =
+    ["vmlinuz", "initrd.img", "root.squashfs", "disk.img", "install.img", "bin/init", "bin/services", "bin/installer"];
 
 /// What to pack and where to put it.
 #[derive(Debug, Clone)]
@@ -41,8 +42,8 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// When something is missing, broken or cannot be written.
 pub fn pack(order: &Order) -> Result<()> {
     let output = &order.output;
-    let (init, services) = (output.join("bin/init"), output.join("bin/services"));
-    for binary in [&init, &services] {
+    let [init, services, installer] = ["bin/init", "bin/services", "bin/installer"].map(|name| output.join(name));
+    for binary in [&init, &services, &installer] {
         if !binary.is_file() {
             return Err(Error::new(format!("{} is not there", binary.display())).next("build it: make build"));
         }
@@ -71,6 +72,8 @@ pub fn pack(order: &Order) -> Result<()> {
     });
     let (initrd, root) = (initrd?, root?);
     write(output, "initrd.img", &initrd)?;
+    // The initramfs of a machine that is installed from the network: `weir recover` puts before it what it writes.
+    write(output, "install.img", &initrd::pack(&installer, &order.kernel, order.epoch)?)?;
     write(output, "root.squashfs", &root)?;
 
     let system = System { kernel: &kernel, initrd: &initrd, root: &root };
@@ -163,6 +166,7 @@ mod tests {
         let output = scratch.path().join(output);
         fs::create_dir_all(output.join("bin")).unwrap();
         fs::write(output.join("bin/init"), "PID 1").unwrap();
+        fs::write(output.join("bin/installer"), "the installer").unwrap();
         fs::write(output.join("bin/services"), "services").unwrap();
         let kernel = scratch.path().join("kernel");
         fs::create_dir_all(&kernel).unwrap();

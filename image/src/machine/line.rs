@@ -43,7 +43,7 @@ impl Machine {
         self.firmware_arguments(&mut line);
         self.disk_arguments(&mut line);
         for (number, nic) in self.nics.iter().enumerate() {
-            nic_arguments(&mut line, number, nic);
+            nic_arguments(&mut line, number, nic, self.netboot && number == 0);
         }
         line.option("-object", "rng-random,id=rng0,filename=/dev/urandom");
         line.device("virtio-rng-pci,rng=rng0", SLOT_RNG);
@@ -92,7 +92,7 @@ impl Machine {
         );
         line.joined("-drive", &[Part::Text("file="), Part::Path(&disk.path), Part::Text(&rest)]);
         let by_board = if self.board == Board::Q35 { Bus::Ahci } else { Bus::Virtio };
-        let first = if self.firmware == Firmware::Kernel { "" } else { ",bootindex=0" };
+        let first = if self.firmware == Firmware::Kernel { "" } else { ",bootindex=1" };
         match self.bus.unwrap_or(by_board) {
             Bus::Virtio => line.device(&format!("virtio-blk-pci,drive=disk{first}"), SLOT_DISK),
             Bus::Ahci => line.option("-device", &format!("ide-hd,drive=disk,bus=ide.0{first}")),
@@ -120,7 +120,7 @@ impl Machine {
     }
 }
 
-fn nic_arguments(line: &mut Line, number: usize, nic: &Nic) {
+fn nic_arguments(line: &mut Line, number: usize, nic: &Nic, boots: bool) {
     let (netdev, mac) = match nic {
         Nic::User { mac, network, forwards } => {
             // QEMU's network of its own has no way to the IPv6 internet, and says so at every packet.
@@ -143,16 +143,17 @@ fn nic_arguments(line: &mut Line, number: usize, nic: &Nic) {
             let paths =
                 [Part::Text(",local.path="), Part::Path(local), Part::Text(",remote.path="), Part::Path(remote)];
             line.joined("-netdev", &[&[Part::Text(&text)][..], &paths].concat());
-            return card(line, number, mac);
+            return card(line, number, mac, boots);
         }
     };
     line.option("-netdev", &netdev);
-    card(line, number, mac);
+    card(line, number, mac, boots);
 }
 
-fn card(line: &mut Line, number: usize, mac: &Mac) {
+fn card(line: &mut Line, number: usize, mac: &Mac, boots: bool) {
     let slot = SLOT_FIRST_NIC + u8::try_from(number).unwrap_or(0);
-    line.device(&format!("virtio-net-pci,netdev=net{number},mac={mac},romfile="), slot);
+    let rom = if boots { "bootindex=0" } else { "romfile=" };
+    line.device(&format!("virtio-net-pci,netdev=net{number},mac={mac},{rom}"), slot);
 }
 
 /// A piece of one option's value; a path may hold commas, which QEMU wants doubled.
@@ -237,7 +238,7 @@ mod tests {
         assert!(!text.contains("-kernel") && !text.contains("-append"), "{text}");
         assert!(
             text.contains("if=pflash,format=raw,unit=0")
-                && text.contains("usb-storage,drive=disk,bus=xhci.0,bootindex=0")
+                && text.contains("usb-storage,drive=disk,bus=xhci.0,bootindex=1")
         );
     }
 

@@ -35,6 +35,7 @@ pub struct Machine {
     qmp: Option<PathBuf>,
     watchdog: bool,
     no_reboot: bool,
+    netboot: bool,
     icount: bool,
     plugin: Option<Plugin>,
 }
@@ -58,6 +59,7 @@ impl Machine {
             qmp: None,
             watchdog: true,
             no_reboot: false,
+            netboot: false,
             icount: false,
             plugin: None,
         }
@@ -149,6 +151,13 @@ impl Machine {
     #[must_use]
     pub fn no_reboot(mut self, no_reboot: bool) -> Self {
         self.no_reboot = no_reboot;
+        self
+    }
+
+    /// The firmware starts the machine from its first NIC, by the ROM that QEMU has for it; the disk comes after it.
+    #[must_use]
+    pub fn netboot(mut self, netboot: bool) -> Self {
+        self.netboot = netboot;
         self
     }
 
