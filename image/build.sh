@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the router's two static binaries into target/appliance/bin. The same commit gives the same bytes wherever the
+# Builds the router's two static binaries and the installer into target/appliance/bin. The same commit gives the same bytes wherever the
 # checkout, cargo's home and its registry lie: their paths are replaced in what ends up in a binary (panic messages).
 set -eu
 cd "$(dirname "$0")/.."
@@ -13,9 +13,9 @@ for registry in "$cargo"/registry/src/*; do
     flags="$flags --remap-path-prefix=$registry=/crates"
 done
 
-RUSTFLAGS=$flags cargo build --release --locked --offline --target $target -p init -p services
+RUSTFLAGS=$flags cargo build --release --locked --offline --target $target -p init -p services -p installer
 mkdir -p target/appliance/bin
-for binary in init services; do
+for binary in init services installer; do
     cmp -s "${CARGO_TARGET_DIR:-target}/$target/release/$binary" target/appliance/bin/$binary ||
         install "${CARGO_TARGET_DIR:-target}/$target/release/$binary" target/appliance/bin/$binary
 done

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use lexopt::prelude::*;
 use weir::error::{Context, Error, Result};
-use weir::machine::Board;
-use weir::{apply, capture, check, pack, restore, run};
+use weir::machine::{Board, Firmware};
+use weir::{apply, capture, check, pack, recover, restore, run, write};
 
 const HELP: &str = "\
 weir image --kernel DIR [--output DIR] [--interfaces FILE] [--perm DIR] [--password-file FILE]
@@ -19,7 +19,8 @@ weir image --kernel DIR [--output DIR] [--interfaces FILE] [--perm DIR] [--passw
       --password-file FILE  its first line is the router's password, of which the image gets a hash
     SOURCE_DATE_EPOCH (0) is the time that everything carries, WEIR_COMMIT the commit that the manifest names.
 
-weir run [--image DIR] [--state DIR] [--dns-port N] [--web-port N] [--memory MIB] [--machine virtio|q35|pc] [--append WORDS]
+weir run [--image DIR] [--state DIR] [--dns-port N] [--web-port N] [--memory MIB] [--machine virtio|q35|pc] [--firmware bios|uefi]
+         [--disk-bus virtio|ahci|nvme|usb] [--append WORDS]
     Boots the image in QEMU with the console on this terminal; Ctrl-A X leaves. /perm is kept from run to run.
       --image DIR        target/appliance
       --state DIR        target/run
@@ -27,8 +28,17 @@ weir run [--image DIR] [--state DIR] [--dns-port N] [--web-port N] [--memory MIB
       --web-port N       8080: port of 127.0.0.1 that leads to the router's port 80
       --memory MIB       256
       --machine NAME     virtio: disk and NICs are; q35: the disk on AHCI; pc: an old board
-      --append WORDS     more words for the kernel command line
+      --firmware NAME    bios or uefi: that starts the disk by itself; without it QEMU loads the kernel
+      --disk-bus NAME    where the disk is plugged in
+      --append WORDS     more words for the kernel command line (without --firmware)
     WEIR_KVM=1 uses KVM; without it the machine is emulated, which is fast enough.
+
+weir write DISK [--image FILE] [--erase] [--yes]
+    Makes a disk or stick a router's: only what holds data is written, everything is read back. A /perm of weir's or of
+    router7's is kept; what else is on the disk is asked about. A disk in use is refused. DISK may be a file.
+      --image FILE       target/appliance/disk.img
+      --erase            makes /perm anew
+      --yes              asks nothing
 
 weir check DIR
     Checks the files that a person writes, in a folder laid out like /perm, with the router's own code: file, line, field
@@ -51,6 +61,20 @@ weir restore BACKUP qemu [--confirm SECONDS] [--state DIR]
     that a person writes to the machine that `weir run` has started, as `weir apply` does. A backup with an entry that
     would land elsewhere is refused by that entry's name.
 
+weir recover [--interface NAME] [--image DIR] [--backup FILE] [--disk NAME] [--overwrite] [--erase] [--stay]
+             [--first-host N] [--append WORDS]
+    Installs weir on a machine that starts from the network (root): answers its firmware by DHCP, TFTP and HTTP on one
+    interface, and shows what the machine tells. What else is on that network is left alone. /perm stays, weir's or router7's.
+      --interface NAME   the only one with an IPv4 address
+      --image DIR        target/appliance
+      --backup FILE      a backup.tar.gz that becomes the new /perm
+      --disk NAME        such as sda; unsaid, weir's or router7's disk, else an empty one
+      --overwrite        a disk that another system uses is taken as well
+      --erase            /perm is made anew
+      --stay             goes on after the first machine
+      --first-host N     201: the last byte of the first address that a machine gets
+      --append WORDS     more words for the kernel command line
+
 weir --version
 ";
 
@@ -69,8 +93,10 @@ fn command() -> Result<ExitCode> {
     match arguments.next().map_err(usage)? {
         Some(Value(verb)) if verb == "image" => image(arguments),
         Some(Value(verb)) if verb == "check" => check_folder(arguments),
+        Some(Value(verb)) if verb == "write" => write_disk(arguments),
         Some(Value(verb)) if verb == "run" => run_machine(arguments),
         Some(Value(verb)) if verb == "apply" => apply_folder(arguments),
+        Some(Value(verb)) if verb == "recover" => recover_machine(arguments),
         Some(Value(verb)) if verb == "capture" => look_on(arguments),
         Some(Value(verb)) if verb == "restore" => restore_backup(arguments),
         Some(Value(verb)) if verb == "keep" || verb == "revert" => decide(arguments, &verb.to_string_lossy()),
@@ -188,6 +214,39 @@ fn restore_backup(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn recover_machine(mut arguments: lexopt::Parser) -> Result<ExitCode> {
+    let mut order = recover::Order {
+        interface: None,
+        image: "target/appliance".into(),
+        backup: None,
+        disk: None,
+        overwrite: false,
+        erase: false,
+        stay: false,
+        first_host: recover::FIRST_HOST,
+        append: None,
+    };
+    while let Some(argument) = arguments.next().map_err(usage)? {
+        match argument {
+            Long("interface") => order.interface = Some(arguments.value().and_then(ValueExt::string).map_err(usage)?),
+            Long("image") => order.image = path(&mut arguments)?,
+            Long("backup") => order.backup = Some(path(&mut arguments)?),
+            Long("disk") => order.disk = Some(arguments.value().and_then(ValueExt::string).map_err(usage)?),
+            Long("append") => order.append = Some(arguments.value().and_then(ValueExt::string).map_err(usage)?),
+            Long("overwrite") => order.overwrite = true,
+            Long("erase") => order.erase = true,
+            Long("stay") => order.stay = true,
+            Long("first-host") => {
+                order.first_host = arguments.value().and_then(|value| value.parse()).map_err(usage)?
+            }
+            Long("help") | Short('h') => return help(),
+            other => return Err(usage(other.unexpected())),
+        }
+    }
+    recover::recover(&order)?;
+    Ok(ExitCode::SUCCESS)
+}
+
 fn decide(mut arguments: lexopt::Parser, word: &str) -> Result<ExitCode> {
     let (mut host, mut state) = (None, PathBuf::from("target/run"));
     while let Some(argument) = arguments.next().map_err(usage)? {
@@ -211,6 +270,8 @@ fn run_machine(mut arguments: lexopt::Parser) -> Result<ExitCode> {
         web_port: 8080,
         memory_mib: 256,
         board: Board::Virtio,
+        firmware: Firmware::Kernel,
+        bus: None,
         append: None,
     };
     while let Some(argument) = arguments.next().map_err(usage)? {
@@ -222,6 +283,8 @@ fn run_machine(mut arguments: lexopt::Parser) -> Result<ExitCode> {
             Long("memory") => order.memory_mib = arguments.value().and_then(|value| value.parse()).map_err(usage)?,
             Long("append") => order.append = Some(arguments.value().and_then(ValueExt::string).map_err(usage)?),
             Long("machine") => order.board = arguments.value().and_then(|value| value.parse()).map_err(usage)?,
+            Long("firmware") => order.firmware = arguments.value().and_then(|value| value.parse()).map_err(usage)?,
+            Long("disk-bus") => order.bus = Some(arguments.value().and_then(|value| value.parse()).map_err(usage)?),
             Long("help") | Short('h') => return help(),
             other => return Err(usage(other.unexpected())),
         }
@@ -231,6 +294,23 @@ fn run_machine(mut arguments: lexopt::Parser) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     Err(Error::new(format!("QEMU ended with {status}")))
+}
+
+fn write_disk(mut arguments: lexopt::Parser) -> Result<ExitCode> {
+    let (mut disk, mut image, mut erase, mut yes) = (None, PathBuf::from("target/appliance/disk.img"), false, false);
+    while let Some(argument) = arguments.next().map_err(usage)? {
+        match argument {
+            Long("image") => image = path(&mut arguments)?,
+            Long("erase") => erase = true,
+            Long("yes") => yes = true,
+            Value(value) if disk.is_none() => disk = Some(PathBuf::from(value)),
+            Long("help") | Short('h') => return help(),
+            other => return Err(usage(other.unexpected())),
+        }
+    }
+    let disk = disk.ok_or_else(|| Error::new("which disk?").next("lsblk lists them; then: weir write /dev/sdX"))?;
+    write::write(&write::Order { disk, image, erase, yes })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn epoch() -> Result<u32> {

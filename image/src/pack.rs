@@ -4,13 +4,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::disk::System;
 use crate::error::{Context, Error, Result};
 use crate::perm::Item;
 use crate::scratch::Scratch;
 use crate::{disk, initrd, manifest, perm, squashfs};
 
 /// Files that `weir image` leaves in the output folder, and that the manifest describes.
-pub const FILES: [&str; 6] = ["vmlinuz", "initrd.img", "root.squashfs", "disk.img", "bin/init", "bin/services"];
+pub const FILES: [&str; 8] =
+    ["vmlinuz", "initrd.img", "root.squashfs", "disk.img", "install.img", "bin/init", "bin/services", "bin/installer"];
 
 /// What to pack and where to put it.
 #[derive(Debug, Clone)]
@@ -40,8 +42,8 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// When something is missing, broken or cannot be written.
 pub fn pack(order: &Order) -> Result<()> {
     let output = &order.output;
-    let (init, services) = (output.join("bin/init"), output.join("bin/services"));
-    for binary in [&init, &services] {
+    let [init, services, installer] = ["bin/init", "bin/services", "bin/installer"].map(|name| output.join(name));
+    for binary in [&init, &services, &installer] {
         if !binary.is_file() {
             return Err(Error::new(format!("{} is not there", binary.display())).next("build it: make build"));
         }
@@ -68,25 +70,28 @@ pub fn pack(order: &Order) -> Result<()> {
         let root = squashfs::pack(&services, &version, order.epoch);
         (initrd.join().unwrap_or_else(|_| Err(Error::new("the packer of the initramfs crashed"))), root)
     });
-    let root = root?;
-    write(output, "initrd.img", &initrd?)?;
+    let (initrd, root) = (initrd?, root?);
+    write(output, "initrd.img", &initrd)?;
+    // The initramfs of a machine that is installed from the network: `weir recover` puts before it what it writes.
+    write(output, "install.img", &initrd::pack(&installer, &order.kernel, order.epoch)?)?;
     write(output, "root.squashfs", &root)?;
 
-    make_disk(&output.join("disk.img"), &root, &items, order.epoch)?;
+    let system = System { kernel: &kernel, initrd: &initrd, root: &root };
+    make_disk(&output.join("disk.img"), &system, &items, order.epoch)?;
     report(output, "disk.img")?;
 
     let manifest = manifest::describe(output, &FILES, VERSION, order.commit.as_deref(), order.epoch)?;
     write(output, "manifest.json", manifest.as_bytes())
 }
 
-/// Makes a disk: table, root in slot A, `/perm` with `items`. It appears whole or not at all.
+/// Makes a disk: table, boot loader, the system in both slots, `/perm` with `items`. It appears whole or not at all.
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn make_disk(path: &Path, root: &[u8], items: &[Item], epoch: u32) -> Result<()> {
+pub fn make_disk(path: &Path, system: &System<'_>, items: &[Item], epoch: u32) -> Result<()> {
     let filesystem = path.with_extension("perm");
     let partial = path.with_extension("part");
-    let made = perm::make(&filesystem, items, epoch).and_then(|()| disk::make(&partial, root, &filesystem));
+    let made = perm::make(&filesystem, items, epoch).and_then(|()| disk::make(&partial, system, &filesystem, epoch));
     drop(fs::remove_file(&filesystem));
     if let Err(error) = made {
         drop(fs::remove_file(&partial));
@@ -161,6 +166,7 @@ mod tests {
         let output = scratch.path().join(output);
         fs::create_dir_all(output.join("bin")).unwrap();
         fs::write(output.join("bin/init"), "PID 1").unwrap();
+        fs::write(output.join("bin/installer"), "the installer").unwrap();
         fs::write(output.join("bin/services"), "services").unwrap();
         let kernel = scratch.path().join("kernel");
         fs::create_dir_all(&kernel).unwrap();

@@ -8,8 +8,9 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use layout::PERM_BYTES;
+
 use crate::error::{Context, Error, Result};
-use crate::geometry::PERM_BYTES;
 
 /// UUID of the filesystem, and the seed of its folders' hashes: fixed, or no two images would be equal.
 const UUID: &str = "60c24cc1-f3f9-427a-8199-d4a87fb60104";

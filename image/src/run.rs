@@ -2,16 +2,20 @@
 //!
 //! Both NICs are joined to QEMU's user-mode networks. On the uplink QEMU plays the internet provider. On the LAN side
 //! QEMU is a client at 192.168.42.254 that passes on what arrives at a few ports of the host. The disk is kept between
-//! runs: only its root is refreshed, so `/perm` is as the router left it.
+//! runs: all but its `/perm` is refreshed.
 use std::fs::{self, File};
 use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
+use layout::{DISK_SECTORS, SECTOR};
+
+use crate::copy::{Image, Perm};
 use crate::error::{Context, Error, Result};
-use crate::machine::{Board, Disk, Forward, LAN_MAC, Machine, Nic, Serial, Transport, UPLINK_MAC};
+use crate::machine::{Board, Bus, Disk, Firmware, Forward, LAN_MAC, Machine, Nic, Serial, Transport, UPLINK_MAC};
 use crate::perm::Item;
-use crate::{disk, keyboard, pack};
+use crate::target::Target;
+use crate::{copy, disk, keyboard, perm};
 
 /// What to run and how.
 #[derive(Debug, Clone)]
@@ -28,6 +32,10 @@ pub struct Order {
     pub memory_mib: u32,
     /// Its main board.
     pub board: Board,
+    /// What starts it.
+    pub firmware: Firmware,
+    /// Where its disk is plugged in, if not where the board has it.
+    pub bus: Option<Bus>,
     /// More words for the kernel command line.
     pub append: Option<String>,
 }
@@ -61,29 +69,51 @@ fn machine(order: &Order, disk: &Path) -> Machine {
     ]);
     let machine = Machine::of_image(&order.image)
         .board(order.board)
+        .firmware(order.firmware)
         .memory_mib(order.memory_mib)
         .disk(Disk::raw(disk))
         .nic(Nic::user_uplink())
         .nic(lan)
         .serial(Serial::StdioWithMonitor);
+    let machine = match order.bus {
+        Some(bus) => machine.bus(bus),
+        None => machine,
+    };
     match &order.append {
         Some(words) => machine.append(words),
         None => machine,
     }
 }
 
-/// Makes the disk at the first run, else puts the newest root on it; says whether it was the first run.
+/// Makes the disk at the first run, else puts the newest system on it; says whether it was the first run.
 fn prepare_disk(order: &Order, path: &Path) -> Result<bool> {
-    let root = order.image.join("root.squashfs");
-    let root = fs::read(&root).cannot_file("read", &root).map_err(|error| error.next("build the image: make image"))?;
+    let image = Image::open(&order.image.join("disk.img"))?;
+    let quiet = &mut |_, _| ();
     if path.exists() {
-        disk::replace_root(path, &root)?;
+        let file = File::options().read(true).write(true).open(path).cannot_file("open", path)?;
+        let sectors = file.metadata().cannot_file("look at", path)?.len() / SECTOR;
+        let mut target = Target::new(file, path);
+        if copy::table_on(&target, sectors).is_none_or(|table| !table.is_ours()) {
+            return Err(Error::new(format!("{} does not have weir's partitions", path.display()))
+                .next(format!("delete it (what its router has stored is lost): rm {}", path.display())));
+        }
+        image.copy(&mut target, sectors, Perm::Kept, quiet)?;
         return Ok(false);
     }
-    let interfaces = order.state.join("interfaces.json");
+    let (interfaces, filesystem) = (order.state.join("interfaces.json"), order.state.join("disk.perm"));
     fs::write(&interfaces, interfaces_json()).cannot_file("write", &interfaces)?;
     let item = Item::File { name: "/interfaces.json".into(), source: interfaces };
-    pack::make_disk(path, &root, &[item], 0)?;
+    perm::make(&filesystem, &[item], 0)?;
+    // It appears whole or not at all.
+    let partial = path.with_extension("part");
+    let file = File::options().create(true).truncate(true).read(true).write(true).open(&partial);
+    let file = file.cannot_file("write", &partial)?;
+    file.set_len(DISK_SECTORS * SECTOR).cannot_file("write", &partial)?;
+    let mut target = Target::new(file, &partial);
+    image.copy(&mut target, DISK_SECTORS, Perm::Fresh, quiet)?;
+    disk::put_perm(&mut target, &filesystem)?;
+    drop(fs::remove_file(&filesystem));
+    fs::rename(&partial, path).cannot_file("write", path)?;
     Ok(true)
 }
 
@@ -126,7 +156,7 @@ fn ports_are_free(order: &Order) -> Result<()> {
 }
 
 fn welcome(order: &Order, disk: &Path, first: bool) {
-    let state = if first { "new" } else { "kept, with the newest root" };
+    let state = if first { "new" } else { "kept, with the newest system" };
     eprintln!("weir run: disk {} ({state}); a fresh start: rm {}", disk.display(), disk.display());
     eprintln!("  the console is this terminal: Enter for a prompt, `help` there; Ctrl-A X leaves");
     eprintln!("  in another terminal:");
@@ -139,13 +169,15 @@ fn welcome(order: &Order, disk: &Path, first: bool) {
 mod tests {
     use super::*;
     use crate::scratch::Scratch;
+    use std::os::unix::fs::FileExt;
 
     fn order(scratch: &Scratch) -> Order {
         let (image, state) = (scratch.path().join("image"), scratch.path().join("run"));
         fs::create_dir_all(&image).unwrap();
         fs::create_dir_all(&state).unwrap();
         let (dns_port, web_port, memory_mib) = (0, 0, 256);
-        Order { image, state, dns_port, web_port, memory_mib, board: Board::Virtio, append: None }
+        let (board, firmware, bus) = (Board::Virtio, Firmware::Kernel, None);
+        Order { image, state, dns_port, web_port, memory_mib, board, firmware, bus, append: None }
     }
 
     #[test]
@@ -168,20 +200,29 @@ mod tests {
     }
 
     #[test]
-    fn the_disk_is_kept_and_its_root_refreshed() {
+    fn the_disk_is_kept_and_its_system_refreshed() {
         let scratch = Scratch::new("run-disk").unwrap();
         let order = order(&scratch);
-        let disk = order.state.join("disk.img");
-        let missing = prepare_disk(&order, &disk).unwrap_err().to_string();
+        let path = order.state.join("disk.img");
+        let missing = prepare_disk(&order, &path).unwrap_err().to_string();
         assert!(missing.contains("make image"), "{missing}");
-        fs::write(order.image.join("root.squashfs"), "root 1").unwrap();
-        assert!(prepare_disk(&order, &disk).unwrap());
-        fs::write(order.image.join("root.squashfs"), "root 2").unwrap();
-        assert!(!prepare_disk(&order, &disk).unwrap());
-        let mut root = [0; 6];
-        let offset = crate::geometry::ROOT_A.offset();
-        std::os::unix::fs::FileExt::read_exact_at(&File::open(&disk).unwrap(), &mut root, offset).unwrap();
-        assert_eq!(&root, b"root 2");
+        disk::tests::disk(&scratch, "image/disk.img", b"root 1");
+        assert!(prepare_disk(&order, &path).unwrap());
+        let file = File::options().read(true).write(true).open(&path).unwrap();
+        let read = |offset| {
+            let mut bytes = [0; 6];
+            file.read_exact_at(&mut bytes, offset).unwrap();
+            bytes
+        };
+        file.write_all_at(b"leases", layout::PERM.offset() + 4096).unwrap();
+        disk::tests::disk(&scratch, "image/disk.img", b"root 2");
+        assert!(!prepare_disk(&order, &path).unwrap());
+        assert_eq!(read(layout::ROOT_A.offset()), *b"root 2");
+        assert_eq!(read(layout::PERM.offset() + 4096), *b"leases");
+        file.write_all_at(&[0; 1 << 16], 0).unwrap();
+        file.set_len(1 << 30).unwrap();
+        let foreign = prepare_disk(&order, &path).unwrap_err().to_string();
+        assert!(foreign.contains("does not have weir's partitions") && foreign.contains("rm "), "{foreign}");
     }
 
     #[test]

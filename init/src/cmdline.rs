@@ -1,40 +1,5 @@
 //! The `weir.*` words of the kernel's command line. None is needed; they change defaults.
-
-/// One of the two root partitions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Slot {
-    /// Partition 2.
-    #[default]
-    A,
-    /// Partition 3.
-    B,
-}
-
-impl Slot {
-    /// The other one.
-    pub fn other(self) -> Slot {
-        match self {
-            Slot::A => Slot::B,
-            Slot::B => Slot::A,
-        }
-    }
-
-    /// Its letter, for people and for the control socket.
-    pub fn letter(self) -> &'static str {
-        match self {
-            Slot::A => "a",
-            Slot::B => "b",
-        }
-    }
-
-    /// Its partition number.
-    pub fn partition(self) -> u32 {
-        match self {
-            Slot::A => 2,
-            Slot::B => 3,
-        }
-    }
-}
+use layout::Slot;
 
 /// What a test asks PID 1 to do to itself, two seconds after ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,8 +22,8 @@ pub enum PermWord {
 /// The words that were understood.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Words {
-    /// `weir.slot=a|b`.
-    pub slot: Slot,
+    /// `weir.slot=a|b`: from the boot loader.
+    pub slot: Option<Slot>,
     /// `weir.disk=vda` or `/dev/vda`: this disk and no other, whatever its geometry.
     pub disk: Option<String>,
     /// `weir.perm=memory`, or a partition, instead of partition 4 of the boot disk.
@@ -78,8 +43,7 @@ impl Words {
         for word in line.split_ascii_whitespace().filter(|word| word.starts_with("weir.")) {
             let (key, value) = word.split_once('=').unwrap_or((word, ""));
             match (key, value) {
-                ("weir.slot", "a") => words.slot = Slot::A,
-                ("weir.slot", "b") => words.slot = Slot::B,
+                ("weir.slot", letter) if Slot::of(letter).is_some() => words.slot = Slot::of(letter),
                 ("weir.perm", "memory") => words.perm = Some(PermWord::Memory),
                 ("weir.perm", name) if device(name).is_some() => {
                     words.perm = device(name).map(PermWord::Device);
@@ -117,7 +81,7 @@ mod tests {
     fn words_are_understood() {
         let words =
             Words::parse("weir.slot=b weir.disk=/dev/nvme0n1 weir.perm=sda4 weir.bench weir.test=panic-after-ready\n");
-        assert_eq!(words.slot, Slot::B);
+        assert_eq!(words.slot, Some(Slot::B));
         assert_eq!(words.disk.as_deref(), Some("nvme0n1"));
         assert_eq!(words.perm, Some(PermWord::Device("sda4".into())));
         assert!(words.bench);
@@ -130,6 +94,6 @@ mod tests {
     fn unknown_words_are_kept_for_naming() {
         let words = Words::parse("weir.slot=c weir.colour=blue weir.disk=../x weir.perm= weird=1");
         assert_eq!(words.unknown, ["weir.slot=c", "weir.colour=blue", "weir.disk=../x", "weir.perm="]);
-        assert_eq!(words.slot, Slot::A);
+        assert_eq!(words.slot, None);
     }
 }

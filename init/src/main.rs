@@ -1,12 +1,14 @@
 //! PID 1 of weir: alone in the initramfs, it mounts, starts the table of services, and from then on keeps them alive,
 //! keeps their last words, carries their notices, and feeds the watchdog. It knows no protocol and no service by name.
 //!
-//! One thread, one epoll loop, nothing polled. (A second thread lives only while driver modules are being loaded.)
+//! One thread, one epoll loop, nothing polled. (A second thread lives only while driver modules are being loaded, and after
+//! ready while the disk is seen to.)
 mod boot;
 mod clock;
 mod cmdline;
 mod console;
 mod control;
+mod disk;
 mod kmsg;
 mod lines;
 mod machine;

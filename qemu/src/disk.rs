@@ -1,11 +1,10 @@
 //! The machine's disk as a file, and what a test does to it while the machine is off.
-use std::fs::OpenOptions;
-use std::io::{Seek, SeekFrom, Write};
+use layout::environment::{BYTES, Environment};
+use layout::{BOOT, GRUBENV, PERM};
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-
-/// First byte of `/perm`, the fourth partition; a whole number of MiB.
-const PERM: u64 = 2_260_992 * 512;
 
 /// Bytes of a block of `/perm`.
 const BLOCK: u64 = 4096;
@@ -34,7 +33,12 @@ impl Disk {
         let from = crate::images().join("disk.img");
         let output = run("cp", &["--sparse=always", from.to_str().unwrap(), path.to_str().unwrap()]);
         assert!(output.status.success(), "cp: {}", text(&output.stderr));
-        Disk { path, perm: PERM }
+        Disk { path, perm: PERM.offset() }
+    }
+
+    /// A disk that a test has made itself.
+    pub fn at(path: &Path) -> Disk {
+        Disk { path: path.to_owned(), perm: PERM.offset() }
     }
 
     /// `/perm` inside the image, as the programs of e2fsprogs take it.
@@ -54,7 +58,7 @@ impl Disk {
     pub fn settled(&self) -> Disk {
         let path = self.path.with_extension("perm");
         let (from, to) = (format!("if={}", self.path.display()), format!("of={}", path.display()));
-        let words = [&from, &to, "bs=1M", &format!("skip={}", PERM >> 20), "conv=sparse", "status=none"];
+        let words = [&from, &to, "bs=1M", &format!("skip={}", PERM.offset() >> 20), "conv=sparse", "status=none"];
         let output = run("dd", &words);
         assert!(output.status.success(), "dd: {}", text(&output.stderr));
         let output = run("e2fsck", &["-p", path.to_str().unwrap()]);
@@ -109,6 +113,13 @@ impl Disk {
         (!output.status.success()).then(|| text(&output.stdout))
     }
 
+    /// Blocks of `/perm`, as its superblock has them.
+    pub fn blocks(&self) -> u64 {
+        let head = text(&run("dumpe2fs", &["-h", &self.perm()]).stdout);
+        let count = head.lines().find_map(|line| line.strip_prefix("Block count:"));
+        count.unwrap_or_else(|| panic!("dumpe2fs: {head}")).trim().parse().unwrap()
+    }
+
     /// Fills `/perm` to the last block that anybody may take.
     pub fn fill(&self) {
         let head = text(&run("dumpe2fs", &["-h", &self.perm()]).stdout);
@@ -120,8 +131,40 @@ impl Disk {
 
     /// Overwrites the first MiB of `/perm` with `byte`: its superblock and group descriptors are gone.
     pub fn spoil(&self, byte: u8) {
-        let mut disk = OpenOptions::new().write(true).open(&self.path).unwrap();
-        disk.seek(SeekFrom::Start(self.perm)).unwrap();
-        disk.write_all(&vec![byte; 1 << 20]).unwrap();
+        self.overwrite(self.perm, &vec![byte; 1 << 20]);
+    }
+
+    /// Overwrites bytes of the disk.
+    pub fn overwrite(&self, offset: u64, bytes: &[u8]) {
+        OpenOptions::new().write(true).open(&self.path).unwrap().write_all_at(bytes, offset).unwrap();
+    }
+
+    /// Bytes of the disk.
+    pub fn bytes(&self, offset: u64, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        File::open(&self.path).unwrap().read_exact_at(&mut bytes, offset).unwrap();
+        bytes
+    }
+
+    /// Turns one bit of the disk round.
+    pub fn flip(&self, offset: u64) {
+        self.overwrite(offset, &[self.bytes(offset, 1)[0] ^ 0x10]);
+    }
+
+    /// Makes the disk larger, as when it was copied to one that is.
+    pub fn enlarge(&self, bytes: u64) {
+        OpenOptions::new().write(true).open(&self.path).unwrap().set_len(bytes).unwrap();
+    }
+
+    /// What GRUB finds in its environment; `None` when it is rubbish.
+    pub fn environment(&self) -> Option<Environment> {
+        Environment::read(&self.bytes(BOOT.offset() + GRUBENV.offset(), BYTES))
+    }
+
+    /// Sets variables of GRUB's environment.
+    pub fn set_environment(&self, variables: &[(&str, &str)]) {
+        let mut environment = self.environment().unwrap_or_default();
+        assert!(variables.iter().all(|(name, value)| environment.set(name, value)), "{variables:?}");
+        self.overwrite(BOOT.offset() + GRUBENV.offset(), &environment.block());
     }
 }

@@ -2,13 +2,17 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::{Board, Bus, Cache, Format, Mac, Machine, Nic, Serial, Transport};
+use super::{Board, Bus, Cache, Firmware, Format, Mac, Machine, Nic, Serial, Transport};
 
 /// PCI slots of the devices; NICs follow each other from `SLOT_FIRST_NIC` on.
 const SLOT_DISK: u8 = 0x3;
 const SLOT_WATCHDOG: u8 = 0x6;
 const SLOT_RNG: u8 = 0x7;
 const SLOT_FIRST_NIC: u8 = 0x10;
+
+/// What Debian's package ovmf brings.
+const OVMF_CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
+const OVMF_VARS: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
 
 impl Machine {
     /// QEMU's arguments.
@@ -20,8 +24,8 @@ impl Machine {
         line.option(
             "-machine",
             match self.board {
-                Board::Virtio => "q35,sata=off",
-                Board::Q35 => "q35",
+                Board::Virtio if self.bus != Some(Bus::Ahci) => "q35,sata=off",
+                Board::Virtio | Board::Q35 => "q35",
                 Board::Pc => "pc",
             },
         );
@@ -36,11 +40,10 @@ impl Machine {
         if self.no_reboot {
             line.option("-no-reboot", "");
         }
-        line.path("-kernel", &self.kernel).path("-initrd", &self.initrd);
-        line.option("-append", &self.append.join(" "));
+        self.firmware_arguments(&mut line);
         self.disk_arguments(&mut line);
         for (number, nic) in self.nics.iter().enumerate() {
-            nic_arguments(&mut line, number, nic);
+            nic_arguments(&mut line, number, nic, self.netboot && number == 0);
         }
         line.option("-object", "rng-random,id=rng0,filename=/dev/urandom");
         line.device("virtio-rng-pci,rng=rng0", SLOT_RNG);
@@ -56,6 +59,21 @@ impl Machine {
             line.joined("-plugin", &[Part::Text("file="), Part::Path(&plugin.path), Part::Text(&rest)]);
         }
         line.words
+    }
+
+    fn firmware_arguments(&self, line: &mut Line) {
+        match self.firmware {
+            Firmware::Kernel => {
+                line.path("-kernel", &self.kernel).path("-initrd", &self.initrd);
+                line.option("-append", &self.append.join(" "));
+            }
+            Firmware::Bios => {}
+            Firmware::Uefi => {
+                for (unit, path, rest) in [(0, OVMF_CODE, "readonly=on"), (1, OVMF_VARS, "snapshot=on")] {
+                    line.option("-drive", &format!("if=pflash,format=raw,unit={unit},file={path},{rest}"));
+                }
+            }
+        }
     }
 
     fn disk_arguments(&self, line: &mut Line) {
@@ -74,9 +92,15 @@ impl Machine {
         );
         line.joined("-drive", &[Part::Text("file="), Part::Path(&disk.path), Part::Text(&rest)]);
         let by_board = if self.board == Board::Q35 { Bus::Ahci } else { Bus::Virtio };
+        let first = if self.firmware == Firmware::Kernel { "" } else { ",bootindex=1" };
         match self.bus.unwrap_or(by_board) {
-            Bus::Virtio => line.device("virtio-blk-pci,drive=disk", SLOT_DISK),
-            Bus::Ahci => line.option("-device", "ide-hd,drive=disk,bus=ide.0"),
+            Bus::Virtio => line.device(&format!("virtio-blk-pci,drive=disk{first}"), SLOT_DISK),
+            Bus::Ahci => line.option("-device", &format!("ide-hd,drive=disk,bus=ide.0{first}")),
+            Bus::Nvme => line.device(&format!("nvme,drive=disk,serial=weir{first}"), SLOT_DISK),
+            Bus::Usb => {
+                line.device("qemu-xhci,id=xhci", SLOT_DISK);
+                line.option("-device", &format!("usb-storage,drive=disk,bus=xhci.0{first}"))
+            }
         };
     }
 
@@ -96,7 +120,7 @@ impl Machine {
     }
 }
 
-fn nic_arguments(line: &mut Line, number: usize, nic: &Nic) {
+fn nic_arguments(line: &mut Line, number: usize, nic: &Nic, boots: bool) {
     let (netdev, mac) = match nic {
         Nic::User { mac, network, forwards } => {
             // QEMU's network of its own has no way to the IPv6 internet, and says so at every packet.
@@ -119,16 +143,17 @@ fn nic_arguments(line: &mut Line, number: usize, nic: &Nic) {
             let paths =
                 [Part::Text(",local.path="), Part::Path(local), Part::Text(",remote.path="), Part::Path(remote)];
             line.joined("-netdev", &[&[Part::Text(&text)][..], &paths].concat());
-            return card(line, number, mac);
+            return card(line, number, mac, boots);
         }
     };
     line.option("-netdev", &netdev);
-    card(line, number, mac);
+    card(line, number, mac, boots);
 }
 
-fn card(line: &mut Line, number: usize, mac: &Mac) {
+fn card(line: &mut Line, number: usize, mac: &Mac, boots: bool) {
     let slot = SLOT_FIRST_NIC + u8::try_from(number).unwrap_or(0);
-    line.device(&format!("virtio-net-pci,netdev=net{number},mac={mac},romfile="), slot);
+    let rom = if boots { "bootindex=0" } else { "romfile=" };
+    line.device(&format!("virtio-net-pci,netdev=net{number},mac={mac},{rom}"), slot);
 }
 
 /// A piece of one option's value; a path may hold commas, which QEMU wants doubled.
@@ -204,6 +229,17 @@ mod tests {
         let machine = Machine::new("k", "i").board(Board::Q35).disk(Disk::raw("d"));
         assert!(text(&machine).contains("ide-hd,drive=disk,bus=ide.0"));
         assert!(text(&machine.bus(Bus::Virtio)).contains("virtio-blk-pci"));
+    }
+
+    #[test]
+    fn a_firmware_starts_the_disk_without_our_help() {
+        let machine = Machine::new("k", "i").disk(Disk::raw("d")).bus(Bus::Usb).firmware(Firmware::Uefi);
+        let text = text(&machine);
+        assert!(!text.contains("-kernel") && !text.contains("-append"), "{text}");
+        assert!(
+            text.contains("if=pflash,format=raw,unit=0")
+                && text.contains("usb-storage,drive=disk,bus=xhci.0,bootindex=1")
+        );
     }
 
     #[test]

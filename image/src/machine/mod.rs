@@ -10,7 +10,9 @@ mod parts;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-pub use parts::{Board, Bus, Cache, Disk, Format, Forward, LAN_MAC, Mac, Nic, Plugin, Serial, Transport, UPLINK_MAC};
+pub use parts::{
+    Board, Bus, Cache, Disk, Firmware, Format, Forward, LAN_MAC, Mac, Nic, Plugin, Serial, Transport, UPLINK_MAC,
+};
 
 /// The emulator that runs the machine.
 pub const QEMU: &str = "qemu-system-x86_64";
@@ -21,6 +23,7 @@ pub struct Machine {
     kernel: PathBuf,
     initrd: PathBuf,
     append: Vec<String>,
+    firmware: Firmware,
     clock: Option<String>,
     board: Board,
     bus: Option<Bus>,
@@ -32,6 +35,7 @@ pub struct Machine {
     qmp: Option<PathBuf>,
     watchdog: bool,
     no_reboot: bool,
+    netboot: bool,
     icount: bool,
     plugin: Option<Plugin>,
 }
@@ -43,6 +47,7 @@ impl Machine {
             kernel: kernel.into(),
             initrd: initrd.into(),
             append: vec!["console=ttyS0".into()],
+            firmware: Firmware::Kernel,
             clock: None,
             board: Board::Virtio,
             bus: None,
@@ -54,6 +59,7 @@ impl Machine {
             qmp: None,
             watchdog: true,
             no_reboot: false,
+            netboot: false,
             icount: false,
             plugin: None,
         }
@@ -68,6 +74,13 @@ impl Machine {
     #[must_use]
     pub fn append(mut self, words: impl Into<String>) -> Self {
         self.append.push(words.into());
+        self
+    }
+
+    /// Lets a firmware start what is on the disk: kernel, initramfs and command line of this machine then go unused.
+    #[must_use]
+    pub fn firmware(mut self, firmware: Firmware) -> Self {
+        self.firmware = firmware;
         self
     }
 
@@ -138,6 +151,13 @@ impl Machine {
     #[must_use]
     pub fn no_reboot(mut self, no_reboot: bool) -> Self {
         self.no_reboot = no_reboot;
+        self
+    }
+
+    /// The firmware starts the machine from its first NIC, by the ROM that QEMU has for it; the disk comes after it.
+    #[must_use]
+    pub fn netboot(mut self, netboot: bool) -> Self {
+        self.netboot = netboot;
         self
     }
 

@@ -49,8 +49,50 @@ impl FromStr for Board {
 pub enum Bus {
     /// virtio-blk.
     Virtio,
-    /// The first port of the board's AHCI controller (only [`Board::Q35`] has one).
+    /// The first port of the board's AHCI controller, which [`Board::Virtio`] then has, too.
     Ahci,
+    /// NVMe.
+    Nvme,
+    /// A stick on an xHCI controller.
+    Usb,
+}
+
+impl FromStr for Bus {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "virtio" => Ok(Self::Virtio),
+            "ahci" => Ok(Self::Ahci),
+            "nvme" => Ok(Self::Nvme),
+            "usb" => Ok(Self::Usb),
+            _ => Err("the disk's bus is virtio, ahci, nvme or usb".into()),
+        }
+    }
+}
+
+/// What starts the router.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Firmware {
+    /// QEMU itself loads kernel and initramfs: the fastest.
+    Kernel,
+    /// SeaBIOS starts what is on the disk.
+    Bios,
+    /// OVMF, UEFI's firmware for QEMU, does.
+    Uefi,
+}
+
+impl FromStr for Firmware {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "none" => Ok(Self::Kernel),
+            "bios" => Ok(Self::Bios),
+            "uefi" => Ok(Self::Uefi),
+            _ => Err("the firmware is bios, uefi or none".into()),
+        }
+    }
 }
 
 /// How the host treats what the guest writes.

@@ -1,10 +1,6 @@
 //! Finding the boot disk by the partition table's geometry, which is router7's, as sysfs tells it.
+use layout::{PERM, ROOT_A};
 use std::path::Path;
-
-/// First sector of root A, partition 2.
-const ROOT_A_START: u64 = 212_992;
-/// First sector of `/perm`, partition 4.
-const PERM_START: u64 = 2_260_992;
 
 /// A disk to boot from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,8 +45,8 @@ fn scan_in(block: &Path, wanted: Option<&str>) -> Option<Disk> {
     names.sort_unstable();
     let mut found: Option<Disk> = None;
     for name in names {
-        if start(&name, 2) == Some(ROOT_A_START) {
-            let has_perm = start(&name, 4) == Some(PERM_START);
+        if start(&name, 2) == Some(ROOT_A.first) {
+            let has_perm = start(&name, 4) == Some(PERM.first);
             if has_perm {
                 return Some(Disk { name, has_perm });
             }

@@ -8,10 +8,11 @@ pub mod random;
 mod root;
 mod uevent;
 
-use crate::cmdline::{PermWord, Slot, Words};
+use crate::cmdline::{PermWord, Words};
 use crate::console::Console;
 use crate::watchdog::Watchdog;
 use disk::Disk;
+use layout::Slot;
 pub use perm::Perm;
 use std::fs::File;
 use std::os::fd::{AsRawFd, IntoRawFd};
@@ -27,6 +28,8 @@ pub struct Booted {
     pub watchdog: Watchdog,
     /// Which slot the root came from; none when it rode in an initramfs.
     pub slot: Option<Slot>,
+    /// The disk that it, or only `/perm`, came from.
+    pub disk: Option<Disk>,
     /// Where `/perm` is.
     pub perm: Perm,
 }
@@ -60,7 +63,7 @@ pub fn boot() -> Result<Booted, String> {
         true => (None, disk::scan(words.disk.as_deref())),
         false => {
             let disk = uevent::wait_for_disk(&words, &console, &mut watchdog)?;
-            (Some(root::from_disk(&disk, words.slot, &console)?), Some(disk))
+            (Some(root::from_disk(&disk, words.slot.unwrap_or_default(), &console)?), Some(disk))
         }
     };
     let perm = attach_perm(&words, disk.as_ref(), &console);
@@ -69,7 +72,7 @@ pub fn boot() -> Result<Booted, String> {
     let perm = folders::prepare(perm, &console);
     set_hostname();
     random::begin();
-    Ok(Booted { words, console, watchdog, slot, perm })
+    Ok(Booted { words, console, watchdog, slot, disk, perm })
 }
 
 /// Takes descriptors 0 to 3, so that none of PID 1's own can collide with those of a service being started.

@@ -1,9 +1,9 @@
 //! The root: a slot's SquashFS, and the step out of the initramfs into it.
 use super::disk::Disk;
 use super::mounts::{ROOT, shift};
-use crate::cmdline::Slot;
 use crate::console::Console;
 use crate::sys;
+use layout::Slot;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use std::fs::File;
 use std::path::Path;

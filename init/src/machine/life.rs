@@ -1,5 +1,6 @@
 //! A service's process as PID 1 holds it: its pipes, its notices, its beginning and its end.
 use super::{Machine, TRIAL_MS, number};
+use crate::boot::Perm;
 use crate::lines::{Line, Lines};
 use crate::notice::{self, NOTICE_BYTES, Notice};
 use crate::rings::{LINE_BYTES, Stream};
@@ -213,6 +214,9 @@ impl Machine {
             self.console.line(super::report::bench(self.begun_tsc, tsc));
         }
         self.trial_at = self.words.trial.map(|_| now + TRIAL_MS);
+        if let Some(disk) = &self.disk {
+            crate::disk::settle_in_background(disk, self.words.slot, self.perm == Perm::Ext4);
+        }
         // Not before: hundreds of records, and the kernel keeps them meanwhile.
         self.kernel_log(0);
     }

@@ -5,9 +5,10 @@ mod life;
 mod report;
 mod requests;
 
+use crate::boot::disk::Disk;
 use crate::boot::{Booted, Perm};
 use crate::clock;
-use crate::cmdline::{Slot, Trial, Words};
+use crate::cmdline::{Trial, Words};
 use crate::console::Console;
 use crate::control::server::Server;
 use crate::kmsg::Kmsg;
@@ -16,6 +17,7 @@ use crate::supervise::Supervisor;
 use crate::sys;
 use crate::watchdog::Watchdog;
 use ending::Phase;
+use layout::Slot;
 use life::Life;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::signal::{SigSet, Signal};
@@ -47,6 +49,7 @@ const TRIAL_MS: u64 = 2_000;
 pub struct Machine {
     words: Words,
     slot: Option<Slot>,
+    disk: Option<Disk>,
     perm: Perm,
     console: Console,
     watchdog: Watchdog,
@@ -78,7 +81,7 @@ impl Machine {
     /// # Errors
     /// When the kernel refuses one of its descriptors.
     pub fn new(booted: Booted, begun_tsc: u64) -> Result<Machine, std::io::Error> {
-        let Booted { words, console, watchdog, slot, perm } = booted;
+        let Booted { words, console, watchdog, slot, disk, perm } = booted;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let mask: SigSet = [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGUSR2].into_iter().collect();
         mask.thread_block()?;
@@ -93,6 +96,7 @@ impl Machine {
         Ok(Machine {
             words,
             slot,
+            disk,
             perm,
             console,
             watchdog,
