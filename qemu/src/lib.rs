@@ -9,6 +9,7 @@ pub mod bed;
 pub mod bench_dhcp;
 pub mod bench_dns;
 pub mod bottleneck;
+pub mod browser;
 pub mod child;
 pub mod concentrator;
 pub mod disk;

@@ -18,16 +18,23 @@ use std::time::Duration;
 pub const FIRST: u64 = 1 << 32;
 /// Connections at the same time; one more closes the oldest.
 const MOST: usize = 32;
+/// The same where pages are kept open, and how many of them a single peer may have.
+const MOST_OPEN: usize = 96;
+const MOST_OF_ONE: usize = 24;
 /// Addresses that are listened on.
 const MOST_ADDRESSES: usize = 64;
 /// Bytes of a request's head.
 const LARGEST: usize = 8 << 10;
+/// Bytes of a body, where files may be sent.
+const LARGEST_FILE: usize = 128 << 10;
 /// Header lines of a request.
 const HEADERS: usize = 64;
 /// Time for a request and for its answer to be taken.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Time for a piece of a stream to be taken.
 const STALL: Duration = Duration::from_secs(60);
+/// Bytes of a live stream that wait for their reader; who falls further behind is left behind.
+const BEHIND: usize = 64 << 10;
 /// After this an address that could not be bound is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -48,6 +55,8 @@ pub struct Request {
     pub origin: String,
     /// What the client says of who it is, such as `Basic Z29r...`; empty when it does not say.
     pub authorization: String,
+    /// Every header, by its name in lower case.
+    pub headers: Vec<(String, String)>,
     /// What a form holds.
     pub body: Vec<u8>,
 }
@@ -58,7 +67,7 @@ impl Request {
     pub fn empty() -> Request {
         let (method, path, query, host, origin, authorization) = Default::default();
         let peer = IpAddr::from([127, 0, 0, 1]);
-        Request { method, path, query, peer, host, origin, authorization, body: Vec::new() }
+        Request { method, path, query, peer, host, origin, authorization, headers: Vec::new(), body: Vec::new() }
     }
 
     /// Whether it was meant for this server: called by its address or by a name at home, which no site of the internet
@@ -76,9 +85,23 @@ impl Request {
 
     /// The first value of a key of the query, decoded; what decodes to no text is none.
     pub fn value(&self, key: &str) -> Option<String> {
-        let mut pairs = self.query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-        pairs.find(|(name, _)| decoded(name).as_deref() == Some(key)).and_then(|(_, value)| decoded(value))
+        value_of(&self.query, key)
     }
+
+    /// The same of a form.
+    pub fn field(&self, key: &str) -> Option<String> {
+        value_of(std::str::from_utf8(&self.body).ok()?, key)
+    }
+
+    /// A header by its name in lower case; empty when it is not there.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value.as_str())
+    }
+}
+
+fn value_of(pairs: &str, key: &str) -> Option<String> {
+    let mut pairs = pairs.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs.find(|(name, _)| decoded(name).as_deref() == Some(key)).and_then(|(_, value)| decoded(value))
 }
 
 // `%41` is A and `+` is a space (WHATWG URL, application/x-www-form-urlencoded).
@@ -126,11 +149,14 @@ impl Response {
         let reason = match self.status {
             200 => "OK",
             302 => "Found",
+            303 => "See Other",
             400 => "Bad Request",
             401 => "Unauthorized",
             403 => "Forbidden",
             404 => "Not Found",
             405 => "Method Not Allowed",
+            413 => "Content Too Large",
+            421 => "Misdirected Request",
             429 => "Too Many Requests",
             431 => "Request Header Fields Too Large",
             503 => "Service Unavailable",
@@ -221,6 +247,8 @@ struct Connection {
     later: Option<bool>,
     /// Where more of the answer comes from.
     source: Option<Box<dyn Source>>,
+    /// More is said whenever there is news.
+    live: bool,
     deadline: Instant,
 }
 
@@ -232,10 +260,16 @@ pub struct Server {
     last: u64,
     retry: Option<Instant>,
     any_method: bool,
+    pages: bool,
     complaint: Rarely,
 }
 
 impl Server {
+    /// One for pages that stay open and send files.
+    pub fn of_pages() -> Server {
+        Server { pages: true, ..Server::default() }
+    }
+
     /// One whose service does not care how it is asked; any other knows GET and HEAD only.
     pub fn taking_any_method() -> Server {
         Server { any_method: true, ..Server::default() }
@@ -298,8 +332,8 @@ impl Server {
             }
             return;
         }
-        let any_method = self.any_method;
-        self.go_on(turn, token, |connection| connection.turn(now, any_method, answer));
+        let takes = Takes { any_method: self.any_method, body: if self.pages { LARGEST_FILE } else { 0 } };
+        self.go_on(turn, token, |connection| connection.turn(now, takes, answer));
     }
 
     /// The answer that was to come later, to the connection with this token; one that has gone meanwhile misses it.
@@ -326,6 +360,44 @@ impl Server {
         });
     }
 
+    /// Begins a stream that never ends by itself: what is said comes by [`Server::push`]. A peer has a share of them.
+    pub fn live(&mut self, turn: &Loop, now: Instant, token: Token, kind: &'static str) {
+        self.go_on(turn, token, |connection| {
+            let Some(with_body) = connection.later.take() else { return Ok(None) };
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nCache-Control: no-store\r\n\
+                 Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+            );
+            connection.output = head.into_bytes();
+            connection.live = with_body;
+            connection.deadline = now + STALL;
+            connection.write(now)
+        });
+    }
+
+    /// Says something on such a stream; whether somebody still listens. Who does not take it in time is left behind.
+    pub fn push(&mut self, turn: &Loop, now: Instant, token: Token, said: &[u8]) -> bool {
+        self.go_on(turn, token, |connection| {
+            if !connection.live || connection.output.len() - connection.sent > BEHIND {
+                return Ok(None);
+            }
+            connection.output.drain(..std::mem::take(&mut connection.sent));
+            connection.output.extend_from_slice(&chunk(said));
+            connection.write(now)
+        });
+        self.open.contains_key(&token.0)
+    }
+
+    /// Ends such a stream.
+    pub fn close(&mut self, token: Token) {
+        self.open.remove(&token.0);
+    }
+
+    /// Whether a connection is still there.
+    pub fn is_open(&self, token: Token) -> bool {
+        self.open.contains_key(&token.0)
+    }
+
     /// How many streams are being taken.
     pub fn streams(&self) -> usize {
         self.open.values().filter(|connection| connection.source.is_some()).count()
@@ -341,18 +413,27 @@ impl Server {
     }
 
     fn add(&mut self, turn: &Loop, now: Instant, stream: TcpStream, peer: IpAddr) {
-        if self.open.len() >= MOST
-            && let Some(oldest) = self.open.iter().min_by_key(|(_, open)| open.deadline).map(|(number, _)| *number)
-        {
-            self.open.remove(&oldest);
-        }
+        let oldest_of = |open: &HashMap<u64, Connection>, who: &dyn Fn(&Connection) -> bool| {
+            let open = open.iter().filter(|(_, open)| who(open));
+            open.min_by_key(|(_, open)| (open.live, open.deadline)).map(|(number, _)| *number)
+        };
+        let is_his = |open: &Connection| open.peer == peer;
+        let most = if self.pages { MOST_OPEN } else { MOST };
+        let oldest = if self.pages && self.open.values().filter(|open| is_his(open)).count() >= MOST_OF_ONE {
+            oldest_of(&self.open, &is_his)
+        } else if self.open.len() >= most {
+            oldest_of(&self.open, &|_| true)
+        } else {
+            None
+        };
+        oldest.and_then(|oldest| self.open.remove(&oldest));
         let number = self.next();
         let watched = stream.set_nonblocking(true).and_then(|()| turn.add(&stream, Token(number), Interest::READ));
         if watched.is_ok() {
             let (input, output, deadline) = (Vec::new(), Vec::new(), now + PATIENCE);
             self.open.insert(
                 number,
-                Connection { stream, peer, input, output, sent: 0, later: None, source: None, deadline },
+                Connection { stream, peer, input, output, sent: 0, later: None, source: None, live: false, deadline },
             );
         }
     }
@@ -363,19 +444,27 @@ impl Server {
     }
 }
 
+/// What a server takes besides GET, HEAD and short forms.
+#[derive(Debug, Clone, Copy, Default)]
+struct Takes {
+    any_method: bool,
+    /// Bytes of a body besides those that a head may have.
+    body: usize,
+}
+
 impl Connection {
     /// Reads the request, then writes the answer. Gives what to wait for; none when it is over.
     fn turn<A: Into<Reply>>(
         &mut self,
         now: Instant,
-        any_method: bool,
+        takes: Takes,
         answer: impl FnOnce(&Request) -> A,
     ) -> io::Result<Option<Interest>> {
-        if self.later.is_some() {
+        if self.later.is_some() || self.live && self.sent == self.output.len() {
             // Nothing is asked of it, so it can only have gone.
             return Ok(None);
         }
-        if self.output.is_empty() && self.source.is_none() {
+        if self.output.is_empty() && self.source.is_none() && !self.live {
             let mut buffer = [0; 2_048];
             loop {
                 match self.stream.read(&mut buffer) {
@@ -384,14 +473,17 @@ impl Connection {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     Err(error) => return Err(error),
                 }
-                if self.input.len() > LARGEST {
+                if self.input.len() > LARGEST + takes.body {
                     break;
                 }
             }
-            match asked(&self.input, self.peer, any_method) {
+            match asked(&self.input, self.peer, takes) {
                 None => return Ok(Some(Interest::READ)),
                 Some(Err(refused)) => self.output = refused.bytes(true),
-                Some(Ok((request, with_body))) => match answer(&request).into() {
+                Some(Ok((request, with_body))) => match {
+                    self.input = Vec::new();
+                    answer(&request).into()
+                } {
                     Reply::Now(answer) => self.output = answer.bytes(with_body),
                     Reply::Later => {
                         self.later = Some(with_body);
@@ -409,7 +501,7 @@ impl Connection {
                 Ok(0) => return Ok(None),
                 Ok(length) => {
                     self.sent += length;
-                    if self.source.is_some() {
+                    if self.source.is_some() || self.live {
                         self.deadline = now + STALL;
                     }
                 }
@@ -427,6 +519,10 @@ impl Connection {
             }
             // The others have their turn before this one goes on.
             return Ok(Some(Interest::WRITE));
+        }
+        if self.live {
+            (self.output, self.sent) = (Vec::new(), 0);
+            return Ok(Some(Interest::NONE));
         }
         // What is still coming is not waited for.
         let _ = self.stream.shutdown(std::net::Shutdown::Write);
@@ -446,7 +542,8 @@ fn chunk(content: &[u8]) -> Vec<u8> {
 }
 
 /// The request in these bytes and whether its answer has a body; `None` while it is not whole.
-fn asked(bytes: &[u8], peer: IpAddr, any_method: bool) -> Option<Result<(Request, bool), Response>> {
+fn asked(bytes: &[u8], peer: IpAddr, takes: Takes) -> Option<Result<(Request, bool), Response>> {
+    let any_method = takes.any_method;
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];
     let mut request = httparse::Request::new(&mut headers);
     let end = match request.parse(bytes) {
@@ -465,6 +562,11 @@ fn asked(bytes: &[u8], peer: IpAddr, any_method: bool) -> Option<Result<(Request
         found.and_then(|header| std::str::from_utf8(header.value).ok()).unwrap_or_default().trim().to_owned()
     };
     let (host, origin, authorization) = (header("host"), header("origin"), header("authorization"));
+    let lengths = request.headers.iter().filter(|header| header.name.eq_ignore_ascii_case("content-length")).count();
+    if lengths > 1 || !header("transfer-encoding").is_empty() {
+        // Where it ends must not be a matter of opinion (RFC 9112, section 6.3).
+        return Some(Err(Response::text(400, "a body has one Content-Length\n")));
+    }
     let (method, body, with_body) = match request.method {
         Some("GET") => ("GET", &[][..], true),
         Some("HEAD") => ("GET", &[][..], false),
@@ -474,7 +576,10 @@ fn asked(bytes: &[u8], peer: IpAddr, any_method: bool) -> Option<Result<(Request
                 Err(_) if any_method => 0,
                 Err(_) => return Some(Err(Response::text(400, "Content-Length is wanted\n"))),
             };
-            if end.saturating_add(length) > LARGEST {
+            if takes.body > 0 && length > takes.body {
+                return Some(Err(Response::text(413, format!("a body has at most {} bytes\n", takes.body))));
+            }
+            if takes.body == 0 && end.saturating_add(length) > LARGEST {
                 return Some(Err(Response::text(431, "too large\n")));
             }
             ("POST", bytes.get(end..end + length)?, true)
@@ -483,7 +588,12 @@ fn asked(bytes: &[u8], peer: IpAddr, any_method: bool) -> Option<Result<(Request
         _ => return Some(Err(Response::text(405, "only GET, HEAD and POST\n"))),
     };
     let (method, body) = (method.to_owned(), body.to_vec());
-    Some(Ok((Request { method, path, query, peer, host, origin, authorization, body }, with_body)))
+    let text = |header: &httparse::Header<'_>| {
+        let value = String::from_utf8_lossy(header.value).trim().to_owned();
+        (header.name.to_ascii_lowercase(), value)
+    };
+    let headers = request.headers.iter().map(text).collect();
+    Some(Ok((Request { method, path, query, peer, host, origin, authorization, headers, body }, with_body)))
 }
 
 /// Opens a listener that does not block.
@@ -507,7 +617,8 @@ mod tests {
     #[test]
     fn requests_are_read_and_refused() {
         let peer = IpAddr::from([192, 168, 42, 7]);
-        let asked = |bytes: &[u8]| super::asked(bytes, peer, false);
+        let asked = |bytes: &[u8]| super::asked(bytes, peer, Takes::default());
+        let any = Takes { any_method: true, body: 0 };
         let status =
             |text: &str| asked(text.as_bytes()).map(|result| result.map_or_else(|refused| refused.status, |_| 200));
         assert_eq!(status("GET /metrics?x=1 HTTP/1.1\r\nHost: a\r\n\r\n"), Some(200));
@@ -515,7 +626,7 @@ mod tests {
         assert_eq!((request.path.as_str(), with_body, request.peer), ("/a", true, peer));
         let values = ["b", "d", "e"].map(|key| request.value(key));
         assert_eq!(values, [Some("A c".into()), Some(String::new()), None]);
-        assert!(super::asked(b"PUT /a HTTP/1.1\r\n\r\n", peer, true).unwrap().is_ok());
+        assert!(super::asked(b"PUT /a HTTP/1.1\r\n\r\n", peer, any).unwrap().is_ok());
         assert!(!asked(b"HEAD /a HTTP/1.1\r\n\r\n").unwrap().unwrap().1);
         assert_eq!(status("GET /metr"), None);
         assert_eq!(status("PUT / HTTP/1.1\r\n\r\n"), Some(405));
@@ -525,6 +636,19 @@ mod tests {
         assert_eq!(status(post), None, "not whole yet");
         let request = asked(format!("{post}b").as_bytes()).unwrap().unwrap().0;
         assert_eq!((request.body.as_slice(), request.host.as_str()), (&b"a=b"[..], "router:8067"));
+        assert_eq!(
+            (request.header("host"), request.field("a"), request.header("x")),
+            ("router:8067", Some("b".into()), "")
+        );
+        for twice in ["Content-Length: 3\r\nContent-Length: 4", "Content-Length: 3\r\nTransfer-Encoding: chunked"] {
+            assert_eq!(status(&format!("POST / HTTP/1.1\r\n{twice}\r\n\r\nabcd")), Some(400), "{twice}");
+        }
+        let large = Takes { any_method: false, body: 100 };
+        let post = |length: usize| format!("POST / HTTP/1.1\r\nContent-Length: {length}\r\n\r\n{}", "a".repeat(length));
+        let sent = |length: usize| {
+            super::asked(post(length).as_bytes(), peer, large).unwrap().map(|(asked, _)| asked.body.len())
+        };
+        assert_eq!((sent(100), sent(101).map_err(|refused| refused.status)), (Ok(100), Err(413)));
         assert_eq!(status("GET\0/ HTTP/1.1\r\n\r\n"), Some(400));
         assert_eq!(status(&format!("GET / HTTP/1.1\r\nA: {}", "a".repeat(LARGEST))), Some(431));
         assert_eq!(status(&format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(HEADERS + 1))), Some(431));
@@ -546,7 +670,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_met_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            if let Some(Ok((request, _))) = asked(&bytes, IpAddr::from([0; 4]), true) {
+            if let Some(Ok((request, _))) = asked(&bytes, IpAddr::from([0; 4]), Takes { any_method: true, body: 99 }) {
                 let _ = request.value("host");
             }
         }

@@ -4,7 +4,7 @@ mod common;
 
 use common::{Child, Namespace, PATIENCE, Root, Services};
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 
@@ -172,4 +172,243 @@ fn a_real_prometheus_scrapes_the_one_page() {
     }
     assert_eq!(query("weir_metrics_up%7Bjob=%22weir%22,service=%22netconfigd%22%7D"), "1");
     assert_eq!(query("nftables_filter_forward_packets%7Bjob=%22weir%22,family=%22ipv4%22%7D"), "0");
+}
+
+/// What curl says of a request: the status, the headers and the body.
+struct Heard {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Heard {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{}: {error}", self.body))
+    }
+
+    fn cookie(&self) -> String {
+        let line = self.head.lines().find(|line| line.to_ascii_lowercase().starts_with("set-cookie: weir="));
+        let line = line.unwrap_or_else(|| panic!("no cookie: {}", self.head));
+        assert!(line.contains("HttpOnly") && line.contains("SameSite=Strict"), "{line}");
+        line.split([' ', ';']).nth(1).unwrap().to_owned()
+    }
+}
+
+impl Scene {
+    fn curl(&self, words: &[&str], path: &str) -> Heard {
+        let url = format!("http://192.168.42.1{path}");
+        let words: Vec<&str> = ["-sSi", "--path-as-is", "--max-time", "60"].iter().chain(words).copied().chain([url.as_str()]).collect();
+        let text = self.lan.output("curl", &words);
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Heard { status, head: head.to_owned(), body: body.to_owned() }
+    }
+
+    /// Cookie and word of who logs in.
+    fn log_in(&self, password: &str) -> (String, String) {
+        let cookie = self.curl(&["-d", &format!("password={password}")], "/login").cookie();
+        let session = self.curl(&["-H", &format!("Cookie: {cookie}")], "/api/session").json();
+        (cookie, session["token"].as_str().unwrap().to_owned())
+    }
+
+    fn post(&self, cookie: &str, token: &str, path: &str, body: &Value) -> Heard {
+        let (cookie, token) = (format!("Cookie: {cookie}"), format!("X-Weir-Token: {token}"));
+        self.curl(&["-H", &cookie, "-H", &token, "-d", &body.to_string()], path)
+    }
+}
+
+#[test]
+fn the_first_visit_sets_the_password_and_the_next_one_wants_it() {
+    let scene = Scene::new();
+    let webd = scene.start("webd");
+    let first = scene.curl(&[], "/");
+    assert!(first.status == 200 && first.body.contains("data-setup=\"true\""), "{}", first.head);
+    let cookie = first.cookie();
+    let session = scene.curl(&["-H", &format!("Cookie: {cookie}")], "/api/session").json();
+    assert_eq!((&session["sets_up"], &session["has_password"]), (&json!(true), &json!(false)));
+    let token = session["token"].as_str().unwrap().to_owned();
+    let refused = scene.post(&cookie, &token, "/api/setup/password", &json!({"password": "short"}));
+    assert!(refused.status == 409 && refused.body.contains("8 to 128"), "{}", refused.body);
+    let wrong = scene.post(&cookie, "0", "/api/setup/password", &json!({"password": "correct horse"}));
+    assert_eq!(wrong.status, 403, "without the word of the page");
+    let set = scene.post(&cookie, &token, "/api/setup/password", &json!({"password": "correct horse"}));
+    assert_eq!((set.status, &set.json()["ok"]), (200, &json!(true)), "{}", set.body);
+    // Who has set it is in; who had only looked on is not any more, and nobody sets a first one again.
+    assert_eq!(scene.curl(&["-H", &format!("Cookie: {}", set.cookie())], "/api/status").status, 200);
+    assert_eq!(scene.curl(&["-H", &format!("Cookie: {cookie}")], "/api/status").status, 401);
+    let late = scene.curl(&[], "/");
+    assert!(late.body.contains("action=\"/login\"") && !late.body.contains("data-token"), "{}", late.body);
+    drop(webd);
+    let _webd = scene.start("webd");
+    let (cookie, token) = scene.log_in("correct horse");
+    let again = scene.post(&cookie, &token, "/api/setup/password", &json!({"password": "another horse"}));
+    assert_eq!(again.status, 409);
+    let next = json!({"old": "correct horse", "password": "another horse"});
+    assert_eq!(scene.post(&cookie, &token, "/api/password", &next).status, 200);
+    assert_eq!(scene.check("another horse", "192.168.42.9"), json!({"ok": true}));
+}
+
+#[test]
+fn only_who_may_sees_and_changes_anything() {
+    let scene = Scene::new();
+    let _netconfigd = scene.start("netconfigd");
+    let _configd = scene.start("configd");
+    let webd = scene.start("webd");
+    scene.ask(&json!({"op": "set", "password": "correct horse"}));
+    for path in ["/api/status", "/api/devices", "/api/file?name=firewall.json", "/log?path=/user/dnsd", "/capture.pcapng"] {
+        let refused = scene.curl(&[], path);
+        assert!(refused.status == 401 && refused.head.contains("WWW-Authenticate: Basic"), "{path}: {}", refused.head);
+        let browser = scene.curl(&["-H", "Sec-Fetch-Mode: cors"], path);
+        assert!(browser.status == 401 && !browser.head.contains("WWW-Authenticate"), "a window of the browser's own");
+    }
+    for path in ["/api/health", "/metrics", "/", "/api/session"] {
+        assert_eq!(scene.curl(&[], path).status, 200, "{path}");
+    }
+    let gokrazy = ["-u", "gokrazy:correct horse", "-H", "Accept: application/json"];
+    let overview = scene.curl(&gokrazy, "/").json();
+    assert!(overview["Hostname"].is_string() && overview["Services"].is_array(), "{overview}");
+    assert_eq!(scene.curl(&["-H", "Accept: application/json"], "/").status, 401);
+
+    // Another site's page, another name, another page's word.
+    let (cookie, token) = scene.log_in("correct horse");
+    let body = json!({"files": {"firewall.json": "{}"}});
+    let with = |header: &str| {
+        let (cookie, token) = (format!("Cookie: {cookie}"), format!("X-Weir-Token: {token}"));
+        scene.curl(&["-H", &cookie, "-H", &token, "-H", header, "-d", &body.to_string()], "/api/config/check").status
+    };
+    assert_eq!(with("X-Nothing: here"), 200);
+    assert_eq!(with("Origin: http://evil.example"), 403);
+    assert_eq!(with("Sec-Fetch-Site: cross-site"), 403);
+    assert_eq!(with("Host: evil.example"), 421);
+    assert_eq!((with("Host: weir.lan"), with("Host: router:80")), (200, 200));
+    assert_eq!(scene.post(&cookie, "", "/api/config/check", &body).status, 403);
+    assert_eq!(scene.curl(&["-H", "Host: evil.example"], "/").status, 421);
+
+    // A trial by HTTP: in force at once, and gone unless it is kept.
+    let rules = r#"{"rules":[{"name":"a","action":"refuse","remote":"203.0.113.0/24"}]}"#;
+    let wrong = scene.post(&cookie, &token, "/api/config/try", &json!({"files": {"firewall.json": "{\"rules\":7}"}}));
+    assert!(wrong.status == 409 && wrong.body.contains("firewall.json:1:"), "{}", wrong.body);
+    let tried = scene.post(&cookie, &token, "/api/config/try", &json!({"files": {"firewall.json": rules}}));
+    assert_eq!(tried.json(), json!({"ok": true, "confirm": 60}));
+    let seen = |path: &str| scene.curl(&["-H", &format!("Cookie: {cookie}")], path).json();
+    assert_eq!(seen("/api/file?name=firewall.json")["on_trial"], true);
+    assert_eq!(seen("/api/status")["trial"]["files"], json!(["firewall.json"]));
+    assert_eq!(scene.post(&cookie, &token, "/api/config/revert", &json!({})).json(), json!({"ok": true}));
+    assert_eq!(seen("/api/file?name=firewall.json")["text"], Value::Null);
+
+    // deviced does not run here: said, and not waited for.
+    let status = seen("/api/status");
+    assert!(status["missing"].as_array().unwrap().contains(&json!("diagd")), "{}", status["missing"]);
+    assert_eq!(seen("/api/devices")["missing"], json!(["deviced"]));
+    let rename = json!({"hardware_addr": "02:00:5e:10:00:07", "name": "a"});
+    assert_eq!(scene.post(&cookie, &token, "/api/device/rename", &rename).status, 503);
+    let session = scene.curl(&["-d", &format!("token={token}"), "-H", &format!("Cookie: {cookie}")], "/logout");
+    assert_eq!(session.status, 303);
+    assert_eq!(scene.curl(&["-H", &format!("Cookie: {cookie}")], "/api/status").status, 401);
+    assert!(!webd.lines().join("\n").contains("horse"), "a password is logged");
+}
+
+#[test]
+fn hostile_clients_hold_nobody_up() {
+    let scene = Scene::new();
+    let webd = scene.start("webd");
+    scene.ask(&json!({"op": "set", "password": "correct horse"}));
+    let before = resident_kib(&webd);
+    let connect = || scene.lan.run(|| TcpStream::connect("192.168.42.1:80")).unwrap();
+
+    // A thousand who say nothing, and as many who say a little: who comes from elsewhere is answered all the while.
+    scene.lan.ip("addr add 192.168.42.8/24 dev eth0");
+    let mut slow: Vec<TcpStream> = Vec::new();
+    for at in 0..1_000 {
+        let mut one = connect();
+        if at % 2 == 0 {
+            let _ = one.write_all(b"GET / HTTP/1.1\r\nHost: 192.168.42.1\r\nX: ");
+        }
+        slow.push(one);
+        if at % 250 == 0 {
+            assert_eq!(scene.curl(&["--interface", "192.168.42.8"], "/api/health").status, 200);
+        }
+    }
+    assert_eq!(scene.curl(&["--interface", "192.168.42.8"], "/").status, 200);
+    let open = std::fs::read_dir(format!("/proc/{}/fd", webd.id())).unwrap().count();
+    assert!(open < 96 + 40, "{open} descriptors");
+    // Those that are left are hung up on by time, and not by us.
+    let mut last = slow.pop().unwrap();
+    last.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut rest = Vec::new();
+    let _ = last.read_to_end(&mut rest);
+    assert!(rest.is_empty());
+    drop(slow);
+
+    // A head without an end, a body that is longer or shorter than it says, or says so twice.
+    let said = |bytes: &[u8]| {
+        let mut stream = connect();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        // It may hang up before it has heard all.
+        let _ = stream.write_all(bytes);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned()
+    };
+    let head = "POST /api/reboot HTTP/1.1\r\nHost: 192.168.42.1\r\n";
+    let huge = format!("{head}X: {}", "a".repeat(1 << 20));
+    assert!(["", "HTTP/1.1 431 Request Header Fields Too Large"].contains(&said(huge.as_bytes()).as_str()));
+    assert_eq!(said(format!("{head}Content-Length: 999999999\r\n\r\n").as_bytes()), "HTTP/1.1 413 Content Too Large");
+    assert_eq!(said(format!("{head}Content-Length: -1\r\n\r\n").as_bytes()), "HTTP/1.1 400 Bad Request");
+    assert_eq!(said(format!("{head}Content-Length: 2\r\nContent-Length: 3\r\n\r\n{{}}").as_bytes()), "HTTP/1.1 400 Bad Request");
+    assert_eq!(said(format!("{head}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n").as_bytes()), "HTTP/1.1 400 Bad Request");
+    assert_eq!(said(format!("{head}Content-Length: 5\r\n\r\n{{}}").as_bytes()), "", "what is missing never came");
+    for path in ["/../perm/webd/password", "/..%2f..%2fperm", "//etc/passwd", "/api/../../etc"] {
+        assert_eq!(scene.curl(&[], path).status, 404, "{path}");
+    }
+    let traversal = "/api/file?name=../webd/password";
+    assert_eq!(scene.curl(&["-u", "gokrazy:correct horse"], traversal).status, 404);
+
+    // A wrong password at speed: hashed a few times, and slow for its peer alone.
+    let guesses = (0..40).filter(|_| scene.curl(&["-d", "password=guess"], "/login").status == 401).count();
+    assert_eq!(guesses, 40);
+    let other = ["--interface", "192.168.42.8", "-u", "gokrazy:correct horse"];
+    assert_eq!(scene.curl(&other, "/api/status").status, 200);
+    let page = scene.page();
+    assert!(value(&page, "weir_password_hashes_total") < 20.0, "{page}");
+    let after = resident_kib(&webd);
+    println!("resident: {before} KiB before, {after} KiB after");
+    assert!(after < before + 6 * 1_024, "{before} KiB, then {after} KiB");
+}
+
+#[test]
+fn a_page_that_stays_open_costs_next_to_nothing() {
+    let scene = Scene::new();
+    scene.router.ip("link add uplink0 type veth peer name isp0");
+    let webd = scene.start("webd");
+    scene.ask(&json!({"op": "set", "password": "correct horse"}));
+    let (cookie, _) = scene.log_in("correct horse");
+    let header = format!("Cookie: {cookie}");
+    let watch = || scene.lan.spawn("curl", &["-sSN", "-H", &header, "http://192.168.42.1/api/events"]);
+    let mut viewers: Vec<Child> = (0..20).map(|_| watch()).collect();
+    for viewer in &mut viewers {
+        viewer.wait_for("event: look");
+    }
+    let before = webd.cpu_micros();
+    for _ in 0..10 {
+        viewers[19].wait_for("event: look");
+    }
+    let used = webd.cpu_micros() - before;
+    println!("20 viewers: {used} us of processor time in 20 s");
+    assert!(used < 400_000, "{used} us in 20 s are more than 2 % of a core");
+    viewers.iter_mut().for_each(Child::kill);
+
+    let before = webd.cpu_micros();
+    for _ in 0..50 {
+        scene.curl(&["-H", &header], "/api/status");
+    }
+    let used = (webd.cpu_micros() - before) / 50;
+    println!("a status document: {used} us of processor time, its connection included");
+    assert!(used < 2_000, "{used} us");
+    let private = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", webd.id())).unwrap();
+    let of = |key: &str| -> u64 {
+        let lines = private.lines().filter_map(|line| line.strip_prefix(key)?.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        lines.sum()
+    };
+    println!("private memory: {} KiB", of("Private_Dirty:") + of("Private_Clean:"));
 }

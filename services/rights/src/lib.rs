@@ -299,11 +299,12 @@ pub const SERVICES: &[Service] = &[
         name: "webd",
         uid: 115,
         capabilities: &[Capability::NetBindService],
-        reads: &[],
+        // diagd's group may send echoes as well.
+        reads: &["netconfigd", "dhcp4", "dhcp6", "dhcp4d", "dnsd", "diagd"],
         watches: &[],
         stdin: Stdin::Null,
-        control: Control::Read,
-        asks: &["captured"],
+        control: Control::Full,
+        asks: &["captured", "configd", "deviced", "diagd"],
         run: &["/run/webd"],
     },
     Service {

@@ -226,10 +226,14 @@ impl Diagd {
     fn request(&mut self, now: Instant, token: Token) {
         let fresh = self.fresh(now).map(page::json);
         let busy = self.tool.is_some();
+        let last = self.verdict.as_ref().map(|(_, verdict)| page::json(verdict));
         let mut wanted = None;
         self.requests.take(&self.turn, token, |request, line| match (serde_json::from_slice(line), &fresh) {
             (Err(wrong), _) => Reply::Now(error(&wrong.to_string()).into()),
             (Ok(Wanted::Diag), Some(json)) => Reply::Now(json.clone().into()),
+            (Ok(Wanted::Last), _) => {
+                Reply::Now(last.clone().unwrap_or_else(|| error("the first look is not over yet")).into())
+            }
             (Ok(Wanted::Ping { .. } | Wanted::Trace { .. } | Wanted::Dns { .. }), _) if busy => {
                 Reply::Now(error("somebody else's ping, trace or dns is not over yet").into())
             }

@@ -34,6 +34,11 @@ impl Claim {
     pub fn password(&self) -> Option<&str> {
         self.0.get("password")?.as_str()
     }
+
+    /// The token in it.
+    pub fn token(&self) -> Option<&str> {
+        self.0.get("token")?.as_str()
+    }
 }
 
 /// What is said to who has said nothing, or nothing right.

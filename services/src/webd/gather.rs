@@ -103,7 +103,8 @@ impl Gathering {
     }
 }
 
-fn ask(port: u16) -> Option<TcpStream> {
+/// Asks a service for its metrics.
+pub fn ask(port: u16) -> Option<TcpStream> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut stream = TcpStream::connect_timeout(&address, CONNECT).ok()?;
     // A fresh socket takes so few bytes at once.
@@ -113,7 +114,7 @@ fn ask(port: u16) -> Option<TcpStream> {
 }
 
 /// Reads what is there; whether that was the end.
-fn read(stream: &mut TcpStream, page: &mut Vec<u8>) -> std::io::Result<bool> {
+pub fn read(stream: &mut TcpStream, page: &mut Vec<u8>) -> std::io::Result<bool> {
     let mut bytes = [0; 16 << 10];
     loop {
         match stream.read(&mut bytes) {
@@ -129,7 +130,8 @@ fn read(stream: &mut TcpStream, page: &mut Vec<u8>) -> std::io::Result<bool> {
     }
 }
 
-fn body(answer: &[u8]) -> Option<Vec<u8>> {
+/// The page in a good answer.
+pub fn body(answer: &[u8]) -> Option<Vec<u8>> {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
     answer.starts_with(b"HTTP/1.1 200 ").then(|| answer[end + 4..].to_vec())
 }

@@ -20,6 +20,8 @@ pub struct Secrets {
     token: Option<[u8; 32]>,
     /// There was no file of a password: not even a damaged one.
     fresh: bool,
+    /// Nor was there one of gokrazy's: nobody has ever said a password.
+    unset: bool,
 }
 
 impl Secrets {
@@ -42,7 +44,10 @@ impl Secrets {
         if !std::mem::take(&mut self.fresh) {
             return;
         }
-        let Some(plain) = text(&house.path(GOKRAZY)) else { return };
+        let Some(plain) = text(&house.path(GOKRAZY)) else {
+            self.unset = true;
+            return;
+        };
         match self.set(house, plain.trim()) {
             Ok(()) => {
                 log::info!("the password of {GOKRAZY} is the router's from now on; that file means nothing any more")
@@ -62,6 +67,7 @@ impl Secrets {
         let kept = password::hash(password, random::<SALT>()?)?;
         write(&house.path(PASSWORD), &kept)?;
         self.password = Some(kept);
+        self.unset = false;
         Ok(())
     }
 
@@ -90,6 +96,11 @@ impl Secrets {
     /// Whether there is a password.
     pub fn has_password(&self) -> bool {
         self.password.is_some()
+    }
+
+    /// Whether nobody has ever said a password. A damaged file is none, and still somebody's.
+    pub fn is_unset(&self) -> bool {
+        self.unset && self.password.is_none()
     }
 
     /// Whether this is the token.
@@ -165,6 +176,7 @@ mod tests {
         std::fs::write(house.path(GOKRAZY), "old").unwrap();
         secrets.take_over(&house);
         assert_eq!(secrets.is_password("old"), None, "who damages the file gains nothing");
+        assert!(!secrets.is_unset(), "not even a first password");
     }
 
     #[test]

@@ -23,6 +23,8 @@ const SILENT: u8 = 5;
 pub enum Wanted {
     /// The verdict.
     Diag,
+    /// The verdict that there is, however old; nothing is asked for it.
+    Last,
     /// Echoes of a host.
     Ping {
         /// Its name or address.
@@ -84,7 +86,7 @@ impl Tool {
             Wanted::Ping { target } => (Kind::Ping, target),
             Wanted::Trace { target } => (Kind::Trace, target),
             Wanted::Dns { name } => (Kind::Dns, name),
-            Wanted::Diag => return Err("the verdict is no tool".to_owned()),
+            Wanted::Diag | Wanted::Last => return Err("the verdict is no tool".to_owned()),
         };
         let to: Option<IpAddr> = target.parse().ok().filter(|_| kind != Kind::Dns);
         if to.is_none() && !is_host(&target) {

@@ -1,0 +1,240 @@
+//! A family's browser on the LAN: the page from the first visit to the reboot, in every width and light.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use qemu::bed::{Bed, NAME, PAGE, SERVER, WAN};
+use qemu::browser::{Browser, Look};
+use qemu::disk::Disk;
+use qemu::lan::ROUTER;
+use qemu::router::Router;
+use qemu::step;
+use std::path::{Path, PathBuf};
+
+const PASSWORD: &str = "correct horse";
+const SECTIONS: [&str; 6] = ["overview", "devices", "access", "names", "services", "system"];
+/// Faults that who cannot see, or not well, would meet; a line each.
+const FAULTS: &str = include_str!("page/faults.js");
+/// axe-core, as published: what is wrong for them by the rules of WCAG.
+const AXE: &str = include_str!("page/axe.min.js");
+
+fn home() -> String {
+    format!("http://{ROUTER}/")
+}
+
+/// Where the pictures are left.
+fn pictures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/page")
+}
+
+fn picture(browser: &Browser<'_>, name: &str) {
+    browser.picture(&pictures().join(format!("{name}.png")));
+}
+
+fn faultless(browser: &Browser<'_>, what: &str) {
+    let faults = browser.run(FAULTS);
+    assert_eq!(faults.as_array().map(Vec::len), Some(0), "{what}: {faults:#}");
+    if browser.run("return !window.axe") == true {
+        browser.run(&format!("{AXE}; return true"));
+    }
+    browser.run("window.found = null; axe.run().then(all => { window.found = all.violations; })");
+    let found = browser.wait(
+        "window.found && window.found.map(one => [one.impact, one.id, one.nodes.map(node => node.html.slice(0, 200))])",
+    );
+    let serious: Vec<_> = found.as_array().unwrap().iter().filter(|one| one[0] == "serious" || one[0] == "critical").collect();
+    assert!(serious.is_empty(), "{what}: {serious:#?}");
+    for one in found.as_array().unwrap() {
+        eprintln!("    axe, {what}: {one}");
+    }
+}
+
+fn log_in(browser: &Browser<'_>, password: &str) {
+    browser.fill("#password", password);
+    browser.press("Log in");
+}
+
+/// The answers are not from the wire that the page itself made.
+fn reaches(bed: &Bed, port: u16) -> bool {
+    let url = format!("http://{WAN}:{port}/page");
+    let words = vec!["--silent".to_owned(), "--fail".into(), "--max-time".into(), "5".into(), url];
+    bed.isp.run(move || {
+        let output = std::process::Command::new("curl").args(words).output().unwrap();
+        output.status.success() && String::from_utf8_lossy(&output.stdout) == PAGE
+    })
+}
+
+#[test]
+fn a_family_uses_the_page() {
+    let bed = Bed::new();
+    let _isp = bed.serve_isp();
+    let _page = bed.serve_page();
+    let disk = Disk::copy(&bed.folder.0);
+    let config = format!(
+        r#"{{"names":["{NAME}"],"ping":["{SERVER}"],"portal":"http://{NAME}/page","portal_answer":"{}"}}"#,
+        PAGE.trim()
+    );
+    disk.write("diagd/config.json", config.as_bytes());
+    let mut router = Router::boot(&bed, &disk);
+    router.wait_ready();
+    router.command_until("status", |text| text.contains(WAN));
+    let lease = bed.reach_the_internet("laptop");
+    let (_client, _) = bed.lease("laptop");
+    let address = lease.split_whitespace().nth(1).and_then(|text| text.split('/').next()).unwrap().to_owned();
+    let folder = bed.folder.0.join("served");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("page"), PAGE).unwrap();
+    let folder = folder.to_str().unwrap();
+    let _server = bed.lan.spawn("busybox", &["httpd", "-f", "-p", &format!("{address}:8080"), "-h", folder]);
+
+    step("the first visit: a password, the address left as it is, the internet looked at");
+    let browser = Browser::open(&bed.lan, &bed.folder.0);
+    browser.look(Look { phone: true, dark: false });
+    browser.go(&home());
+    browser.wait_for("Your router works already");
+    let loaded = browser.run("const [one] = performance.getEntriesByType('navigation'); return one.transferSize");
+    eprintln!("the first view: {loaded} bytes on the wire, in one answer");
+    assert!(loaded.as_u64().unwrap() <= 60 << 10);
+    assert_eq!(browser.run("return document.querySelectorAll('link[rel=stylesheet], script[src], img').length"), 0);
+    faultless(&browser, "the first visit");
+    picture(&browser, "first-visit-phone");
+    browser.fill("[name=first]", "short");
+    browser.fill("[name=first]", PASSWORD);
+    browser.press("Set the password");
+    browser.wait_for("Where it is at home");
+    browser.press("Skip");
+    browser.wait("document.querySelector('#verdict') && document.querySelector('#verdict').innerText.includes('internet works')");
+    browser.click("#done");
+    assert!(!browser.run("return document.body.innerText").as_str().unwrap().contains("Your router works already"));
+
+    step("out, a wrong password, and in");
+    browser.run("location.hash = '#system'");
+    browser.press("Log out");
+    browser.wait("!!document.querySelector('#password')");
+    faultless(&browser, "log in");
+    assert!(!browser.run("return document.documentElement.outerHTML").as_str().unwrap().contains(WAN));
+    log_in(&browser, "wrong horse");
+    browser.wait_for("not the router");
+    faultless(&browser, "a wrong password");
+    picture(&browser, "wrong-password");
+    while browser.run("return !!document.querySelector('#password')") == true {
+        // Who was wrong waits a second.
+        log_in(&browser, PASSWORD);
+        browser.wait("!document.querySelector('#password') || !!document.querySelector('#wrong')");
+    }
+
+    step("a plot with data");
+    bed.download(&format!("http://{SERVER}/page"));
+    browser.wait("(document.querySelector('#speed path.down:not(.area)') || {getAttribute: () => ''}).getAttribute('d').split('L').length > 10");
+    browser.wait("(document.querySelector('#delay path.down') || {getAttribute: () => ''}).getAttribute('d').split('L').length > 5");
+    let words = browser.run("return document.querySelector('#speed svg').getAttribute('aria-label')");
+    assert!(words.as_str().unwrap().contains("the last 10 minutes: down "), "{words}");
+
+    step("every section in every width and light");
+    for look in Look::all() {
+        browser.look(look);
+        for section in SECTIONS {
+            browser.run(&format!("location.hash = '#{section}'"));
+            browser.wait(&format!(
+                "!document.querySelector('#{section}').hidden && !document.querySelector('#{section}').hasAttribute('aria-busy')"
+            ));
+            let wide = browser.run("return document.documentElement.scrollWidth - document.documentElement.clientWidth");
+            assert_eq!(wide, 0, "{section} is wider than the window, {}", look.name());
+            faultless(&browser, &format!("{section}, {}", look.name()));
+            picture(&browser, &format!("{section}-{}", look.name()));
+        }
+    }
+    browser.look(Look { phone: false, dark: false });
+
+    step("by the keyboard alone: the first stop leads past the sections");
+    browser.go(&home());
+    browser.wait("document.querySelectorAll('nav a').length === 6");
+    browser.tab();
+    assert_eq!(browser.run("return document.activeElement.className"), "skip");
+
+    step("a device is given a name, which the whole house knows");
+    browser.run("location.hash = '#devices'");
+    browser.click("[aria-label='Edit laptop']");
+    browser.wait("!!document.querySelector('dialog')");
+    faultless(&browser, "a dialog");
+    picture(&browser, "device-dialog");
+    browser.fill("dialog input:not([type=checkbox])", "studio");
+    browser.press("Save");
+    browser.wait_for("studio");
+    bed.dig_until(&["studio.lan"], &address);
+
+    step("a port is opened on trial, and kept");
+    assert!(!reaches(&bed, 8080));
+    let open = |name: &str, port: &str, inner: &str| {
+        browser.run("location.hash = '#access'");
+        browser.click("#open-port");
+        browser.fill("[name=name]", name);
+        browser.fill("[name=to]", &address);
+        browser.fill("[name=port]", port);
+        browser.fill("[name=inner]", inner);
+        browser.press("Try it");
+    };
+    open("web", "8080x", "");
+    // The browser itself refuses that; what only the router knows is said in its words.
+    assert_eq!(browser.run("return document.querySelector('dialog [name=port]').checkValidity()"), false);
+    browser.fill("[name=port]", "99999");
+    browser.press("Try it");
+    browser.wait("(document.querySelector('dialog .wrong') || {innerText: ''}).innerText.includes('99999')");
+    faultless(&browser, "a refusal");
+    browser.fill("[name=port]", "8080");
+    browser.fill("[name=inner]", "8080");
+    browser.press("Try it");
+    browser.wait("!!document.querySelector('#keep')");
+    faultless(&browser, "on trial");
+    picture(&browser, "on-trial");
+    while !reaches(&bed, 8080) {}
+    browser.click("#keep");
+    browser.wait("!document.querySelector('#keep')");
+    assert!(reaches(&bed, 8080), "it was kept");
+
+    step("another is not kept, and goes by itself");
+    open("gone", "8081", "8080");
+    browser.wait("!!document.querySelector('#keep')");
+    while !reaches(&bed, 8081) {}
+    browser.wait("!document.querySelector('#keep')");
+    while reaches(&bed, 8081) {}
+    assert!(reaches(&bed, 8080), "what was kept before stays");
+    browser.wait("!document.querySelector('#access').innerText.includes('gone')");
+    assert!(browser.run("return document.querySelector('#access').innerText").as_str().unwrap().contains("web"));
+
+    step("a log is followed over a restart of its service");
+    browser.run("location.hash = '#services'");
+    browser.click("[aria-label='Log of diagd']");
+    browser.wait("(document.querySelector('.log') || {innerText: ''}).innerText.includes('internet works')");
+    faultless(&browser, "a log");
+    let token = "document.body.dataset.token";
+    browser.run(&format!(
+        "fetch('/api/service/restart', {{method: 'POST', headers: {{'X-Weir-Token': {token}}}, body: '{{\"name\":\"diagd\"}}'}})"
+    ));
+    browser.wait("document.querySelector('.log').innerText.split('internet works').length > 2");
+    picture(&browser, "log");
+    browser.press("Close");
+    browser.wait_for("Restart");
+
+    step("a service that is down while the page shows it is said to be");
+    assert!(router.command("stop dnsd").contains("dnsd"));
+    browser.run("location.hash = '#names'");
+    browser.wait_for("dnsd does not answer");
+    assert!(router.command("start dnsd").contains("dnsd"));
+
+    step("without JavaScript the status is there");
+    browser.tool("Emulation.setScriptExecutionDisabled", serde_json::json!({"value": true}));
+    browser.go(&home());
+    let text = bed.lan.output("curl", &["-sS", "-u", &format!("gokrazy:{PASSWORD}"), &home()]);
+    picture(&browser, "no-script");
+    for words in ["internet works", WAN, "studio", "dnsd"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    browser.tool("Emulation.setScriptExecutionDisabled", serde_json::json!({"value": false}));
+
+    step("the router is restarted from the page, and the page comes back by itself");
+    browser.go(&format!("{}#system", home()));
+    browser.click("#reboot");
+    browser.press("Restart");
+    router.wait_ready();
+    browser.wait("!!document.querySelector('#password')");
+    log_in(&browser, PASSWORD);
+    browser.wait("!!document.querySelector('#hero')");
+}
