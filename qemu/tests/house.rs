@@ -18,6 +18,8 @@ const ALLOWED: &[&str] = &[
     "Unicode-3.0",
     "Unlicense",
     "BSL-1.0",
+    // Data: the list of authorities.
+    "CDLA-Permissive-2.0",
 ];
 const REFUSED: &[&str] = &["tokio", "async-std", "aws-lc-sys", "aws-lc-rs", "openssl-sys", "openssl"];
 /// What runs on the router.

@@ -11,6 +11,8 @@ pub mod questions;
 pub mod random;
 pub mod rarely;
 pub mod requests;
+#[allow(dead_code, reason = "what a client does not use is a server's")]
+pub mod tls;
 
 pub use logger::log_to_stderr;
 pub use notify::Notify;
