@@ -26,5 +26,6 @@ pub mod run;
 pub mod scratch;
 pub mod squashfs;
 pub mod target;
+pub mod update;
 pub mod write;
 pub mod zones;

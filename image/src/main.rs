@@ -6,16 +6,19 @@ use std::process::ExitCode;
 use lexopt::prelude::*;
 use weir::error::{Context, Error, Result};
 use weir::machine::{Board, Firmware};
-use weir::{apply, capture, check, pack, recover, restore, run, write};
+use weir::{apply, capture, check, pack, recover, restore, run, update, write};
 
 const HELP: &str = "\
 weir image --kernel DIR [--output DIR] [--interfaces FILE] [--perm DIR] [--password-file FILE]
+           [--sign KEY] [--update-key PUB]
     Packs vmlinuz, initrd.img, root.squashfs, disk.img and manifest.json into the output folder, whose bin/ holds the
     router's binaries.
       --kernel DIR       folder of the built kernel: the last line of kernel-config/build.sh
       --output DIR       target/appliance
       --interfaces FILE  an interfaces.json for /perm; without one the first NIC is uplink0, the second lan0
       --perm DIR         files for /perm
+      --sign KEY         also packs weir.update, signed by this key, which the image then trusts (weir key makes one)
+      --update-key PUB   a public key that may sign updates for this image; can be said more than once
       --password-file FILE  its first line is the router's password, of which the image gets a hash
     SOURCE_DATE_EPOCH (0) is the time that everything carries, WEIR_COMMIT the commit that the manifest names.
 
@@ -61,6 +64,11 @@ weir restore BACKUP qemu [--confirm SECONDS] [--state DIR]
     that a person writes to the machine that `weir run` has started, as `weir apply` does. A backup with an entry that
     would land elsewhere is refused by that entry's name.
 
+weir key FILE
+    Makes a key that signs updates: the secret one in FILE, the public one in FILE.pub; both are minisign's.
+weir verify UPDATE [--update-key PUB]
+    Says what an update is, whether it is whole, and whether this key has signed it (a key or more has to be said).
+
 weir recover [--interface NAME] [--image DIR] [--backup FILE] [--disk NAME] [--overwrite] [--erase] [--stay]
              [--first-host N] [--append WORDS]
     Installs weir on a machine that starts from the network (root): answers its firmware by DHCP, TFTP and HTTP on one
@@ -96,6 +104,8 @@ fn command() -> Result<ExitCode> {
         Some(Value(verb)) if verb == "write" => write_disk(arguments),
         Some(Value(verb)) if verb == "run" => run_machine(arguments),
         Some(Value(verb)) if verb == "apply" => apply_folder(arguments),
+        Some(Value(verb)) if verb == "key" => make_key(arguments),
+        Some(Value(verb)) if verb == "verify" => verify_update(arguments),
         Some(Value(verb)) if verb == "recover" => recover_machine(arguments),
         Some(Value(verb)) if verb == "capture" => look_on(arguments),
         Some(Value(verb)) if verb == "restore" => restore_backup(arguments),
@@ -120,6 +130,8 @@ fn image(mut arguments: lexopt::Parser) -> Result<ExitCode> {
         interfaces: None,
         perm: None,
         password: None,
+        update_keys: Vec::new(),
+        sign: None,
         epoch: epoch()?,
         commit: std::env::var("WEIR_COMMIT").ok().filter(|commit| !commit.is_empty()),
     };
@@ -129,6 +141,8 @@ fn image(mut arguments: lexopt::Parser) -> Result<ExitCode> {
             Long("output") => order.output = path(&mut arguments)?,
             Long("interfaces") => order.interfaces = Some(path(&mut arguments)?),
             Long("perm") => order.perm = Some(path(&mut arguments)?),
+            Long("update-key") => order.update_keys.push(path(&mut arguments)?),
+            Long("sign") => order.sign = Some(path(&mut arguments)?),
             Long("password-file") => order.password = Some(path(&mut arguments)?),
             Long("help") | Short('h') => return help(),
             other => return Err(usage(other.unexpected())),
@@ -211,6 +225,34 @@ fn restore_backup(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     } else {
         restore::unpack(&backup, &to)?;
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn make_key(mut arguments: lexopt::Parser) -> Result<ExitCode> {
+    let mut file = None;
+    while let Some(argument) = arguments.next().map_err(usage)? {
+        match argument {
+            Value(path) if file.is_none() => file = Some(PathBuf::from(path)),
+            Long("help") | Short('h') => return help(),
+            other => return Err(usage(other.unexpected())),
+        }
+    }
+    update::make_key(&file.ok_or_else(|| Error::new("into which file?").next("weir key FILE"))?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn verify_update(mut arguments: lexopt::Parser) -> Result<ExitCode> {
+    let (mut file, mut keys) = (None, Vec::new());
+    while let Some(argument) = arguments.next().map_err(usage)? {
+        match argument {
+            Value(path) if file.is_none() => file = Some(PathBuf::from(path)),
+            Long("update-key") => keys.push(path(&mut arguments)?),
+            Long("help") | Short('h') => return help(),
+            other => return Err(usage(other.unexpected())),
+        }
+    }
+    let file = file.ok_or_else(|| Error::new("which update?").next("weir verify UPDATE --update-key KEY.pub"))?;
+    update::verify(&file, &keys)?;
     Ok(ExitCode::SUCCESS)
 }
 

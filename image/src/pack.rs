@@ -8,7 +8,7 @@ use crate::disk::System;
 use crate::error::{Context, Error, Result};
 use crate::perm::Item;
 use crate::scratch::Scratch;
-use crate::{disk, initrd, manifest, perm, squashfs};
+use crate::{disk, initrd, manifest, perm, squashfs, update};
 
 /// Files that `weir image` leaves in the output folder, and that the manifest describes.
 pub const FILES: [&str; 8] =
@@ -27,6 +27,10 @@ pub struct Order {
     pub perm: Option<PathBuf>,
     /// A file whose first line becomes the router's password.
     pub password: Option<PathBuf>,
+    /// Public keys of minisign's: who may sign updates for this image.
+    pub update_keys: Vec<PathBuf>,
+    /// A secret key of minisign's that signs an update.
+    pub sign: Option<PathBuf>,
     /// The time that everything carries, in seconds since 1970.
     pub epoch: u32,
     /// The commit that is built, if known.
@@ -65,9 +69,11 @@ pub fn pack(order: &Order) -> Result<()> {
         Some(commit) => format!("{VERSION}\n{commit}\n"),
         None => format!("{VERSION}\n"),
     };
+    let signer = order.sign.as_deref().map(update::Signer::open).transpose()?;
+    let keys = update::trusted(&order.update_keys, signer.as_ref())?;
     let (initrd, root) = std::thread::scope(|scope| {
         let initrd = scope.spawn(|| initrd::pack(&init, &order.kernel, order.epoch));
-        let root = squashfs::pack(&services, &version, order.epoch);
+        let root = squashfs::pack(&services, &version, &keys, order.epoch);
         (initrd.join().unwrap_or_else(|_| Err(Error::new("the packer of the initramfs crashed"))), root)
     });
     let (initrd, root) = (initrd?, root?);
@@ -80,6 +86,10 @@ pub fn pack(order: &Order) -> Result<()> {
     make_disk(&output.join("disk.img"), &system, &items, order.epoch)?;
     report(output, "disk.img")?;
 
+    if let Some(signer) = signer {
+        let made = update::sign(&signer, &system, order)?;
+        write(output, update::FILE, &made)?;
+    }
     let manifest = manifest::describe(output, &FILES, VERSION, order.commit.as_deref(), order.epoch)?;
     write(output, "manifest.json", manifest.as_bytes())
 }
@@ -172,7 +182,8 @@ mod tests {
         fs::create_dir_all(&kernel).unwrap();
         fs::write(kernel.join("vmlinuz"), "a kernel").unwrap();
         let commit = Some("c0ffee".into());
-        Order { output, kernel, interfaces: None, perm: None, password: None, epoch: 1_700_000_000, commit }
+        let (interfaces, perm, password, update_keys, sign) = (None, None, None, Vec::new(), None);
+        Order { output, kernel, interfaces, perm, password, update_keys, sign, epoch: 1_700_000_000, commit }
     }
 
     #[test]

@@ -16,10 +16,11 @@ const BLOCK: u32 = 128 * 1024;
 const LEVEL: u32 = 19;
 
 /// Mount points and folders, with their modes; `/tmp` and `/root` lie under what PID 1 mounts there.
-const FOLDERS: [(&str, u16); 9] = [
+const FOLDERS: [(&str, u16); 10] = [
     ("bin", 0o755),
     ("dev", 0o755),
     ("etc", 0o755),
+    ("etc/update-keys", 0o755),
     ("perm", 0o755),
     ("proc", 0o555),
     ("root", 0o700),
@@ -28,20 +29,25 @@ const FOLDERS: [(&str, u16); 9] = [
     ("tmp", 0o1777),
 ];
 
-/// Packs the root; everything belongs to root and carries `mtime`. `version` is the text of `/etc/version`.
+/// A file of the root, by its path without the slash before it.
+pub type Extra = (String, Vec<u8>);
+
+/// Packs the root; everything belongs to root and carries `mtime`. `version` is the text of `/etc/version`; `keys` are who
+/// may sign updates.
 ///
 /// # Errors
 /// When the services binary cannot be read or the packer refuses.
-pub fn pack(services: &Path, version: &str, mtime: u32) -> Result<Vec<u8>> {
+pub fn pack(services: &Path, version: &str, keys: &[Extra], mtime: u32) -> Result<Vec<u8>> {
     let binary = fs::read(services).cannot_file("read", services)?;
     let makers = oui::file(Path::new(oui::FOLDER))?;
-    write(&binary, &makers, version, mtime).cannot(|| "pack the root filesystem".into())
+    write(&binary, &makers, version, keys, mtime).cannot(|| "pack the root filesystem".into())
 }
 
 fn write(
     services: &[u8],
     makers: &[u8],
     version: &str,
+    keys: &[Extra],
     mtime: u32,
 ) -> std::result::Result<Vec<u8>, backhand::BackhandError> {
     let options = CompressionOptions::Zstd(Zstd { compression_level: LEVEL });
@@ -58,6 +64,9 @@ fn write(
     root.push_file(Cursor::new(version.as_bytes()), "etc/version", header(0o644))?;
     root.push_file(Cursor::new(zones::file().into_bytes()), "etc/timezones", header(0o644))?;
     root.push_file(Cursor::new(makers), "etc/oui", header(0o644))?;
+    for (path, bytes) in keys {
+        root.push_file(Cursor::new(bytes), path, header(0o644))?;
+    }
     root.push_file(Cursor::new(services), "bin/services", header(0o755))?;
     let mut image = Cursor::new(Vec::new());
     root.write(&mut image)?;
@@ -72,8 +81,15 @@ mod tests {
     #[test]
     fn what_is_packed_is_read_back() {
         let binary: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
-        let image = write(&binary, b"makers", "1.2.3\n", 1_000_000_000).unwrap();
-        assert_eq!(image, write(&binary, b"makers", "1.2.3\n", 1_000_000_000).unwrap(), "the same bytes each time");
+        let image =
+            write(&binary, b"makers", "1.2.3\n", &[("etc/update-keys/a.pub".into(), b"RW".to_vec())], 1_000_000_000)
+                .unwrap();
+        assert_eq!(
+            image,
+            write(&binary, b"makers", "1.2.3\n", &[("etc/update-keys/a.pub".into(), b"RW".to_vec())], 1_000_000_000)
+                .unwrap(),
+            "the same bytes each time"
+        );
         assert_eq!(image.len() % 4096, 0, "a block device reads whole pages");
         let reader = FilesystemReader::from_reader(Cursor::new(image)).unwrap();
         let mut names = Vec::new();

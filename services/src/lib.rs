@@ -23,6 +23,7 @@ mod perm;
 mod pppoe;
 mod radvd;
 pub mod restore;
+pub mod update;
 mod web;
 mod webd;
 

@@ -50,7 +50,7 @@ fn connection(mut stream: TcpStream, files: &Files, news: &Sender<News>) -> io::
         if length == 0 || head.len() > HEAD {
             return Ok(());
         }
-        if let Some(end) = head.windows(4).position(|four| four == b"\r\n\r\n") {
+        while let Some(end) = head.windows(4).position(|four| four == b"\r\n\r\n") {
             let rest = head.split_off(end + 4);
             if !answer(&mut stream, peer, &head, files, news)? {
                 return Ok(());
