@@ -29,11 +29,14 @@ fn text(bytes: &[u8]) -> String {
 impl Disk {
     /// A sparse copy of the image's disk in `folder`.
     pub fn copy(folder: &Path) -> Disk {
-        let path = folder.join("disk.img");
-        let from = crate::images().join("disk.img");
+        Disk::copy_of(&crate::images().join("disk.img"), &folder.join("disk.img"))
+    }
+
+    /// A sparse copy of a disk.
+    pub fn copy_of(from: &Path, path: &Path) -> Disk {
         let output = run("cp", &["--sparse=always", from.to_str().unwrap(), path.to_str().unwrap()]);
         assert!(output.status.success(), "cp: {}", text(&output.stderr));
-        Disk { path, perm: PERM.offset() }
+        Disk::at(path)
     }
 
     /// A disk that a test has made itself.

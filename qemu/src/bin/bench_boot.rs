@@ -15,11 +15,12 @@ use std::time::{Duration, Instant};
 use qemu::plugin;
 use serde_json::json;
 use weir::error::{Context, Error, Result};
-use weir::machine::{Board, Disk, Machine, Nic, Plugin, QEMU, Serial};
+use weir::machine::{Board, Disk, Firmware, Machine, Nic, Plugin, QEMU, Serial};
 
 const HELP: &str = "\
-bench_boot [--machine virtio|q35|pc] [--boots N] [--memory MIB] [--append WORDS] [--image DIR] [--console]
+bench_boot [--machine virtio|q35|pc] [--firmware bios|uefi] [--boots N] [--memory MIB] [--append WORDS] [--image DIR] [--console]
       --machine q35   the disk on AHCI, five empty ports beside it; without it virtio and no AHCI
+      --firmware NAME it starts the disk by itself, GRUB and sums and all; without it QEMU loads the kernel
       --boots N       5: the median is told
       --memory MIB    256
       --append WORDS  more words for the kernel command line
@@ -35,6 +36,7 @@ const SPREAD_PERCENT: f64 = 1.0;
 
 struct Order {
     board: Board,
+    firmware: Firmware,
     boots: usize,
     memory_mib: u32,
     append: Option<String>,
@@ -91,11 +93,20 @@ fn bench() -> Result<()> {
 fn order() -> std::result::Result<Option<Order>, lexopt::Error> {
     use lexopt::prelude::*;
     let image = PathBuf::from("target/appliance");
-    let mut order = Order { board: Board::Virtio, boots: 5, memory_mib: 256, append: None, image, console: false };
+    let mut order = Order {
+        board: Board::Virtio,
+        firmware: Firmware::Kernel,
+        boots: 5,
+        memory_mib: 256,
+        append: None,
+        image,
+        console: false,
+    };
     let mut arguments = lexopt::Parser::from_env();
     while let Some(argument) = arguments.next()? {
         match argument {
             Long("machine") => order.board = arguments.value()?.parse()?,
+            Long("firmware") => order.firmware = arguments.value()?.parse()?,
             Long("boots") => order.boots = arguments.value()?.parse::<usize>()?.max(1),
             Long("memory") => order.memory_mib = arguments.value()?.parse()?,
             Long("append") => order.append = Some(arguments.value()?.string()?),
@@ -118,9 +129,10 @@ fn boot(order: &Order, plugin: &Path, count: &Path, first: bool) -> Result<Boot>
         Plugin { path: plugin.to_owned(), arguments: vec![("out".into(), count.to_string_lossy().into_owned())] };
     let mut machine = Machine::of_image(&order.image)
         .board(order.board)
+        .firmware(order.firmware)
         .memory_mib(order.memory_mib)
         .append("weir.bench")
-        .disk(Disk::throw_away(order.image.join("disk.img")))
+        .disk(Disk::throw_away(disk_of(order, count)?))
         .nic(Nic::user_uplink())
         .nic(Nic::user_lan(Vec::new()))
         .serial(Serial::Stdio)
@@ -155,6 +167,18 @@ fn boot(order: &Order, plugin: &Path, count: &Path, first: bool) -> Result<Boot>
         ready_instructions: of(&counted, "ready")?,
         available_kib: of(&line, "mem_available_kib")?,
     })
+}
+
+/// The image's disk; for a firmware a copy of it, by which GRUB tells the kernel what QEMU otherwise would.
+fn disk_of(order: &Order, beside: &Path) -> Result<PathBuf> {
+    let image = order.image.join("disk.img");
+    if order.firmware == Firmware::Kernel {
+        return Ok(image);
+    }
+    let copy = qemu::disk::Disk::copy_of(&image, &beside.with_file_name("disk.img"));
+    let words = format!("weir.bench {}", order.append.as_deref().unwrap_or_default());
+    copy.set_environment(&[("words", words.trim())]);
+    Ok(copy.path)
 }
 
 /// Kills the machine when it goes out of scope.
