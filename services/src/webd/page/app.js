@@ -40,7 +40,7 @@ const attempt = work => async event => {
   try { await work(event); } catch (error) { say(error.message); } finally { if (button && 'disabled' in button) button.disabled = false; }
 };
 const button = (words, act, kind, more) => h('button', { type: 'button', class: kind, onclick: attempt(act), ...more }, words);
-const digits = value => value >= 100 || value === 0 ? Math.round(value) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
+const digits = value => String(Number(value >= 100 ? Math.round(value) : value >= 10 ? value.toFixed(1) : value.toFixed(2)));
 function amount(value, unit, base = 1000) {
   if (value == null) return '–';
   let at = 0;
@@ -64,10 +64,10 @@ const tile = (value, words) => h('div', { class: 'tile' }, h('b', {}, value), h(
 const empty = words => h('p', { class: 'empty' }, words);
 function table(caption, heads, rows) {
   return h('div', { class: 'wide' }, h('table', { class: 'stack', 'aria-label': caption },
-    h('thead', {}, h('tr', {}, heads.map(([name, kind]) => h('th', { scope: 'col', class: kind }, name || h('span', { class: 'small' }, '\u00a0'))))),
+    h('thead', {}, h('tr', {}, heads.map(([name, kind]) => h('th', { scope: 'col', class: kind }, name || h('span', { class: 'hid' }, 'To do'))))),
     h('tbody', {}, rows.map(cells => h('tr', {}, cells.map((cell, at) => at === 0
       ? h('th', { scope: 'row' }, cell)
-      : h('td', { class: heads[at][1], 'data-name': heads[at][1] === 'do' ? null : heads[at][0] }, cell)))))));
+      : h('td', { class: heads[at][1], 'data-name': heads[at][1]?.startsWith('do') ? null : heads[at][0] }, cell)))))));
 }
 // Redrawing must not take the focus away from who uses the keyboard.
 function draw(where, ...nodes) {
@@ -184,26 +184,25 @@ function overview() {
   const here = (state.devices.devices || []).filter(device => device.here).length;
   draw(document.getElementById('facts'),
     h('section', { class: 'card' }, h('h2', {}, 'Internet'), pairs([
-      ['Address', list(wan.addresses)], ['By', wan.cable ? wan.how : 'no cable'], ['Gateway', wan.gateway], ['Name servers', list(wan.dns)],
-      ['IPv6 prefix', list(wan.prefixes.map(held => held.prefix))], ['Renewed', wan.renew_at ? moment(wan.renew_at) : '–']])),
+      ['Address', list(wan.addresses)], ['How', wan.cable ? wan.how : 'no cable'], ['Gateway', wan.gateway], ['Name servers', list(wan.dns)],
+      ['IPv6 prefix', list(wan.prefixes.map(held => held.prefix))], ['Renews', wan.renew_at ? moment(wan.renew_at) : '–']])),
     h('section', { class: 'card' }, h('h2', {}, 'Home'), pairs([
       ['Devices here', h('a', { href: '#devices' }, here + ' of ' + (state.devices.devices || []).length)],
-      ...lans.map(lan => [lan.interface + (lan.guest ? ' (guests)' : ''), lan.cable ? list(lan.addresses) : 'no cable']),
+      ...lans.map(lan => [lan.interface === 'lan0' ? 'Address at home' : lan.interface + (lan.guest ? ' (guests)' : ''), lan.cable ? list(lan.addresses) : 'no cable']),
       ['This router', router.name], ['Up for', span(router.uptime_ms / 1000)]])));
   plots();
 }
 function frame() {
-  const choose = (key, words) => h('button', { type: 'button', 'aria-pressed': state.span === key, 'data-span': key, onclick: () => {
+  const choose = (key, words) => h('button', { type: 'button', 'aria-pressed': String(state.span === key), 'data-span': key, onclick: () => {
     state.span = key;
     document.querySelectorAll('[data-span]').forEach(one => one.setAttribute('aria-pressed', one.dataset.span === key));
     plots();
   } }, words);
-  const figure = (id, words) => h('section', { class: 'card' }, h('h2', {}, words), h('div', { class: 'key', id: id + '-key' }), h('div', { id }));
+  const figure = (id, words) => h('section', { class: 'card' }, h('h3', {}, words), h('div', { class: 'key', id: id + '-key' }), h('div', { id }));
   draw(document.getElementById('rest'),
-    h('div', { class: 'row', role: 'group', 'aria-label': 'Time shown' }, choose('live', '10 minutes'), choose('day', '24 hours')),
+    h('div', { class: 'heading' }, h('h2', {}, 'The line'), h('div', { class: 'row', role: 'group', 'aria-label': 'Time shown' }, choose('live', '10 minutes'), choose('day', '24 hours'))),
     h('div', { class: 'grid', id: 'plots' }, figure('speed', 'Throughput'), figure('delay', 'Time to the provider and back')),
     h('div', { class: 'grid', id: 'facts' }));
-  document.getElementById('plots').before(h('p', { class: 'small' }, '\u00a0'));
 }
 function nice(value) {
   const power = 10 ** Math.floor(Math.log10(value));
@@ -211,7 +210,7 @@ function nice(value) {
 }
 function plot(where, name, lines, unit, step, least, slots) {
   const most = nice(Math.max(least, ...lines.flatMap(line => line.values.filter(value => value != null))));
-  const [wide, tall, left, foot] = [600, 160, 62, 20];
+  const [wide, tall, left, foot] = [Math.max(where.clientWidth, 240), 170, 82, 24];
   const x = at => left + (wide - left) * (1 - (lines[0].values.length - 1 - at) / (slots - 1));
   const y = value => 6 + (tall - foot - 6) * (1 - value / most);
   const way = values => {
@@ -221,12 +220,12 @@ function plot(where, name, lines, unit, step, least, slots) {
   };
   const marks = [0, .5, 1].map(part => [h('line', { class: 'axis', x1: left, x2: wide, y1: y(most * part), y2: y(most * part) }),
     h('text', { x: left - 8, y: y(most * part) + 4, 'text-anchor': 'end' }, unit(most * part))]);
-  const times = [1, .5, 0].map(part => h('text', { x: left + (wide - left) * (1 - part), y: tall - 2, 'text-anchor': part === 1 ? 'start' : part ? 'middle' : 'end' },
+  const times = [1, .5, 0].map(part => h('text', { x: left + (wide - left) * (1 - part), y: tall - 6, 'text-anchor': part === 1 ? 'start' : part ? 'middle' : 'end' },
     part ? span(part * slots * step) + ' ago' : 'now'));
   const filled = lines[0].values.filter(value => value != null).length > 1;
   const area = filled && lines.length > 1 && way(lines[0].values.map(value => value ?? 0));
   const words = name + ', the last ' + span(slots * step) + ': ' + (filled ? lines.map(line => line.name + ' ' + unit(line.values.at(-1) ?? 0) + ' now, ' + unit(Math.max(...line.values.filter(value => value != null), 0)) + ' at most').join('; ') : 'nothing yet') + '.';
-  draw(where, h('svg', { class: 'plot', viewBox: '0 0 ' + wide + ' ' + tall, preserveAspectRatio: 'none', role: 'img', 'aria-label': words }, marks, times,
+  draw(where, h('svg', { class: 'plot', viewBox: '0 0 ' + wide + ' ' + tall, role: 'img', 'aria-label': words }, marks, times,
     area && h('path', { class: 'area ' + lines[0].kind, d: area + 'L' + x(lines[0].values.length - 1).toFixed(1) + ' ' + y(0) + 'L' + x(0).toFixed(1) + ' ' + y(0) + 'Z' }),
     lines.map(line => h('path', { class: line.kind, d: way(line.values) }))));
   if (!filled) where.append(h('p', { class: 'small' }, step > 2 ? 'The first means come after a few minutes.' : 'The curve begins in a moment.'));
@@ -253,9 +252,9 @@ function devices(where) {
     device.here ? h('span', { class: 'badge ok' }, 'here') : [span(device.seen_s), ' ago'],
     bytes(device.received_bytes), bytes(device.sent_bytes),
     button('Edit', () => editDevice(device), 'plain', { 'aria-label': 'Edit ' + called(device), 'data-focus': device.hardware_addr })];
-  draw(where, h('h2', { class: 'page' }, 'Devices'), h('p', { class: 'lead' }, 'Everybody who was seen at home, those that are here first. Traffic is what went to the internet and came from it.'),
+  draw(where, h('h1', { class: 'page' }, 'Devices'), h('p', { class: 'lead' }, 'Everybody who was seen at home, those that are here first. Traffic is what went to the internet and came from it.'),
     missing.length > 0 && h('p', { class: 'warn' }, 'No word from ' + missing.join(', ') + '.'),
-    h('div', { class: 'card' }, all.length ? table('Devices', [['Device'], ['Address'], ['Seen'], ['Received', 'n'], ['Sent', 'n'], ['', 'do']], all.map(row))
+    h('div', { class: 'card' }, all.length ? table('Devices', [['Device'], ['Address'], ['Seen'], ['Received', 'n'], ['Sent', 'n'], ['', 'do one']], all.map(row))
       : empty('Nobody has been seen yet. A device appears here as soon as it is connected by cable or Wi-Fi.')));
 }
 function editDevice(device) {
@@ -306,7 +305,7 @@ function access(where) {
   const holes = forwards && (get(forwards, 'pinholes') || []);
   const ruled = rules && (get(rules, 'rules') || []);
   const target = entry => get(entry, 'device') || get(entry, 'dest_addr') || get(entry, 'suffix');
-  draw(where, h('h2', { class: 'page' }, 'Ports and rules'),
+  draw(where, h('h1', { class: 'page' }, 'Ports and rules'),
     h('p', { class: 'lead' }, 'What the internet may reach at home, and who may do what. Every change is checked, then on trial for a minute: unless you keep it, everything is as before.'),
     h('section', { class: 'card' }, h('div', { class: 'heading' }, h('h2', {}, 'Open ports'), button('Open a port', () => editForward(), 'main', { id: 'open-port' })),
       !opened ? damaged('portforwardings.json') : opened.length ? table('Open ports', [['Name'], ['Port'], ['Leads to'], ['From'], ['', 'do']], opened.map((entry, at) => {
@@ -379,7 +378,7 @@ function editRule(rule, at) {
 function names(where) {
   const dns = state.dns || { missing: [] };
   const share = dns.queries ? Math.round(100 * (dns.cache_hits + dns.local) / dns.queries) : 0;
-  draw(where, h('h2', { class: 'page' }, 'Names'), h('p', { class: 'lead' }, 'Every name that a device asks for goes through the router, which remembers the answers.'),
+  draw(where, h('h1', { class: 'page' }, 'Names'), h('p', { class: 'lead' }, 'Every name that a device asks for goes through the router, which remembers the answers.'),
     dns.missing.length ? h('p', { class: 'warn' }, 'dnsd does not answer. See Services.') : dns.queries === undefined ? empty('A moment…') : [
       h('div', { class: 'card tiles' }, tile(dns.queries.toLocaleString(), 'questions since it began'), tile(share + ' %', 'answered from memory or known at home'), tile(dns.cache_answers.toLocaleString(), 'answers remembered, ' + bytes(dns.cache_bytes)),
         tile(dns.refused_rebinding.toLocaleString(), 'answers refused that led into the house'), tile(dns.refused_rate.toLocaleString(), 'refused because a device asked too often'), tile(dns.failures.toLocaleString(), 'nobody could answer')),
@@ -392,7 +391,7 @@ const STATES = { running: ['ok', 'running'], starting: ['warn', 'starting'], wai
 function services(where) {
   const all = state.status.services;
   const act = (name, what, words) => async () => { await api('service/' + what, { name }); await refresh(); say(name + ' ' + words + '.'); };
-  draw(where, h('h2', { class: 'page' }, 'Services'), h('p', { class: 'lead' }, 'The parts of the router. One that fails is started again by itself.'),
+  draw(where, h('h1', { class: 'page' }, 'Services'), h('p', { class: 'lead' }, 'The parts of the router. One that fails is started again by itself.'),
     h('div', { class: 'card' }, all.length ? table('Services', [['Service'], ['State'], ['Memory', 'n'], ['Restarts', 'n'], ['Up for', 'n'], ['', 'do']], all.map(one => {
       const [kind, word] = STATES[one.state] || ['', one.state];
       return [[one.name, one.last_exit && h('small', {}, 'last end: ' + one.last_exit)], h('span', { class: 'badge ' + kind }, word), one.memory_kib ? bytes(one.memory_kib * 1024) : '–', one.restarts, one.uptime_ms ? span(one.uptime_ms / 1000) : '–',
@@ -423,17 +422,17 @@ const TEXTS = ['interfaces.json', 'portforwardings.json', 'firewall.json', 'time
 function system(where) {
   const { router } = state.status;
   const here = location.hostname;
-  draw(where, h('h2', { class: 'page' }, 'System'), h('p', { class: 'lead' }, 'The box itself.'),
+  draw(where, h('h1', { class: 'page' }, 'System'), h('p', { class: 'lead' }, 'The box itself.'),
     h('div', { class: 'grid' },
       h('section', { class: 'card' }, h('h2', {}, 'This router'), pairs([['Name', router.name], ['Version', router.version], ['Slot', router.slot], ['Kernel', 'Linux ' + router.kernel], ['Up for', span(router.uptime_ms / 1000)], ['Its clock says', moment(router.time)],
         ['Memory', bytes(router.memory.total - router.memory.available) + ' of ' + bytes(router.memory.total)], ['Storage', router.storage.total ? bytes(router.storage.total - router.storage.available) + ' of ' + bytes(router.storage.total) + ', ' + router.perm : router.perm]])),
-      h('section', { class: 'card' }, h('h2', {}, 'Switch'), h('p', { class: 'hint' }, 'Restarting takes a few seconds, in which nobody at home has internet.'), h('p', { class: 'small' }, '\u00a0'), h('div', { class: 'row' },
+      h('section', { class: 'card' }, h('h2', {}, 'Switch'), h('p', { class: 'hint' }, 'Restarting takes a few seconds, in which nobody at home has internet.'), h('div', { class: 'row' },
         button('Restart the router', () => sure('Restart the router?', 'For a few seconds nobody at home has internet. This page comes back by itself.', 'Restart', reboot), '', { id: 'reboot' }),
         button('Switch off', () => sure('Switch the router off?', 'Nobody has internet until somebody switches it on again, by hand.', 'Switch off', async () => { await api('poweroff', {}); gone('The router is switching itself off.'); }), 'danger')))),
     h('div', { class: 'grid' },
-      h('section', { class: 'card' }, h('h2', {}, 'Take with you'), h('p', { class: 'hint' }, 'The backup holds keys and passwords’ hashes: keep it as you keep a key. It asks for the user gokrazy and the router’s password.'), h('p', { class: 'small' }, '\u00a0'), h('div', { class: 'row' },
+      h('section', { class: 'card' }, h('h2', {}, 'Take with you'), h('p', { class: 'hint' }, 'The backup holds keys and passwords’ hashes: keep it as you keep a key. It asks for the user gokrazy and the router’s password.'), h('div', { class: 'row' },
         h('a', { class: 'button', href: 'http://' + here + ':8077/backup.tar.gz' }, 'Backup'), h('a', { class: 'button', href: '/capture.pcapng', download: 'capture.pcapng' }, 'Packets of the last minutes'), h('a', { class: 'button', href: '/metrics' }, 'Metrics'))),
-      h('section', { class: 'card' }, h('h2', {}, 'Password and place'), h('p', { class: 'hint' }, 'Who knows the password may do everything that is on this page.'), h('p', { class: 'small' }, '\u00a0'), h('div', { class: 'row' }, button('Change the password', changePassword), button('Address at home', changeLan),
+      h('section', { class: 'card' }, h('h2', {}, 'Password and place'), h('p', { class: 'hint' }, 'Who knows the password may do everything that is on this page.'), h('div', { class: 'row' }, button('Change the password', changePassword), button('Address at home', changeLan),
         h('form', { method: 'post', action: '/logout' }, h('input', { type: 'hidden', name: 'token', value: token }), h('button', {}, 'Log out'))))),
     h('section', { class: 'card' }, h('h2', {}, 'Files'), h('p', { class: 'hint' }, 'Everything that can be said to the router stands in these files. Those that hold secrets are not shown. A change is checked, then on trial for a minute.'), h('p', { class: 'small' }, '\u00a0'),
       h('div', { class: 'row' }, TEXTS.map(name => button(name, () => editText(name), 'mono')))));
@@ -445,7 +444,7 @@ async function editText(name) {
 function changePassword() {
   const old = field('The present one', { type: 'password', autocomplete: 'current-password', required: true, autofocus: true });
   const next = field('The new one', { type: 'password', autocomplete: 'new-password', required: true, minlength: 8, maxlength: 128 }, 'At least 8 letters.');
-  form('Change the password', [old.node, next.node], 'Change', async () => {
+  form('Change the password', [WHO(), old.node, next.node], 'Change', async () => {
     token = (await api('password', { old: old.input.value, password: next.input.value })).token;
     say('There is another password. Who was logged in elsewhere has to say it.');
   });
@@ -494,6 +493,8 @@ async function reboot() {
 }
 
 // --- first visit
+// For whoever keeps passwords: there is one user.
+const WHO = () => h('input', { type: 'hidden', name: 'username', autocomplete: 'username', value: 'gokrazy' });
 function setup() {
   const box = h('section', { class: 'card narrow', 'aria-labelledby': 'h-setup' });
   document.getElementById('overview').before(box);
@@ -511,10 +512,10 @@ function setup() {
     }, nodes, wrong, h('div', { class: 'row' }, h('button', { class: 'main' }, yes), button('Skip', next, 'plain'))));
     if (at === 0) {
       const word = field('Password', { type: 'password', autocomplete: 'new-password', minlength: 8, maxlength: 128, required: true, name: 'first' }, 'At least 8 letters. With it you get in here again.');
-      ask('Welcome. Your router works already.', 'Nothing of this has to be done. Without a password anybody at home can set one within the first hour.', word.node, 'Set the password', async () => { token = (await api('setup/password', { password: word.input.value })).token; });
+      ask('Welcome. Your router works already.', 'Nothing of this has to be done. Without a password anybody at home can set one within the first hour.', [WHO(), word.node], 'Set the password', async () => { token = (await api('setup/password', { password: word.input.value })).token; });
     } else if (at === 1) {
       const address = lanField();
-      ask('Where it is at home', 'Leave it as it is unless another network has these addresses.', address.node, 'Use this address', async () => { if (address.input.value !== address.input.getAttribute('value') && !state.status.lans.some(lan => lan.addresses.includes(address.input.value.trim()))) await moveLan(address.input.value.trim()); });
+      ask('Where it is at home', 'Leave it as it is unless another network has these addresses.', address.node, 'Use this address', async () => { if (!state.status.lans.some(lan => lan.addresses.includes(address.input.value.trim()))) await moveLan(address.input.value.trim()); });
     } else if (at === 2) {
       draw(box, head, h('h2', { id: 'h-setup', tabindex: '-1' }, 'Does the internet work?'), h('p', { role: 'status' }, 'Looking…'));
       api('diagnosis').then(found => found, error => ({ sentence: error.message })).then(found => draw(box, head, h('h2', { id: 'h-setup', tabindex: '-1' }, 'Does the internet work?'), h('p', { role: 'status', id: 'verdict' }, found.sentence),
@@ -577,6 +578,7 @@ document.getElementById('nav').append(h('ul', {}, Object.entries(SECTIONS).map((
 for (const key of Object.keys(SECTIONS).slice(1)) main.append(h('section', { id: key, hidden: true, 'aria-label': SECTIONS[key], 'aria-busy': 'true' }));
 frame();
 addEventListener('hashchange', () => visit());
+addEventListener('resize', plots);
 if (document.body.dataset.setup === 'true') setup();
 trial();
 visit(true);
