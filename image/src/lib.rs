@@ -24,6 +24,7 @@ pub mod recover;
 pub mod restore;
 pub mod run;
 pub mod scratch;
+pub mod send;
 pub mod squashfs;
 pub mod target;
 pub mod update;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use lexopt::prelude::*;
 use weir::error::{Context, Error, Result};
 use weir::machine::{Board, Firmware};
-use weir::{apply, capture, check, pack, recover, restore, run, update, write};
+use weir::{apply, capture, check, pack, recover, restore, run, send, update, write};
 
 const HELP: &str = "\
 weir image --kernel DIR [--output DIR] [--interfaces FILE] [--perm DIR] [--password-file FILE]
@@ -69,6 +69,12 @@ weir key FILE
 weir verify UPDATE [--update-key PUB]
     Says what an update is, whether it is whole, and whether this key has signed it (a key or more has to be said).
 
+weir update HOST FILE [--password-file FILE | --token TEXT]
+    Sends a signed update to a router, which writes it into the slot that is not running, checks it, and starts it once; a
+    slot that does not get ready is left again by itself.
+      --password-file FILE  its first line is the router's password; unsaid, it is asked for
+      --token TEXT          the router's token (`token` at its console)
+
 weir recover [--interface NAME] [--image DIR] [--backup FILE] [--disk NAME] [--overwrite] [--erase] [--stay]
              [--first-host N] [--append WORDS]
     Installs weir on a machine that starts from the network (root): answers its firmware by DHCP, TFTP and HTTP on one
@@ -105,6 +111,7 @@ fn command() -> Result<ExitCode> {
         Some(Value(verb)) if verb == "run" => run_machine(arguments),
         Some(Value(verb)) if verb == "apply" => apply_folder(arguments),
         Some(Value(verb)) if verb == "key" => make_key(arguments),
+        Some(Value(verb)) if verb == "update" => send_update(arguments),
         Some(Value(verb)) if verb == "verify" => verify_update(arguments),
         Some(Value(verb)) if verb == "recover" => recover_machine(arguments),
         Some(Value(verb)) if verb == "capture" => look_on(arguments),
@@ -253,6 +260,39 @@ fn verify_update(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     }
     let file = file.ok_or_else(|| Error::new("which update?").next("weir verify UPDATE --update-key KEY.pub"))?;
     update::verify(&file, &keys)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn send_update(mut arguments: lexopt::Parser) -> Result<ExitCode> {
+    let (mut values, mut claim) = (Vec::new(), None);
+    while let Some(argument) = arguments.next().map_err(usage)? {
+        match argument {
+            Value(value) if values.len() < 2 => values.push(value),
+            Long("password-file") => {
+                let path = path(&mut arguments)?;
+                let text = std::fs::read_to_string(&path).cannot_file("read", &path)?;
+                claim = Some(send::Claim::Password(text.lines().next().unwrap_or_default().to_owned()));
+            }
+            Long("token") => {
+                claim = Some(send::Claim::Token(arguments.value().and_then(ValueExt::string).map_err(usage)?));
+            }
+            Long("help") | Short('h') => return help(),
+            other => return Err(usage(other.unexpected())),
+        }
+    }
+    let Ok([host, file]) = <[_; 2]>::try_from(values) else {
+        return Err(Error::new("to which router, and which update?").next("weir update 192.168.42.1 weir.update"));
+    };
+    let claim = match claim {
+        Some(claim) => claim,
+        None => {
+            eprint!("password of {}: ", host.to_string_lossy());
+            let mut line = String::new();
+            std::io::stdin().read_line(&mut line).cannot(|| "read the password".into())?;
+            send::Claim::Password(line.trim_end_matches(['\r', '\n']).to_owned())
+        }
+    };
+    send::send(&host.to_string_lossy(), &PathBuf::from(file), &claim)?;
     Ok(ExitCode::SUCCESS)
 }
 

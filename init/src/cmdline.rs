@@ -22,6 +22,8 @@ pub enum PermWord {
 /// The words that were understood.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Words {
+    /// `weir.tries=0` to `3`: from the boot loader, how often the slot may still be started after this; none: it does not matter.
+    pub tries: Option<u8>,
     /// `weir.slot=a|b`: from the boot loader.
     pub slot: Option<Slot>,
     /// `weir.disk=vda` or `/dev/vda`: this disk and no other, whatever its geometry.
@@ -43,6 +45,8 @@ impl Words {
         for word in line.split_ascii_whitespace().filter(|word| word.starts_with("weir.")) {
             let (key, value) = word.split_once('=').unwrap_or((word, ""));
             match (key, value) {
+                ("weir.tries", "") => words.tries = None,
+                ("weir.tries", left) if left.parse::<u8>().is_ok() => words.tries = left.parse().ok(),
                 ("weir.slot", letter) if Slot::of(letter).is_some() => words.slot = Slot::of(letter),
                 ("weir.perm", "memory") => words.perm = Some(PermWord::Memory),
                 ("weir.perm", name) if device(name).is_some() => {

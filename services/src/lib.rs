@@ -24,6 +24,7 @@ mod pppoe;
 mod radvd;
 pub mod restore;
 pub mod update;
+mod updated;
 mod web;
 mod webd;
 
@@ -50,6 +51,7 @@ const ENTRIES: &[(&str, Run)] = &[
     ("captured", captured::run),
     ("ntpd", ntpd::run),
     ("logd", logd::run),
+    ("updated", updated::run),
     ("console", console::run),
 ];
 

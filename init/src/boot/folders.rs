@@ -1,7 +1,9 @@
 //! Each service's folder under `/perm`: there, and its own.
+use super::disk::Disk;
 use super::perm::{self, Perm};
 use crate::console::Console;
 use crate::sys;
+use layout::Slot;
 use nix::unistd::{Gid, Uid, fchownat};
 use rights::Service;
 use std::fs::{DirBuilder, Metadata, Permissions, set_permissions, symlink_metadata};
@@ -66,6 +68,24 @@ fn every_folder(console: &Console) -> Option<Error> {
         damage = damage.or(Some(error).filter(is_damage));
     }
     damage
+}
+
+/// Gives the slot that is not running to the service that writes it: its root's partition and the boot partition, under
+/// names in the service's own folder, and the slot's letter.
+pub fn hand_over(disk: &Disk, idle: Slot, console: &Console) {
+    let Some(service) = rights::service(rights::UPDATER) else { return };
+    let Some(folder) = service.run.first().map(Path::new) else { return };
+    let give = |name: &str, partition: u32| -> Result<()> {
+        let node = Path::new("/dev").join(disk.partition(partition));
+        own(&node, service.uid)?;
+        symlink(node, folder.join(name))
+    };
+    let done = give("boot", 1)
+        .and_then(|()| give("root", idle.partition()))
+        .and_then(|()| std::fs::write(folder.join("slot"), idle.letter()));
+    if let Err(error) = done {
+        console.say(format_args!("no slot for updates: {error}"));
+    }
 }
 
 fn is_damage(error: &Error) -> bool {

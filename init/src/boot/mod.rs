@@ -70,6 +70,9 @@ pub fn boot() -> Result<Booted, String> {
     mounts::volatile(&console);
     root::switch()?;
     let perm = folders::prepare(perm, &console);
+    if let (Some(disk), Some(slot)) = (&disk, slot) {
+        folders::hand_over(disk, slot.other(), &console);
+    }
     set_hostname();
     random::begin();
     Ok(Booted { words, console, watchdog, slot, disk, perm })

@@ -36,6 +36,8 @@ pub enum Request {
     Signal(usize, Signal),
     /// End the machine.
     End(End),
+    /// Start the other slot, once.
+    Trial,
 }
 
 impl Request {
@@ -43,6 +45,7 @@ impl Request {
     pub fn needs(&self) -> Control {
         match self {
             Request::List | Request::Logs { .. } | Request::Journal => Control::Read,
+            Request::Trial => Control::Update,
             Request::Wish(..) | Request::Signal(..) | Request::End(_) => Control::Full,
         }
     }
@@ -90,6 +93,7 @@ pub fn parse(line: &[u8], level: Control) -> Result<Request, String> {
         }
         "reboot" => Request::End(End::Reboot),
         "poweroff" => Request::End(End::PowerOff),
+        "trial" => Request::Trial,
         other => return Err(format!("unknown op {other:?}")),
     };
     if request.needs() > level { Err("not allowed".into()) } else { Ok(request) }
@@ -163,6 +167,9 @@ mod tests {
             assert_eq!(level(row.uid), row.control);
         }
         assert_eq!(parse(br#"{"op":"list"}"#, Control::Read), Ok(Request::List));
+        assert_eq!(parse(br#"{"op":"trial"}"#, Control::Update), Ok(Request::Trial));
+        assert!(parse(br#"{"op":"trial"}"#, Control::Read).is_err());
+        assert!(parse(br#"{"op":"reboot"}"#, Control::Update).is_err());
         for line in [r#"{"op":"reboot"}"#, r#"{"op":"stop","name":"dnsd"}"#] {
             assert_eq!(parse(line.as_bytes(), Control::Read), Err("not allowed".into()));
         }

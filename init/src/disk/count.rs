@@ -3,7 +3,7 @@ use crate::boot::disk::Disk;
 use layout::environment::{BYTES, Environment};
 use layout::{FAT_MARK, GRUBENV, Slot};
 use std::fs::File;
-use std::io::Result;
+use std::io::{Error, Result};
 use std::os::unix::fs::FileExt;
 
 /// Where FAT's boot sector has the name of who made it.
@@ -15,15 +15,33 @@ pub fn put_back(disk: &Disk, booted: Slot) -> Result<()> {
     put_back_in(&file, booted)
 }
 
-fn put_back_in(partition: &File, booted: Slot) -> Result<()> {
+/// Has GRUB start the other slot once. The machine is to be restarted then.
+///
+/// # Errors
+/// When the boot loader is another one, or the disk refuses.
+pub fn begin_trial(disk: &Disk, booted: Slot) -> Result<()> {
+    let file = File::options().read(true).write(true).open(format!("/dev/{}", disk.partition(1)))?;
+    begin_trial_in(&file, booted.other())
+}
+
+fn begin_trial_in(partition: &File, slot: Slot) -> Result<()> {
+    let block = block_of(partition)?.ok_or_else(|| Error::other("there is no boot loader of weir's"))?;
+    let before = Environment::read(&block).unwrap_or_else(|| Environment::new(slot.other()));
+    partition.write_all_at(&before.trial(slot).block(), GRUBENV.offset())?;
+    partition.sync_all()
+}
+
+/// The block of our own boot partition; none on somebody else's, where nothing is known to be at that place.
+fn block_of(partition: &File) -> Result<Option<[u8; BYTES]>> {
     let mut mark = [0; FAT_MARK.len()];
     partition.read_exact_at(&mut mark, MARK_AT)?;
-    if mark != FAT_MARK {
-        // Somebody else's: nothing is known to be at that place.
-        return Ok(());
-    }
     let mut block = [0; BYTES];
     partition.read_exact_at(&mut block, GRUBENV.offset())?;
+    Ok((mark == FAT_MARK).then_some(block))
+}
+
+fn put_back_in(partition: &File, booted: Slot) -> Result<()> {
+    let Some(block) = block_of(partition)? else { return Ok(()) };
     let after = match Environment::read(&block) {
         Some(environment) => environment.served(booted),
         // GRUB cannot use it, nor write it anew.
@@ -68,6 +86,10 @@ mod tests {
             let foreign = partition(name, b"mkfs.fat", before);
             put_back_in(&foreign, Slot::B).unwrap();
             assert_eq!(block(&foreign)[..], before[..], "{name}");
+            assert!(begin_trial_in(&foreign, Slot::A).is_err() && block(&foreign)[..] == before[..], "{name}");
+            begin_trial_in(&ours, Slot::A).unwrap();
+            let trial = Environment::read(&block(&ours)).unwrap();
+            assert_eq!((trial.get("slot"), trial.get("tries")), (Some("a"), Some("1")), "{name}");
         }
     }
 }

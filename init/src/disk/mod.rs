@@ -2,6 +2,8 @@
 mod count;
 mod grow;
 
+pub use count::begin_trial;
+
 use crate::boot::disk::Disk;
 use crate::console::Console;
 use layout::Slot;

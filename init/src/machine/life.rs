@@ -209,6 +209,7 @@ impl Machine {
         sys::mark_ready();
         let now = clock::now();
         self.ready_ms = Some(now);
+        self.last_try_until = None;
         self.console.line(format_args!("weir: ready in {}.{:03} s", now / 1000, now % 1000));
         if self.words.bench {
             self.console.line(super::report::bench(self.begun_tsc, tsc));

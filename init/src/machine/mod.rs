@@ -43,6 +43,8 @@ mod number {
 const PER_TURN: usize = 64;
 /// When a test's word strikes, after ready.
 const TRIAL_MS: u64 = 2_000;
+/// How long a slot that may not be started once more has for `ready`: then it is the other one's turn.
+const LAST_TRY_MS: u64 = 45_000;
 
 /// Everything PID 1 holds while it runs.
 #[derive(Debug)]
@@ -68,6 +70,8 @@ pub struct Machine {
     begun_tsc: u64,
     ready_ms: Option<u64>,
     trial_at: Option<u64>,
+    /// When a slot that may not be started once more has to be ready.
+    last_try_until: Option<u64>,
     phase: Phase,
     /// A turn's bound was reached with zombies left.
     more_dead: bool,
@@ -113,6 +117,7 @@ impl Machine {
             begun_tsc,
             ready_ms: None,
             trial_at: None,
+            last_try_until: None,
             phase: Phase::Serving,
             more_dead: false,
             logged: false,
@@ -124,6 +129,7 @@ impl Machine {
         let orders = self.supervisor.start_all();
         self.obey(orders);
         self.console.say(format_args!("{} services started", SERVICES.len()));
+        self.last_try_until = (self.words.tries == Some(0)).then(|| clock::now() + LAST_TRY_MS);
         // From here on Ctrl-Alt-Del is a signal to us, an oops is a panic, and a panic restarts the machine.
         let _ = nix::sys::reboot::set_cad_enabled(false);
         let _ = std::fs::write("/proc/sys/kernel/panic_on_oops", "1");
@@ -171,7 +177,10 @@ impl Machine {
 
     /// Sets the timer to whatever is due next.
     fn arm(&mut self) {
-        let due = [self.supervisor.deadline(), self.trial_at, self.phase.deadline()].into_iter().flatten().min();
+        let due = [self.supervisor.deadline(), self.trial_at, self.last_try_until, self.phase.deadline()]
+            .into_iter()
+            .flatten()
+            .min();
         if due == self.armed {
             return;
         }
@@ -192,6 +201,10 @@ impl Machine {
         let now = clock::now();
         let orders = self.supervisor.tick(now);
         self.obey(orders);
+        if self.last_try_until.take_if(|at| *at <= now).is_some() {
+            self.console.say("this slot was not ready on its last try");
+            self.end(crate::control::End::Reboot);
+        }
         if self.trial_at.take_if(|at| *at <= now).is_some() {
             self.trial();
         }

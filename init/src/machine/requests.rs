@@ -58,10 +58,22 @@ impl Machine {
                 self.end(end);
                 Ok(())
             }
+            Ok(Request::Trial) => self.begin_trial(),
             Err(why) => Err(why),
         };
         if let Some(server) = &mut self.server {
             server.answer(place, result);
         }
+    }
+
+    /// The other slot is started once, now; whether it then stays is its own doing.
+    fn begin_trial(&mut self) -> Result<(), String> {
+        let (Some(disk), Some(booted), Some(_)) = (&self.disk, self.slot, self.words.slot) else {
+            return Err("this machine was not started by its own boot loader, so no slot can be tried".into());
+        };
+        crate::disk::begin_trial(disk, booted).map_err(|error| format!("{}: {error}", disk.name))?;
+        self.console.say(format_args!("slot {} is on trial", booted.other().letter()));
+        self.end(crate::control::End::Reboot);
+        Ok(())
     }
 }

@@ -72,6 +72,15 @@ impl Environment {
         block
     }
 
+    /// What starts a slot once: unless it serves, the next start is the other one's again.
+    #[must_use]
+    pub fn trial(&self, slot: Slot) -> Environment {
+        let mut after = self.clone();
+        after.set("slot", slot.letter());
+        after.set("tries", "1");
+        after
+    }
+
     /// What is to be written once the machine, which GRUB started from `booted`, serves; `None` when nothing is.
     ///
     /// The slot that was wanted has its count back. When the other one runs because none was left, that is the wanted one
@@ -132,6 +141,14 @@ mod tests {
         assert_eq!(of("a", "0").served(Slot::B), Some(of("b", "3")));
         // Its sums are wrong, or the other one is on trial.
         assert_eq!(of("a", "2").served(Slot::B), None);
+    }
+
+    #[test]
+    fn a_slot_on_trial_is_started_once() {
+        assert_eq!(of("a", "3").trial(Slot::B), of("b", "1"));
+        // GRUB takes the one try; it serves, or the other one does.
+        assert_eq!(of("b", "0").served(Slot::B), Some(of("b", "3")));
+        assert_eq!(of("b", "0").served(Slot::A), Some(of("a", "3")));
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub enum Control {
     None,
     /// `list`, `logs` and `journal`.
     Read,
+    /// Also `trial`.
+    Update,
     /// Everything: also `start`, `stop`, `restart`, `signal`, `reboot`, `poweroff`.
     Full,
 }
@@ -158,6 +160,8 @@ pub const DIAGD: u32 = 111;
 pub const MEMBERS: &[(u32, &[&str])] = &[(KEYS, &["netconfigd", "configd"])];
 /// Device nodes that belong to a service, by its name.
 pub const NODES: &[(&str, &str)] = &[("/dev/ppp", "pppoe"), ("/dev/rtc0", "ntpd")];
+/// The service that writes the slot that is not running.
+pub const UPDATER: &str = "updated";
 /// Files of gokrazy's that are a service's alone, by its name: others may not read them any more.
 pub const INHERITED: &[(&str, &str)] = &[("/perm/gokr-pw.txt", "webd")];
 /// Where services show their metrics: ports of private addresses and of loopback, under `/metrics`.
@@ -350,6 +354,17 @@ pub const SERVICES: &[Service] = &[
         control: Control::Read,
         asks: &[],
         run: &["/run/logd"],
+    },
+    Service {
+        name: UPDATER,
+        uid: 118,
+        capabilities: &[],
+        reads: &[],
+        watches: &[],
+        stdin: Stdin::Null,
+        control: Control::Update,
+        asks: &["webd"],
+        run: &["/run/updated"],
     },
     Service {
         name: "console",

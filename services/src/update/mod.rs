@@ -18,6 +18,6 @@ mod manifest;
 #[cfg(test)]
 mod tests;
 
-pub use incoming::{Incoming, MAGIC, Refusal};
+pub use incoming::{Incoming, MAGIC, Refusal, hex};
 pub use manifest::{MACHINE, Manifest, PARTS, Part};
 pub use minisign_verify::PublicKey;
