@@ -68,6 +68,8 @@ pub struct Machine {
     begun_tsc: u64,
     ready_ms: Option<u64>,
     trial_at: Option<u64>,
+    /// When the spare copy of `/perm` is due.
+    copy_at: Option<u64>,
     phase: Phase,
     /// A turn's bound was reached with zombies left.
     more_dead: bool,
@@ -113,6 +115,7 @@ impl Machine {
             begun_tsc,
             ready_ms: None,
             trial_at: None,
+            copy_at: None,
             phase: Phase::Serving,
             more_dead: false,
             logged: false,
@@ -171,7 +174,10 @@ impl Machine {
 
     /// Sets the timer to whatever is due next.
     fn arm(&mut self) {
-        let due = [self.supervisor.deadline(), self.trial_at, self.phase.deadline()].into_iter().flatten().min();
+        let due = [self.supervisor.deadline(), self.trial_at, self.copy_at, self.phase.deadline()]
+            .into_iter()
+            .flatten()
+            .min();
         if due == self.armed {
             return;
         }
@@ -192,6 +198,11 @@ impl Machine {
         let now = clock::now();
         let orders = self.supervisor.tick(now);
         self.obey(orders);
+        if self.copy_at.take_if(|at| *at <= now).is_some()
+            && let Some(disk) = &self.disk
+        {
+            crate::disk::copy_in_background(disk);
+        }
         if self.trial_at.take_if(|at| *at <= now).is_some() {
             self.trial();
         }

@@ -8,6 +8,7 @@
 
 pub mod environment;
 pub mod gpt;
+pub mod spare;
 mod sum;
 pub mod sums;
 
