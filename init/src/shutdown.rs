@@ -1,4 +1,5 @@
 //! The last steps, when no service lives any more.
+use crate::boot::disk::Disk;
 use crate::boot::{Perm, random};
 use crate::console::Console;
 use crate::control::End;
@@ -7,8 +8,11 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::reboot::{RebootMode, reboot};
 
 /// Writes everything out, leaves `/perm` clean, and ends the machine.
-pub fn finish(end: End, perm: &Perm, console: &Console) -> ! {
+pub fn finish(end: End, perm: &Perm, disk: Option<&Disk>, console: &Console) -> ! {
     if *perm == Perm::Ext4 {
+        if let Some(disk) = disk {
+            crate::disk::copy(disk, console);
+        }
         random::keep();
         nix::unistd::sync();
         if let Err(error) = leave_perm() {

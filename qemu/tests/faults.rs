@@ -30,6 +30,46 @@ fn without_perm_the_lan_is_served_from_memory() {
 }
 
 #[test]
+fn a_damaged_perm_is_stood_in_for_by_its_last_good_copy() {
+    let bed = Bed::new();
+    let disk = Disk::copy(&bed.folder.0);
+    let interfaces = r#"{"interfaces":[{"hardware_addr":"52:54:00:77:00:01","name":"uplink0"},
+        {"hardware_addr":"52:54:00:77:00:02","name":"lan0","addr":"192.168.42.1/24","extra_addrs":["10.9.8.7/24"]}]}"#;
+    step("a file of a person's, and a lease");
+    disk.write("interfaces.json", interfaces.as_bytes());
+    let mut router = Router::boot(&bed, &disk);
+    router.wait_ready();
+    bed.lease("laptop");
+    router.press("\rpoweroff\r");
+    router.wait_off();
+
+    step("/perm is damaged: both are there all the same, and it is said aloud");
+    disk.spoil(0xa5);
+    let helped = |router: &mut Router| {
+        let said = router.wait_for("weir: ready in ");
+        assert!(said.contains("NO PERM") && said.contains("the last good copy of"), "{said}");
+        assert!(router.command("status").contains("on the last good copy"));
+        assert!(router.command("addresses").contains("10.9.8.7/24"));
+        assert!(router.command("leases").contains("laptop"));
+    };
+    let mut router = Router::boot(&bed, &disk);
+    helped(&mut router);
+    router.press("\rpoweroff\r");
+    router.wait_off();
+
+    step("a second copy is cut off in the middle: the first one counts");
+    let halves = [0, 1].map(|half| layout::SPARE.offset() + half * layout::spare::HALF as u64);
+    let copies = halves.map(|at| layout::spare::Copy::read(&disk.bytes(at, layout::spare::HALF)));
+    let newest = usize::from(copies[1].as_ref().map(|copy| copy.number) > copies[0].as_ref().map(|copy| copy.number));
+    let copy = copies[newest].as_ref().unwrap();
+    let next = layout::spare::Copy { number: copy.number + 1, files: copy.files.clone() }.bytes();
+    disk.overwrite(halves[1 - newest], &next[..next.len() / 2]);
+    disk.overwrite(halves[1 - newest] + next.len() as u64 / 2, &vec![0; next.len() / 2]);
+    let mut router = Router::boot(&bed, &disk);
+    helped(&mut router);
+}
+
+#[test]
 fn a_wrong_interfaces_file_is_named_and_the_last_good_one_holds() {
     let bed = Bed::new();
     let disk = Disk::copy(&bed.folder.0);

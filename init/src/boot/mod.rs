@@ -16,6 +16,7 @@ use layout::Slot;
 pub use perm::Perm;
 use std::fs::File;
 use std::os::fd::{AsRawFd, IntoRawFd};
+use std::path::Path;
 
 /// A machine that has its root and its `/perm`.
 #[derive(Debug)]
@@ -66,10 +67,15 @@ pub fn boot() -> Result<Booted, String> {
             (Some(root::from_disk(&disk, words.slot.unwrap_or_default(), &console)?), Some(disk))
         }
     };
-    let perm = attach_perm(&words, disk.as_ref(), &console);
+    let mut perm = attach_perm(&words, disk.as_ref(), &console);
+    help_out(&mut perm, &words, disk.as_ref(), "/root/perm", &console);
     mounts::volatile(&console);
     root::switch()?;
-    let perm = folders::prepare(perm, &console);
+    let attached = perm.clone();
+    perm = folders::prepare(perm, &console);
+    if perm != attached && help_out(&mut perm, &words, disk.as_ref(), "/perm", &console) {
+        perm = folders::prepare(perm, &console);
+    }
     if let (Some(disk), Some(slot)) = (&disk, slot) {
         folders::hand_over(disk, slot.other(), &console);
     }
@@ -103,6 +109,26 @@ fn attach_perm(words: &Words, disk: Option<&Disk>, console: &Console) -> Perm {
         (None, None) => Err("no disk".to_owned()),
     };
     perm::attach(device, console)
+}
+
+/// Fills a `/perm` in memory with the last good copy, unless memory is what was asked for.
+fn help_out(perm: &mut Perm, words: &Words, disk: Option<&Disk>, path: &str, console: &Console) -> bool {
+    let (Perm::Memory(why), Some(disk)) = (&mut *perm, disk) else { return false };
+    if words.perm == Some(PermWord::Memory) {
+        return false;
+    }
+    match crate::disk::bring_back(disk, Path::new(path)) {
+        Ok(0) => false,
+        Ok(count) => {
+            console.say(format_args!("perm: the last good copy of {count} files, from the spare partition"));
+            why.push_str("; on the last good copy");
+            true
+        }
+        Err(error) => {
+            console.say(format_args!("the spare partition of {}: {error}", disk.name));
+            false
+        }
+    }
 }
 
 /// The machine's name, which dhcp4 sends to the ISP: `/perm/hostname` when it holds one label, else `weir`.

@@ -1,19 +1,28 @@
-//! What the boot disk is owed once the router serves: the boot loader's count comes back, `/perm` grows.
+//! What the boot disk is owed once the router serves: the boot loader's count comes back, `/perm` grows, and a copy of what
+//! it holds is kept beside it.
 mod count;
 mod grow;
+mod spare;
 
 pub use count::begin_trial;
 
 use crate::boot::disk::Disk;
 use crate::console::Console;
 use layout::Slot;
+pub use spare::bring_back;
+use std::sync::{Mutex, PoisonError};
 
-/// Sees to the disk in a thread, because a disk may take its time. Nothing waits for it, and every step of it may be cut
-/// off: the next boot takes it again. `booted` is the slot that GRUB has started; without its word nobody has counted.
+/// How long after a change the copy is written: a lease changes often, and a stick wears out.
+pub const COPY_AFTER_MS: u64 = 5 * 60 * 1000;
+
+/// One at a time: a disk may take its time.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Sees to the disk in a thread. Nothing waits for it, and every step of it may be cut off: the next boot takes it again.
+/// `booted` is the slot that GRUB has started; without its word nobody has counted.
 pub fn settle_in_background(disk: &Disk, booted: Option<Slot>, on_disk: bool) {
     let disk = disk.clone();
-    let thread = std::thread::Builder::new().stack_size(128 * 1024).spawn(move || {
-        let console = Console::open();
+    in_background(move |console| {
         if let Some(slot) = booted
             && let Err(error) = count::put_back(&disk, slot)
         {
@@ -25,7 +34,28 @@ pub fn settle_in_background(disk: &Disk, booted: Option<Slot>, on_disk: bool) {
                 Ok(None) => {}
                 Err(error) => console.say(format_args!("perm on {} could not grow: {error}", disk.name)),
             }
+            copy(&disk, console);
         }
+    });
+}
+
+/// Writes the spare copy in a thread.
+pub fn copy_in_background(disk: &Disk) {
+    let disk = disk.clone();
+    in_background(move |console| copy(&disk, console));
+}
+
+/// Writes the spare copy now; for the orderly end.
+pub fn copy(disk: &Disk, console: &Console) {
+    if let Err(error) = spare::keep(disk) {
+        console.say(format_args!("the spare copy of perm on {}: {error}", disk.name));
+    }
+}
+
+fn in_background(work: impl FnOnce(&Console) + Send + 'static) {
+    let thread = std::thread::Builder::new().stack_size(128 * 1024).spawn(move || {
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        work(&Console::open());
     });
     if let Err(error) = thread {
         Console::open().say(format_args!("the disk is not seen to: {error}"));

@@ -68,7 +68,7 @@ impl Machine {
         if let Phase::Killing(end, until) = self.phase
             && (sys::childless() || until <= clock::now())
         {
-            shutdown::finish(end, &self.perm, &self.console);
+            shutdown::finish(end, &self.perm, self.disk.as_ref(), &self.console);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A service's process as PID 1 holds it: its pipes, its notices, its beginning and its end.
 use super::{Machine, TRIAL_MS, number};
 use crate::boot::Perm;
+use crate::disk::COPY_AFTER_MS;
 use crate::lines::{Line, Lines};
 use crate::notice::{self, NOTICE_BYTES, Notice};
 use crate::rings::{LINE_BYTES, Stream};
@@ -148,6 +149,10 @@ impl Machine {
                 self.obey(orders);
             }
             Notice::Changed(path) => {
+                let kept = rights::WRITTEN.contains(&path) || rights::SPARED.contains(&path);
+                if kept && self.perm == Perm::Ext4 && self.ready_ms.is_some() && self.phase == super::Phase::Serving {
+                    self.copy_at.get_or_insert(clock::now() + COPY_AFTER_MS);
+                }
                 for reader in rights::readers(path) {
                     let at = SERVICES.iter().position(|service| service.name == reader.name);
                     let pid = at.and_then(|at| self.supervisor.rows().get(at)).and_then(|row| row.pid);

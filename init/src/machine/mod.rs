@@ -72,6 +72,8 @@ pub struct Machine {
     trial_at: Option<u64>,
     /// When a slot that may not be started once more has to be ready.
     last_try_until: Option<u64>,
+    /// When the spare copy of `/perm` is due.
+    copy_at: Option<u64>,
     phase: Phase,
     /// A turn's bound was reached with zombies left.
     more_dead: bool,
@@ -118,6 +120,7 @@ impl Machine {
             ready_ms: None,
             trial_at: None,
             last_try_until: None,
+            copy_at: None,
             phase: Phase::Serving,
             more_dead: false,
             logged: false,
@@ -177,10 +180,9 @@ impl Machine {
 
     /// Sets the timer to whatever is due next.
     fn arm(&mut self) {
-        let due = [self.supervisor.deadline(), self.trial_at, self.last_try_until, self.phase.deadline()]
-            .into_iter()
-            .flatten()
-            .min();
+        let own = [self.trial_at, self.last_try_until, self.copy_at];
+        let others = [self.supervisor.deadline(), self.phase.deadline()];
+        let due = own.into_iter().chain(others).flatten().min();
         if due == self.armed {
             return;
         }
@@ -204,6 +206,11 @@ impl Machine {
         if self.last_try_until.take_if(|at| *at <= now).is_some() {
             self.console.say("this slot was not ready on its last try");
             self.end(crate::control::End::Reboot);
+        }
+        if self.copy_at.take_if(|at| *at <= now).is_some()
+            && let Some(disk) = &self.disk
+        {
+            crate::disk::copy_in_background(disk);
         }
         if self.trial_at.take_if(|at| *at <= now).is_some() {
             self.trial();

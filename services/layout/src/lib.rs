@@ -9,6 +9,7 @@
 pub mod environment;
 pub mod gpt;
 pub mod runs;
+pub mod spare;
 mod sum;
 pub mod sums;
 

@@ -148,7 +148,22 @@ pub const WRITTEN: &[&str] = &[
     TIME_SERVERS,
     SYSLOG,
 ];
-/// Those of them that hold a secret, and the group that may read it besides configd, to which it belongs.
+/// What is copied into the spare partition besides [`WRITTEN`], for the day on which `/perm` cannot be mounted: without it
+/// a LAN would lose addresses, names or its prefix, or the router its password.
+pub const SPARED: &[&str] = &[
+    "/perm/hostname",
+    LEASES,
+    LEASE4,
+    LEASE6,
+    "/perm/dhcp6/duid",
+    ULA,
+    ANNOUNCED,
+    GOOD_INTERFACES,
+    KNOWN_DEVICES,
+    "/perm/webd/password",
+    "/perm/webd/token",
+];
+/// Files of [`WRITTEN`] that hold a secret, and the group that may read them besides configd, to which they belong.
 pub const SECRETS: &[(&str, u32)] = &[(WIREGUARD, KEYS), (PPPOE_SECRET, PPPOE)];
 /// The group of the private keys. That of netconfigd's folder would not do: others read there.
 pub const KEYS: u32 = 180;
