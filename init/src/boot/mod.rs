@@ -1,5 +1,6 @@
 //! From the first instruction to a root with `/perm`: what happens once, in order, before the first service.
 pub mod disk;
+pub mod erase;
 mod folders;
 mod modules;
 mod mounts;
@@ -15,6 +16,7 @@ use disk::Disk;
 pub use perm::Perm;
 use std::fs::File;
 use std::os::fd::{AsRawFd, IntoRawFd};
+use std::path::Path;
 
 /// A machine that has its root and its `/perm`.
 #[derive(Debug)]
@@ -64,6 +66,7 @@ pub fn boot() -> Result<Booted, String> {
         }
     };
     let perm = attach_perm(&words, disk.as_ref(), &console);
+    erase::when_wished(Path::new("/root/perm"), &console);
     mounts::volatile(&console);
     root::switch()?;
     let perm = folders::prepare(perm, &console);

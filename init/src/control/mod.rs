@@ -36,6 +36,8 @@ pub enum Request {
     Signal(usize, Signal),
     /// End the machine.
     End(End),
+    /// Erase `/perm` at the next start, which is at once.
+    Erase,
 }
 
 impl Request {
@@ -43,7 +45,7 @@ impl Request {
     pub fn needs(&self) -> Control {
         match self {
             Request::List | Request::Logs { .. } | Request::Journal => Control::Read,
-            Request::Wish(..) | Request::Signal(..) | Request::End(_) => Control::Full,
+            Request::Wish(..) | Request::Signal(..) | Request::End(_) | Request::Erase => Control::Full,
         }
     }
 }
@@ -90,6 +92,7 @@ pub fn parse(line: &[u8], level: Control) -> Result<Request, String> {
         }
         "reboot" => Request::End(End::Reboot),
         "poweroff" => Request::End(End::PowerOff),
+        "factory-reset" => Request::Erase,
         other => return Err(format!("unknown op {other:?}")),
     };
     if request.needs() > level { Err("not allowed".into()) } else { Ok(request) }
@@ -126,6 +129,7 @@ mod tests {
             (r#"{"op":"restart","name":"dnsd"}"#, Request::Wish(row("dnsd"), Wish::Restart)),
             (r#"{"op":"signal","name":"dhcp4","signal":"USR2"}"#, Request::Signal(row("dhcp4"), Signal::SIGUSR2)),
             (r#"{"op":"reboot"}"#, Request::End(End::Reboot)),
+            (r#"{"op":"factory-reset"}"#, Request::Erase),
             (r#"{"op":"poweroff", "more":1}"#, Request::End(End::PowerOff)),
         ] {
             assert_eq!(full(line), Ok(request), "{line}");
@@ -163,7 +167,7 @@ mod tests {
             assert_eq!(level(row.uid), row.control);
         }
         assert_eq!(parse(br#"{"op":"list"}"#, Control::Read), Ok(Request::List));
-        for line in [r#"{"op":"reboot"}"#, r#"{"op":"stop","name":"dnsd"}"#] {
+        for line in [r#"{"op":"factory-reset"}"#, r#"{"op":"reboot"}"#, r#"{"op":"stop","name":"dnsd"}"#] {
             assert_eq!(parse(line.as_bytes(), Control::Read), Err("not allowed".into()));
         }
         assert!(parse(br#"{"op":"list"}"#, Control::None).is_err());

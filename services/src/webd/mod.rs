@@ -59,6 +59,8 @@ enum Request {
     Set { password: String },
     /// Another token.
     Token,
+    /// Somebody who stands before the box wants to begin anew.
+    Visit,
 }
 
 struct Webd {
@@ -143,6 +145,11 @@ impl Webd {
             Request::Check { password: Some(password), token: None, peer } => self.password(now, peer, &password),
             Request::Check { password: None, token: Some(token), peer } => self.token(now, peer, &token),
             Request::Check { .. } => Err("either a password or a token".to_owned()),
+            Request::Visit if may_visit(asker) => self.secrets.forget(&self.house).map(|()| {
+                self.engine.forget();
+                log::warn!("the button was held: there is no password any more");
+            }),
+            Request::Visit => Err("only the button may".into()),
             _ if !may_set(asker) => Err("only the console may".into()),
             Request::Set { password } => crate::password::fit(&password).and_then(|()| {
                 self.secrets.set(&self.house, &password)?;
@@ -253,6 +260,11 @@ impl Webd {
 }
 
 /// The console, root, and who runs us.
+fn may_visit(asker: u32) -> bool {
+    let panel = rights::service("panel").map(|panel| panel.uid);
+    Some(asker) == panel || may_set(asker)
+}
+
 fn may_set(asker: u32) -> bool {
     let console = rights::service("console").map(|console| console.uid);
     asker == 0 || Some(asker) == console || asker == nix::unistd::getuid().as_raw()
