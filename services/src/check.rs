@@ -7,8 +7,8 @@ use crate::perm::json::Refusal;
 use crate::perm::resolver::Resolver;
 use crate::perm::shaping::Shaping;
 use crate::perm::wireguard::Tunnels;
-use crate::perm::{schedule, ula};
-use crate::{captured, deviced, dhcp4, dhcp4d, dhcp6, diagd, logd, netconfigd, ntpd, pppoe, radvd};
+use crate::perm::{levels, schedule, ula};
+use crate::{captured, deviced, dhcp4, dhcp4d, dhcp6, diagd, dyndns, logd, netconfigd, ntpd, pppoe, radvd};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -50,6 +50,9 @@ pub fn check(files: &Files, zone: impl Fn(&str) -> Option<String>) -> Vec<String
             rights::AUTHORIZED_KEYS => captured::check(path, bytes),
             rights::TIME_SERVERS => ntpd::check(path, bytes),
             rights::SYSLOG => logd::check(path, bytes),
+            rights::DYNDNS => dyndns::check(path, bytes).map(|mut refused| wrong.append(&mut refused)),
+            rights::LOG_LEVELS => levels::parse(path, bytes).map(drop),
+            rights::DYNDNS_CA => dyndns::check_authorities(path, bytes),
             rights::MQTT => deviced::check(path, bytes),
             // Only beside an interfaces.json, which may come after it.
             rights::SERVER4 => Ok(()),
@@ -111,6 +114,12 @@ mod tests {
             ("authorized_keys", "# mine\nssh-rsa AAAA"),
             ("ntpd/config.json", r#"{"servers":["1.2.3"]}"#),
             ("remote_syslog/target", "tls://logs"),
+            (
+                "dyndns.json",
+                r#"{"records":[{"cloudflare":{"api_token":"secret"},"zone":"example.net","record_name":"a.example.org"}]}"#,
+            ),
+            ("dyndns/ca.pem", "nonsense"),
+            ("log.json", r#"{"dnsd":"loud"}"#),
             ("passwd", "root"),
         ]);
         for begin in [
@@ -131,11 +140,14 @@ mod tests {
             "authorized_keys: line 2: is no key",
             "ntpd/config.json:1:13: servers[0]: \"1.2.3\" is neither",
             "remote_syslog/target: the file: \"tls://logs\"",
+            "dyndns.json:1:57: records[0].zone: \"example.net\" is not the zone of a.example.org",
+            "log.json:1:9: dnsd: \"loud\" is none of",
+            "dyndns/ca.pem: the file: has no certificate",
             "passwd: the file: is none that weir reads",
         ] {
             assert_eq!(wrong.iter().filter(|line| line.starts_with(begin)).count(), 1, "{begin}: {wrong:#?}");
         }
-        assert_eq!(wrong.len(), 18, "{wrong:#?}");
+        assert_eq!(wrong.len(), 21, "{wrong:#?}");
         assert_eq!(of(&[("time.json", r#"{"zone":"Europe/Zurich"}"#)]), [""; 0]);
     }
 

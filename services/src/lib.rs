@@ -13,11 +13,13 @@ mod dhcp4d;
 mod dhcp6;
 mod diagd;
 mod dnsd;
+mod dyndns;
 mod house;
 mod logd;
 mod metrics;
 mod netconfigd;
 mod ntpd;
+mod panel;
 pub mod password;
 mod perm;
 mod pppoe;
@@ -49,9 +51,11 @@ const ENTRIES: &[(&str, Run)] = &[
     ("webd", webd::run),
     ("backupd", backupd::run),
     ("captured", captured::run),
+    ("dyndns", dyndns::run),
     ("ntpd", ntpd::run),
     ("logd", logd::run),
     ("updated", updated::run),
+    ("panel", panel::run),
     ("console", console::run),
 ];
 
@@ -72,7 +76,13 @@ pub fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     house::log_to_stderr(name);
-    let result = House::open(words).and_then(run);
+    let result = House::open(words).and_then(|house| {
+        match perm::levels::of(house.root(), name) {
+            Ok(level) => log::set_max_level(level),
+            Err(words) => log::error!("{words}"),
+        }
+        run(house)
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -1,5 +1,6 @@
 //! From the first instruction to a root with `/perm`: what happens once, in order, before the first service.
 pub mod disk;
+pub mod erase;
 mod folders;
 mod modules;
 mod mounts;
@@ -68,6 +69,7 @@ pub fn boot() -> Result<Booted, String> {
         }
     };
     let mut perm = attach_perm(&words, disk.as_ref(), &console);
+    erase::when_wished(Path::new("/root/perm"), &console);
     help_out(&mut perm, &words, disk.as_ref(), "/root/perm", &console);
     mounts::volatile(&console);
     root::switch()?;

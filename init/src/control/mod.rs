@@ -38,6 +38,8 @@ pub enum Request {
     End(End),
     /// Start the other slot, once.
     Trial,
+    /// Erase `/perm` at the next start, which is at once.
+    Erase,
 }
 
 impl Request {
@@ -46,7 +48,7 @@ impl Request {
         match self {
             Request::List | Request::Logs { .. } | Request::Journal => Control::Read,
             Request::Trial => Control::Update,
-            Request::Wish(..) | Request::Signal(..) | Request::End(_) => Control::Full,
+            Request::Wish(..) | Request::Signal(..) | Request::End(_) | Request::Erase => Control::Full,
         }
     }
 }
@@ -94,6 +96,7 @@ pub fn parse(line: &[u8], level: Control) -> Result<Request, String> {
         "reboot" => Request::End(End::Reboot),
         "poweroff" => Request::End(End::PowerOff),
         "trial" => Request::Trial,
+        "factory-reset" => Request::Erase,
         other => return Err(format!("unknown op {other:?}")),
     };
     if request.needs() > level { Err("not allowed".into()) } else { Ok(request) }
@@ -130,6 +133,7 @@ mod tests {
             (r#"{"op":"restart","name":"dnsd"}"#, Request::Wish(row("dnsd"), Wish::Restart)),
             (r#"{"op":"signal","name":"dhcp4","signal":"USR2"}"#, Request::Signal(row("dhcp4"), Signal::SIGUSR2)),
             (r#"{"op":"reboot"}"#, Request::End(End::Reboot)),
+            (r#"{"op":"factory-reset"}"#, Request::Erase),
             (r#"{"op":"poweroff", "more":1}"#, Request::End(End::PowerOff)),
         ] {
             assert_eq!(full(line), Ok(request), "{line}");
@@ -170,7 +174,7 @@ mod tests {
         assert_eq!(parse(br#"{"op":"trial"}"#, Control::Update), Ok(Request::Trial));
         assert!(parse(br#"{"op":"trial"}"#, Control::Read).is_err());
         assert!(parse(br#"{"op":"reboot"}"#, Control::Update).is_err());
-        for line in [r#"{"op":"reboot"}"#, r#"{"op":"stop","name":"dnsd"}"#] {
+        for line in [r#"{"op":"factory-reset"}"#, r#"{"op":"reboot"}"#, r#"{"op":"stop","name":"dnsd"}"#] {
             assert_eq!(parse(line.as_bytes(), Control::Read), Err("not allowed".into()));
         }
         assert!(parse(br#"{"op":"list"}"#, Control::None).is_err());

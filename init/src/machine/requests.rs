@@ -1,10 +1,12 @@
 //! What comes over the control socket.
 use super::Machine;
+use crate::boot::erase;
 use crate::clock;
 use crate::control::feed::Feed;
-use crate::control::{Request, parse};
+use crate::control::{End, Request, parse};
 use nix::sys::epoll::EpollFlags;
 use rights::{Control, SERVICES};
+use std::path::Path;
 
 /// Kernel records read for one who asks for them: more than its buffer holds.
 const KERNEL_RECORDS: usize = 10_000;
@@ -59,6 +61,7 @@ impl Machine {
                 Ok(())
             }
             Ok(Request::Trial) => self.begin_trial(),
+            Ok(Request::Erase) => erase::wish(Path::new("/perm")).map(|()| self.end(End::Reboot)),
             Err(why) => Err(why),
         };
         if let Some(server) = &mut self.server {

@@ -91,6 +91,17 @@ pub const DEVICES: &str = "/run/deviced/devices.json";
 /// What time it is by whom, and whether the clock is right.
 pub const CLOCK: &str = "/run/ntpd/state.json";
 
+/// How the internet is, in a word and a sentence.
+pub const VERDICT: &str = "/run/diagd/state.json";
+/// The lights of a PC Engines APU, from left to right.
+pub const LIGHTS: [&str; 3] = [
+    "/sys/class/leds/apu:green:1/brightness",
+    "/sys/class/leds/apu:green:2/brightness",
+    "/sys/class/leds/apu:green:3/brightness",
+];
+/// Where its button may be; the kernel numbers such devices as it finds them.
+pub const BUTTONS: [&str; 4] = ["/dev/input/event0", "/dev/input/event1", "/dev/input/event2", "/dev/input/event3"];
+
 /// Which NIC is what.
 pub const INTERFACES: &str = "/perm/interfaces.json";
 /// What the internet may reach at home.
@@ -127,6 +138,12 @@ pub const PPPOE_SECRET: &str = "/perm/pppoe/secret.json";
 pub const AUTHORIZED_KEYS: &str = "/perm/authorized_keys";
 /// Where the log is sent (gokrazy's).
 pub const SYSLOG: &str = "/perm/remote_syslog/target";
+/// How much each service says.
+pub const LOG_LEVELS: &str = "/perm/log.json";
+/// Names on the internet, and the tokens by which they are changed (router7's).
+pub const DYNDNS: &str = "/perm/dyndns.json";
+/// Authorities whose certificates are believed besides the internet's.
+pub const DYNDNS_CA: &str = "/perm/dyndns/ca.pem";
 /// Every file that a person writes: configd keeps them, wherever they are.
 pub const WRITTEN: &[&str] = &[
     INTERFACES,
@@ -147,6 +164,9 @@ pub const WRITTEN: &[&str] = &[
     AUTHORIZED_KEYS,
     TIME_SERVERS,
     SYSLOG,
+    DYNDNS,
+    DYNDNS_CA,
+    LOG_LEVELS,
 ];
 /// What is copied into the spare partition besides [`WRITTEN`], for the day on which `/perm` cannot be mounted: without it
 /// a LAN would lose addresses, names or its prefix, or the router its password.
@@ -163,25 +183,46 @@ pub const SPARED: &[&str] = &[
     "/perm/webd/password",
     "/perm/webd/token",
 ];
-/// Files of [`WRITTEN`] that hold a secret, and the group that may read them besides configd, to which they belong.
-pub const SECRETS: &[(&str, u32)] = &[(WIREGUARD, KEYS), (PPPOE_SECRET, PPPOE)];
+/// Those of them that hold a secret, and the group that may read it besides configd, to which it belongs.
+pub const SECRETS: &[(&str, u32)] = &[(WIREGUARD, KEYS), (PPPOE_SECRET, PPPOE), (DYNDNS, DYNDNS_GROUP)];
 /// The group of the private keys. That of netconfigd's folder would not do: others read there.
 pub const KEYS: u32 = 180;
 /// pppoe and its folder's group, in which there is nobody else but configd.
 const PPPOE: u32 = 110;
+/// dyndns and its folder's group, likewise.
+const DYNDNS_GROUP: u32 = 118;
 /// diagd, whose group alone may open ping sockets (`net.ipv4.ping_group_range`), so that it needs no CAP_NET_RAW.
 pub const DIAGD: u32 = 111;
 /// Who is in a group that is no folder's.
 pub const MEMBERS: &[(u32, &[&str])] = &[(KEYS, &["netconfigd", "configd"])];
-/// Device nodes that belong to a service, by its name.
-pub const NODES: &[(&str, &str)] = &[("/dev/ppp", "pppoe"), ("/dev/rtc0", "ntpd")];
 /// The service that writes the slot that is not running.
 pub const UPDATER: &str = "updated";
+/// Device nodes, and files of the kernel's that stand for devices, that belong to a service, by its name.
+pub const NODES: &[(&str, &str)] = &[
+    ("/dev/ppp", "pppoe"),
+    ("/dev/rtc0", "ntpd"),
+    (LIGHTS[0], "panel"),
+    (LIGHTS[1], "panel"),
+    (LIGHTS[2], "panel"),
+    (BUTTONS[0], "panel"),
+    (BUTTONS[1], "panel"),
+    (BUTTONS[2], "panel"),
+    (BUTTONS[3], "panel"),
+];
 /// Files of gokrazy's that are a service's alone, by its name: others may not read them any more.
 pub const INHERITED: &[(&str, &str)] = &[("/perm/gokr-pw.txt", "webd")];
 /// Where services show their metrics: ports of private addresses and of loopback, under `/metrics`.
-pub const METRICS: &[(&str, u16)] =
-    &[("netconfigd", 8066), ("dhcp4d", 8067), ("dnsd", 8053), ("diagd", 7733), ("captured", 5023)];
+pub const METRICS: &[(&str, u16)] = &[
+    ("netconfigd", 8066),
+    ("dhcp4d", 8067),
+    ("dnsd", 8053),
+    ("diagd", 7733),
+    ("captured", 5023),
+    ("dyndns", 8054),
+    ("ntpd", 8055),
+    ("logd", 8056),
+    ("backupd", 8077),
+];
 /// The interfaces.json that the kernel's network was last made to say. Like the kernel's state it ends with the boot.
 pub const APPLIED: &str = "/run/netconfigd/interfaces.json";
 /// Candidates of files that a person writes, while they are on trial, by their names under `/perm`.
@@ -219,7 +260,7 @@ pub const SERVICES: &[Service] = &[
         name: "configd",
         uid: 108,
         capabilities: &[],
-        reads: &["dhcp4", "dhcp6", "radvd", "pppoe", "dhcp4d"],
+        reads: &["dhcp4", "dhcp6", "radvd", "pppoe", "dhcp4d", "dyndns"],
         watches: &[],
         stdin: Stdin::Null,
         control: Control::None,
@@ -349,6 +390,17 @@ pub const SERVICES: &[Service] = &[
         run: &["/run/captured"],
     },
     Service {
+        name: "dyndns",
+        uid: DYNDNS_GROUP,
+        capabilities: &[],
+        reads: &[],
+        watches: &[DYNDNS, DYNDNS_CA, CLOCK, DEVICES],
+        stdin: Stdin::Null,
+        control: Control::None,
+        asks: &[],
+        run: &[],
+    },
+    Service {
         name: "ntpd",
         uid: 112,
         capabilities: &[Capability::NetBindService, Capability::SysTime],
@@ -372,7 +424,7 @@ pub const SERVICES: &[Service] = &[
     },
     Service {
         name: UPDATER,
-        uid: 118,
+        uid: 120,
         capabilities: &[],
         reads: &[],
         watches: &[],
@@ -382,6 +434,17 @@ pub const SERVICES: &[Service] = &[
         run: &["/run/updated"],
     },
     Service {
+        name: "panel",
+        uid: 119,
+        capabilities: &[],
+        reads: &[],
+        watches: &[VERDICT],
+        stdin: Stdin::Null,
+        control: Control::None,
+        asks: &["webd"],
+        run: &[],
+    },
+    Service {
         name: "console",
         uid: 105,
         capabilities: &[],
@@ -389,7 +452,7 @@ pub const SERVICES: &[Service] = &[
         watches: &[],
         stdin: Stdin::Console,
         control: Control::Full,
-        asks: &["configd", "deviced", "diagd", "ntpd", "logd", "webd"],
+        asks: &["configd", "deviced", "diagd", "ntpd", "logd", "webd", "captured"],
         run: &[],
     },
 ];

@@ -6,7 +6,7 @@
 //! (RFC 6750), both of which webd is asked about; while webd is silent nobody gets anything.
 //!
 //! It reads all of `/perm` (CAP_DAC_READ_SEARCH), parses nothing of it, and follows no link. Port: 8077 on private
-//! addresses, never on the uplink. Writes nothing.
+//! addresses, never on the uplink; there `/metrics` as well. Writes nothing.
 mod archive;
 #[cfg(test)]
 mod tests;
@@ -14,6 +14,7 @@ mod tests;
 use crate::house::door::{Claim, Door, refused};
 use crate::house::private::Addresses;
 use crate::house::{Failure, House};
+use crate::metrics::{Exposition, KIND};
 use crate::web::{self, Answer, Reply, Response};
 use archive::Archive;
 use netstack::event::{Event, Loop, Signal, Token};
@@ -23,12 +24,20 @@ const PORT: u16 = 8077;
 const ADDRESSES: Token = Token(0);
 /// Backups that are taken at a time; each costs what gzip needs, a third of a megabyte.
 const MOST: usize = 4;
-const KIND: &str = "application/gzip";
+const GZIP: &str = "application/gzip";
 
 struct Backupd {
     house: House,
     web: web::Server,
     door: Door,
+    counts: Counts,
+}
+
+/// Backups that were asked for, by what came of it.
+#[derive(Debug, Default)]
+struct Counts {
+    begun: u64,
+    refused: u64,
 }
 
 /// Runs the service.
@@ -41,7 +50,7 @@ pub fn run(house: House) -> Result<(), Failure> {
     }
     let mut turn = Loop::new()?;
     let mut addresses = Addresses::open(&turn, ADDRESSES)?;
-    let mut backupd = Backupd { house, web: web::Server::default(), door: Door::default() };
+    let mut backupd = Backupd { house, web: web::Server::default(), door: Door::default(), counts: Counts::default() };
     let now = Instant::now();
     backupd.web.follow(&turn, now, &addresses.served(now, PORT));
     backupd.house.ready();
@@ -74,20 +83,31 @@ pub fn run(house: House) -> Result<(), Failure> {
     }
 }
 
+impl Counts {
+    fn page(&self) -> Vec<u8> {
+        let mut page = Exposition::default();
+        let name = "weir_backups_total";
+        page.metric(name, "counter", "Backups that were asked for with a password or a token, by what came of it.");
+        page.value(name, &[("result", "begun")], self.begun).value(name, &[("result", "refused")], self.refused);
+        page.into_bytes()
+    }
+}
+
 impl Backupd {
     fn asked(&mut self, turn: &Loop, now: Instant, token: Token) {
-        let Backupd { house, web, door } = self;
+        let Backupd { house, web, door, counts } = self;
         let busy = web.streams() >= MOST;
         web.ready(turn, now, token, |request| match (request.path.as_str(), Claim::of(request)) {
             // A page of somebody's cannot have a browser send what it knows.
             _ if !request.is_for_us() => Response::text(403, "call it by its address or its name at home\n").into(),
+            ("/metrics", _) => Response { status: 200, kind: KIND, body: counts.page() }.into(),
             ("/backup.tar.gz", _) if busy => Response::text(503, "too many backups at once: try again\n").into(),
             ("/backup.tar.gz", None) => refused("who are you?").into(),
             ("/backup.tar.gz", Some(claim)) => match door.knock(house, turn, now, (token, request.peer), claim) {
                 Ok(()) => Reply::Later,
                 Err(refusal) => refusal.into(),
             },
-            _ => Response::text(404, "there is /backup.tar.gz\n").into(),
+            _ => Response::text(404, "there are /backup.tar.gz and /metrics\n").into(),
         });
     }
 
@@ -98,8 +118,9 @@ impl Backupd {
                 Answer::from(Response::text(500, format!("/perm: {error}\n")))
             })
         });
+        *(if made.is_ok() { &mut self.counts.begun } else { &mut self.counts.refused }) += 1;
         match made {
-            Ok(archive) => self.web.stream(turn, now, asker, KIND, Box::new(archive)),
+            Ok(archive) => self.web.stream(turn, now, asker, GZIP, Box::new(archive)),
             Err(refusal) => self.web.answer(turn, now, asker, refusal),
         }
     }

@@ -33,6 +33,11 @@ impl View {
         View { writer: Writer::default(), number, wish }
     }
 
+    /// Leaves out what comes before this number.
+    pub fn skip_to(&mut self, number: u64) {
+        self.number = self.number.max(number);
+    }
+
     /// Appends what is there, up to so many bytes; whether it was something.
     pub fn fill(&mut self, ring: &Ring, into: &mut Vec<u8>, most: usize) -> bool {
         let before = into.len();

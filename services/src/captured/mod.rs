@@ -11,10 +11,14 @@
 //! there is none, nobody is let in and the client is told why. The host key is made at the first start:
 //! `/perm/captured/host_key`. 16 clients at a time, who log in within ten seconds.
 //!
-//! `/run/captured.sock`: `{"op":"capture","filter":"control 192.168.42.7"}` is answered by a descriptor of a file in memory with
+//! The last 2,000 of them, half a megabyte at most, are written to `/perm/captured/last.pcapng` at an orderly stop and, if
+//! something has come, every ten minutes; the next boot calls that file `before.pcapng`.
+//!
+//! `/run/captured.sock`: `{"op":"ring"}` is answered by lines of words, how much is held; `{"op":"capture","filter":"control 192.168.42.7"}` is answered by a descriptor of a file in memory with
 //! what the ring holds. Ports: 5022 on private addresses, never on the uplink; 5023 on loopback, `/metrics`. Reads
 //! `/perm/interfaces.json` for the LANs' names.
 mod client;
+mod kept;
 mod keys;
 mod metrics;
 mod pcapng;
@@ -30,11 +34,12 @@ pub use keys::check;
 use crate::house::private::Addresses;
 use crate::house::rarely::Rarely;
 use crate::house::requests::{Requests, Said, error};
+use crate::house::shown::Shown;
 use crate::house::{Failure, House};
-use crate::metrics::KIND;
-use crate::perm::interfaces;
-use crate::web::{self, Response};
+use crate::perm::{WallTime, interfaces};
+use crate::web;
 use client::{Client, View};
+use kept::{Kept, LAST_BOOT};
 use keys::Authorized;
 use metrics::Counts;
 use netstack::capture::Filter;
@@ -48,15 +53,14 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{Seek, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 use sunset::SignKey;
 use tap::Tap;
 use wish::Wish;
 
-/// Where SSH is spoken, and where the metrics are.
+/// Where SSH is spoken.
 pub const PORT: u16 = 5022;
-const METRICS: u16 = 5023;
 const ADDRESSES: Token = Token(0);
 /// Clients at a time, and of these such as have sockets of their own.
 const CLIENTS: usize = 16;
@@ -83,6 +87,8 @@ enum Request {
         #[serde(default)]
         filter: String,
     },
+    /// How much that is, in words.
+    Ring,
 }
 
 struct Captured {
@@ -92,6 +98,7 @@ struct Captured {
     host_key: SignKey,
     tap: Tap,
     ring: Ring,
+    kept: Kept,
     listeners: Vec<(u64, SocketAddr, TcpListener)>,
     clients: BTreeMap<u64, Client>,
     /// Who has been told to go, and is given time to hear it.
@@ -113,6 +120,7 @@ pub fn run(house: House) -> Result<(), Failure> {
     let mut requests = Requests::open(&house, &turn, "captured")?;
     let host_key = keys::host_key(&house).map_err(Failure::new)?;
     let netlink = Netlink::route().map_err(Failure::during("rtnetlink"))?;
+    let kept = Kept::open(&house, Instant::now());
     let mut captured = Captured {
         house,
         turn,
@@ -120,6 +128,7 @@ pub fn run(house: House) -> Result<(), Failure> {
         host_key,
         tap: Tap::new(Filter::Control),
         ring,
+        kept,
         listeners: Vec::new(),
         clients: BTreeMap::new(),
         leaving: VecDeque::new(),
@@ -127,33 +136,33 @@ pub fn run(house: House) -> Result<(), Failure> {
         last: ADDRESSES.0,
         complaint: Rarely::default(),
     };
-    let mut web = web::Server::default();
     let mut now = Instant::now();
-    web.follow(&captured.turn, now, &[SocketAddr::from((Ipv4Addr::LOCALHOST, METRICS))]);
+    let mut shown = Shown::open(&captured.turn, now, "captured");
     captured.follow(now, &mut addresses);
     captured.house.ready();
     let mut events = Vec::new();
     loop {
         let deadlines = captured.clients.values().filter_map(|client| client.deadline);
         let leaving = captured.leaving.front().map(|(until, _)| *until);
-        captured.turn.wait(deadlines.chain(web.deadline()).chain(leaving).min(), &mut events)?;
+        let write = captured.kept.deadline(&captured.ring);
+        captured.turn.wait(deadlines.chain(shown.deadline()).chain(leaving).chain(write).min(), &mut events)?;
         now = Instant::now();
         let (mut follow, mut news) = (false, false);
         for event in &events {
             match event {
-                Event::Signal(Signal::Terminate) => return Ok(()),
+                Event::Signal(Signal::Terminate) => {
+                    captured.kept.write(now, &captured.ring);
+                    return Ok(());
+                }
                 Event::Signal(Signal::Changed) => follow = true,
                 Event::Signal(Signal::Second) | Event::Timeout => {}
                 Event::Ready { token: ADDRESSES, .. } => follow |= addresses.changed(),
                 Event::Ready { token, .. } if Requests::owns(*token) => {
-                    requests.ready(&captured.turn, *token, |line| captured_says(&captured.ring, line));
+                    requests.ready(&captured.turn, *token, |line| captured.says(line));
                 }
-                Event::Ready { token, .. } if web::Server::owns(*token) => {
+                Event::Ready { token, .. } if Shown::owns(*token) => {
                     let page = captured.page();
-                    web.ready(&captured.turn, now, *token, |request| match request.path.as_str() {
-                        "/metrics" => Response { status: 200, kind: KIND, body: page },
-                        _ => Response::text(404, "there is /metrics\n"),
-                    });
+                    shown.ready(&captured.turn, now, *token, || page);
                 }
                 Event::Ready { token, .. } => news |= captured.ready(now, *token),
             }
@@ -162,12 +171,9 @@ pub fn run(house: House) -> Result<(), Failure> {
             captured.show_all();
         }
         captured.tick(now);
-        web.tick(now);
+        shown.tick(&captured.turn, now);
         if follow {
             captured.follow(now, &mut addresses);
-        }
-        if web.wants_follow(now) {
-            web.follow(&captured.turn, now, &[SocketAddr::from((Ipv4Addr::LOCALHOST, METRICS))]);
         }
     }
 }
@@ -184,22 +190,6 @@ fn ring_bytes(house: &House) -> Result<usize, Failure> {
         bytes = mib.clamp(1, 1 << 10) << 20;
     }
     Ok(bytes)
-}
-
-/// The answer to a line on the socket.
-fn captured_says(ring: &Ring, line: &[u8]) -> Said {
-    let asked = serde_json::from_slice(line).map_err(|error| error.to_string());
-    let made = asked.and_then(|Request::Capture { filter }| {
-        let wish = Wish::parse(&filter)?;
-        if wish.filter != Filter::Control {
-            return Err("only control packets are kept; the others come live, by ssh".into());
-        }
-        file(ring, wish).map_err(|error| format!("a file in memory: {error}"))
-    });
-    match made {
-        Ok(file) => Said::with("{\"ok\":true}\n".into(), file.into()),
-        Err(why) => error(&why).into(),
-    }
 }
 
 /// What the ring holds, as a file that nobody else sees.
@@ -382,8 +372,59 @@ impl Captured {
     }
 
     fn tick(&mut self, now: Instant) {
+        if self.kept.deadline(&self.ring).is_some_and(|at| at <= now) {
+            self.kept.write(now, &self.ring);
+        }
         self.clients.retain(|_, client| client.deadline.is_none_or(|deadline| now < deadline));
         while self.leaving.pop_front_if(|(until, _)| *until <= now).is_some() {}
+    }
+
+    /// The answer to a line on the socket.
+    fn says(&self, line: &[u8]) -> Said {
+        let asked = serde_json::from_slice(line).map_err(|error| error.to_string());
+        let made = asked.and_then(|request| match request {
+            Request::Ring => Ok(None),
+            Request::Capture { filter } if filter.trim() == format!("control {LAST_BOOT}") => {
+                self.kept.before().map(Some)
+            }
+            Request::Capture { filter } => {
+                let wish = Wish::parse(&filter)?;
+                if wish.filter != Filter::Control {
+                    return Err("only control packets are kept; the others come live, by ssh".into());
+                }
+                file(&self.ring, wish).map(Some).map_err(|error| format!("a file in memory: {error}"))
+            }
+        });
+        match made {
+            Ok(Some(file)) => Said::with("{\"ok\":true}\n".into(), file.into()),
+            Ok(None) => self.summary().into(),
+            Err(why) => error(&why).into(),
+        }
+    }
+
+    /// How much is held, and how to see it, a line each.
+    fn summary(&self) -> String {
+        let mut lines: Vec<String> = Vec::new();
+        let now = u64::try_from(WallTime::now().nanos()).unwrap_or_default();
+        for (name, packets, oldest) in self.ring.faces() {
+            let age = now.saturating_sub(oldest) / 60_000_000_000;
+            lines.push(format!("{name:<16}{packets:>6} control packets, the oldest of {age} min ago"));
+        }
+        let (held, pushed_out) = self.ring.counts();
+        if Authorized::read(&self.house).is_empty() {
+            lines.push(NO_KEYS.to_owned());
+        } else if lines.is_empty() {
+            lines.push("no control packet has come yet".to_owned());
+        }
+        lines.push(format!("{} KiB are held; {pushed_out} packets had to make room for later ones", held >> 10));
+        lines.push("they and those to come:  weir capture ROUTER | wireshark -k -i -".to_owned());
+        let curl = "curl -u gokrazy -o capture.pcapng http://ROUTER/capture.pcapng";
+        lines.push(format!("as a file:               {curl}"));
+        if self.kept.before().is_ok() {
+            lines.push(format!("of the boot before:      {curl}?filter=control+{LAST_BOOT}"));
+        }
+        let each = lines.into_iter().map(|line| format!("{}\n", serde_json::json!({"line": line})));
+        each.chain(["{\"end\":true}\n".to_owned()]).collect()
     }
 
     fn page(&mut self) -> Vec<u8> {

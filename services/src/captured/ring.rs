@@ -84,6 +84,14 @@ impl Ring {
         self.next
     }
 
+    /// Of each interface: its name, how many packets are held, and the oldest one's stamp.
+    pub fn faces(&self) -> impl Iterator<Item = (&str, usize, u64)> {
+        self.faces.iter().filter_map(|face| {
+            let (_, oldest) = face.packets.front()?;
+            Some((face.name.as_str(), face.packets.len(), oldest.at))
+        })
+    }
+
     /// Bytes that are held, and packets that had to go.
     pub fn counts(&self) -> (usize, u64) {
         (self.held, self.pushed_out)

@@ -1,4 +1,5 @@
 //! What somebody wants to see: `control`, `dns` or `all`, each with an address if one is enough.
+use super::kept::LAST_BOOT;
 use netstack::capture::Filter;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -24,7 +25,11 @@ impl Wish {
             Some("control") => Filter::Control,
             _ => return Ok(Wish { filter: Filter::Control, address: None }),
         };
-        let address = words.next().map(|word| word.parse().map_err(|_| format!("{word:?} is no address")));
+        let second = words.next();
+        if second == Some(LAST_BOOT) {
+            return Err(format!("what the boot before has left is a file: /capture.pcapng?filter=control+{LAST_BOOT}"));
+        }
+        let address = second.map(|word| word.parse().map_err(|_| format!("{word:?} is no address")));
         match words.next() {
             Some(word) => Err(format!("{word:?} is too much: control, dns or all, and an address")),
             None => Ok(Wish { filter, address: address.transpose()? }),
@@ -68,6 +73,7 @@ mod tests {
             assert_eq!(Wish::parse(command), Ok(wish), "{command}");
         }
         assert!(Wish::parse("dns laptop").unwrap_err().contains("\"laptop\" is no address"));
+        assert!(Wish::parse("control --last-boot").unwrap_err().contains("is a file"));
         assert!(Wish::parse("all 10.0.0.1 10.0.0.2").unwrap_err().contains("too much"));
     }
 

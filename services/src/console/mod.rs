@@ -21,7 +21,7 @@ mod tests;
 
 use crate::house::question::Question;
 use crate::house::{Failure, House};
-use crate::perm::{WallTime, leases};
+use crate::perm::{WallTime, file, leases};
 use engine::{Session, Wish};
 use netstack::event::{Event, Interest, Loop, Signal, Token};
 use netstack::time::Instant;
@@ -54,16 +54,28 @@ struct Console {
     listening: bool,
     input: Input,
     asked: Instant,
+    /// When the session wants to go on by itself.
+    wake: Option<Instant>,
 }
 
 /// Runs the service.
 pub fn run(house: House) -> Result<(), Failure> {
     let turn = Loop::new()?;
     let terminal = Terminal::open()?;
-    let session = Session::default();
+    let mut session = Session::default();
+    session.is_terminal = terminal.is_tty();
     let asked = Instant::now();
-    let mut console =
-        Console { house, turn, terminal, session, question: None, listening: false, input: Input::Open, asked };
+    let mut console = Console {
+        house,
+        turn,
+        terminal,
+        session,
+        question: None,
+        listening: false,
+        input: Input::Open,
+        asked,
+        wake: None,
+    };
     if let Err(error) = console.terminal.watch(&console.turn, true, false) {
         log::info!("descriptor 0 is no terminal ({error}): nobody can type here");
         console.input = Input::Never;
@@ -87,13 +99,19 @@ impl Console {
                 return Ok(());
             }
             let waits = self.question.is_some() && self.session.waits() && self.listening;
-            let deadline = waits.then(|| self.asked + PATIENCE);
+            let patience = waits.then(|| self.asked + PATIENCE);
+            let deadline = patience.into_iter().chain(self.wake).min();
             self.turn.wait(deadline, &mut events)?;
+            let woken = self.wake.take_if(|at| *at <= Instant::now()).is_some();
+            if woken {
+                let wishes = self.session.wake();
+                self.grant(wishes);
+            }
             for event in &events {
                 match event {
                     Event::Signal(Signal::Terminate) => return Ok(()),
                     Event::Signal(_) => {}
-                    Event::Timeout if self.session.waits() => self.broken("no answer within 5 s"),
+                    Event::Timeout if !woken && waits => self.broken("no answer within 5 s"),
                     Event::Timeout => {}
                     Event::Ready { token: INPUT, readable: true, .. } => self.read()?,
                     Event::Ready { token: ANSWER, readable: true, .. } => self.answer(),
@@ -106,7 +124,11 @@ impl Console {
     fn read(&mut self) -> Result<(), Failure> {
         let mut bytes = [0; 256];
         match self.terminal.read(&mut bytes) {
-            Ok(0) => self.input = Input::Ended,
+            Ok(0) => {
+                self.input = Input::Ended;
+                // Nobody can press a key any more.
+                self.session.is_terminal = false;
+            }
             Ok(count) => {
                 let wishes = self.session.input(&bytes[..count]);
                 self.grant(wishes);
@@ -168,7 +190,7 @@ impl Console {
     }
 
     fn hang_up(&mut self) {
-        self.question = None;
+        (self.question, self.wake) = (None, None);
         self.listening = false;
     }
 
@@ -180,6 +202,18 @@ impl Console {
                 Wish::LookAtLeases => {
                     let leases = leases::read(&self.house.path(rights::LEASES)).map_err(|refusal| refusal.to_string());
                     self.session.leases(leases, WallTime::now())
+                }
+                Wish::LookAtProcesses(pids) => {
+                    self.session.processes(look::processes(&pids).map_err(|error| error.to_string()))
+                }
+                Wish::LookAtInterfaces => {
+                    let path = file::in_force(self.house.root(), rights::INTERFACES);
+                    let found = file::read(&path).map_err(|error| format!("{}: {error}", path.display()));
+                    self.session.interfaces(&path, found)
+                }
+                Wish::Wake(after) => {
+                    self.wake = Some(Instant::now() + after);
+                    Vec::new()
                 }
                 Wish::LookAtFirewall => {
                     let found = firewall::look(self.house.root()).map_err(|error| error.to_string());

@@ -46,6 +46,11 @@ impl Terminal {
         Ok(terminal)
     }
 
+    /// Whether it is a terminal, rather than two pipes.
+    pub fn is_tty(&self) -> bool {
+        self.tty.is_some()
+    }
+
     /// Watches what is of interest now: input always, output while something waits to be written.
     ///
     /// # Errors

@@ -1,10 +1,12 @@
 //! Transcripts: what is typed, what PID 1 says, what the terminal shows.
 use super::engine::command::HELP;
 use super::engine::command::Peer;
+use super::engine::top::Sample;
 use super::engine::{Face, Firewall, Network, Session, Wish};
 use crate::perm::WallTime;
 use crate::perm::leases::Lease;
 use proptest::prelude::*;
+use std::path::Path;
 
 const LIST: &str = r#"{"version":"0.1.0","uptime_ms":7384000,"ready_ms":412,"perm":"ext4","slot":"a","services":[
 {"name":"netconfigd","state":"running","ready":true,"pid":71,"uptime_ms":7383600,"restarts":0,"last_exit":"","memory_kib":1240},
@@ -38,11 +40,24 @@ struct Bench {
     session: Session,
     shown: String,
     init: Option<fn(&str) -> Vec<&'static str>>,
+    /// How often the session was woken.
+    woken: u64,
+}
+
+/// Two seconds later each time; dhcp4d has been busy for half a second meanwhile.
+fn sample(pids: &[u32], looks: u64) -> Sample {
+    let used = |pid: &u32| (*pid, 1_000_000_000 + if *pid == 73 { looks * 500_000_000 } else { 0 });
+    Sample {
+        at: (100 + 2 * looks) * 1_000_000_000,
+        used: pids.iter().map(used).collect(),
+        ticks: (1_000 + looks * 60, 5_000 + looks * 200),
+        memory: (30 << 10, 60 << 10),
+    }
 }
 
 impl Bench {
     fn new(init: Option<fn(&str) -> Vec<&'static str>>) -> Bench {
-        Bench { session: Session::default(), shown: String::new(), init }
+        Bench { session: Session::default(), shown: String::new(), init, woken: 0 }
     }
 
     fn types(&mut self, bytes: impl AsRef<[u8]>) -> String {
@@ -73,7 +88,16 @@ impl Bench {
                     }
                     None => [self.session.unreachable("no such file"), wishes].concat(),
                 },
-                Wish::HangUp => wishes,
+                Wish::LookAtProcesses(pids) => [self.session.processes(Ok(sample(&pids, self.woken))), wishes].concat(),
+                Wish::LookAtInterfaces => {
+                    let text = br#"{"interfaces":[{"name":"uplink0"},{"name":"lan0","addr":"192.168.42.1/24"}]}"#;
+                    [self.session.interfaces(Path::new("interfaces.json"), Ok(Some(text.to_vec()))), wishes].concat()
+                }
+                Wish::Wake(_) if self.woken < 2 => {
+                    self.woken += 1;
+                    [wishes, self.session.wake()].concat()
+                }
+                Wish::HangUp | Wish::Wake(_) => wishes,
             };
         }
         let before = self.shown.len();
@@ -331,4 +355,131 @@ refused      wan                                       40 packets
 rule         night                                      7 packets
 weir> ";
     assert_eq!(bench.types("firewall\r"), want);
+}
+
+#[test]
+fn transcript_of_top() {
+    let mut bench = Bench::new(Some(|_| vec![LIST]));
+    bench.types("\r");
+    let want = "\
+top
+processors 30 % busy, 30 of 60 MiB of memory free
+
+process           pid   processor        in all      memory
+dhcp4d             73      25.0 %        1.50 s    1104 KiB
+init                1       0.0 %        1.00 s           -
+netconfigd         71       0.0 %        1.00 s    1240 KiB
+dhcp4              72       0.0 %        1.00 s     980 KiB
+console            75       0.0 %        1.00 s     812 KiB
+weir> ";
+    assert_eq!(bench.types("top\r"), want, "on pipes one table is enough");
+    let mut bench = Bench::new(Some(|_| vec![LIST]));
+    bench.session.is_terminal = true;
+    bench.types("\r");
+    let shown = bench.types("top\r");
+    assert_eq!(shown.matches("\x1b[H\x1b[Jprocessors").count(), 2, "{shown}");
+    assert!(shown.ends_with("\nany key ends this"), "{shown}");
+    assert_eq!(bench.types("q"), "\nweir> ");
+    assert_eq!(bench.session.wake(), [], "the last wake of one that has ended");
+}
+
+#[test]
+fn transcript_of_lan() {
+    let mut bench = Bench::new(Some(|request| {
+        let request: serde_json::Value = serde_json::from_str(request).unwrap();
+        assert_eq!((&request["op"], &request["confirm"]), (&"try".into(), &60.into()));
+        let file = request["files"]["interfaces.json"].as_str().unwrap();
+        let file: serde_json::Value = serde_json::from_str(file).unwrap();
+        assert_eq!(file["interfaces"][1]["addr"], "10.0.0.1/24");
+        vec![r#"{"ok":true,"confirm":60}"#]
+    }));
+    bench.types("\r");
+    let want = "\
+lan 10.0.0.1/24
+lan0 has 10.0.0.1/24 for 60 s: `keep` keeps it, `revert` takes it back; machines ask for another address by themselves
+weir> ";
+    assert_eq!(bench.types("lan 10.0.0.1/24\r"), want);
+    assert!(bench.types("lan 10.0.0.0/24\r").contains("the router needs an address in it"));
+    assert!(bench.types("lan\r").contains("wants an address with a length"));
+}
+
+#[test]
+fn everything_is_erased_only_by_a_whole_yes() {
+    let mut bench = Bench::new(Some(|request| {
+        assert_eq!(request, "{\"op\":\"factory-reset\"}\n");
+        vec![r#"{"ok":true}"#]
+    }));
+    bench.types("\r");
+    assert!(bench.types("factory-reset\r").ends_with("type yes to erase it: "));
+    assert_eq!(bench.types("y\r"), "y\nnothing has changed\nweir> ");
+    bench.types("factory-reset\r");
+    assert_eq!(bench.types("\x03"), "^C\nweir> ");
+    bench.types("factory-reset\r");
+    assert_eq!(bench.types("yes\r"), "yes\neverything is erased at the next start, which is now\nweir> ");
+}
+
+#[test]
+fn transcript_of_capture() {
+    let mut bench = Bench::new(Some(|request| {
+        assert_eq!(request, "{\"op\":\"ring\"}\n");
+        vec![r#"{"line":"lan0   7 control packets"}"#, r#"{"end":true}"#]
+    }));
+    bench.types("\r");
+    assert_eq!(bench.types("capture\r"), "capture\nlan0   7 control packets\nweir> ");
+}
+
+/// What the manual's session types, and who answers what.
+const SESSION: &[&str] = &[
+    "help",
+    "status",
+    "clock",
+    "leases",
+    "firewall",
+    "capture",
+    "top",
+    "lan 192.168.7.1/24",
+    "keep",
+    "factory-reset",
+    "no",
+];
+
+fn manual() -> String {
+    let mut bench = Bench::new(Some(|request| {
+        let request: serde_json::Value = serde_json::from_str(request).unwrap();
+        match request["op"].as_str().unwrap() {
+            "list" => vec![LIST],
+            "time" => vec![
+                r#"{"time":"2026-11-26T18:00:00.5Z","right":true,"source":"192.0.2.1","stratum":3,"offset":-0.0012,"uncertainty":0.004}"#,
+            ],
+            "ring" => vec![
+                r#"{"line":"uplink0            412 control packets, the oldest of 604 min ago"}"#,
+                r#"{"line":"lan0              1588 control packets, the oldest of 301 min ago"}"#,
+                r#"{"line":"391 KiB are held; 0 packets had to make room for later ones"}"#,
+                r#"{"line":"they and those to come:  weir capture ROUTER | wireshark -k -i -"}"#,
+                r#"{"end":true}"#,
+            ],
+            "try" => vec![r#"{"ok":true,"confirm":60}"#],
+            "keep" => vec![r#"{"ok":true}"#],
+            other => panic!("{other}"),
+        }
+    }));
+    let mut text = bench.types("\r").trim_start().to_owned();
+    for line in SESSION {
+        text.push_str(&bench.types(format!("{line}\r")));
+    }
+    text
+}
+
+#[test]
+fn the_session_in_the_manual_is_what_the_console_shows() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/CONSOLE.md");
+    let page = std::fs::read_to_string(&path).unwrap();
+    let kept = page.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
+    let session = manual();
+    assert_eq!(kept.trim_end(), session.trim_end(), "docs/CONSOLE.md is to hold:\n{session}");
+    // Every command has its line there, and every line is one.
+    for line in HELP.lines() {
+        let verb = line.split(' ').next().unwrap();
+        assert!(page.contains(&format!("`{verb}")), "{verb} is not explained");
+    }
 }

@@ -24,7 +24,7 @@ use crate::house::private;
 use crate::house::requests::{Reply, Requests, error};
 use crate::house::{Failure, House};
 use crate::perm::json::Refusal;
-use crate::perm::{WallTime, schedule};
+use crate::perm::{WallTime, file, schedule};
 use crate::web::{Reply as Shown, Response, Server};
 use config::{Flags, Settings};
 use engine::facts::{Facts, Local};
@@ -321,6 +321,16 @@ impl Diagd {
         }
     }
 
+    /// Shows who watches how the internet is; the file lies in memory.
+    fn tell(&mut self, verdict: &Verdict) {
+        let said = serde_json::json!({"level": verdict.level.word(), "sentence": verdict.sentence});
+        match file::replace(&self.house.path(rights::VERDICT), said.to_string().as_bytes()) {
+            Ok(true) => self.house.changed(rights::VERDICT),
+            Ok(false) => {}
+            Err(error) => log::warn!("{}: {error}", rights::VERDICT),
+        }
+    }
+
     /// The round is over.
     fn judge(&mut self, now: Instant) {
         let Some(Running { round, mut local, .. }) = self.round.take() else { return };
@@ -344,6 +354,7 @@ impl Diagd {
                 }
             }
         }
+        self.tell(&verdict);
         self.verdict = Some((now, verdict));
         self.next = now + MINUTE;
     }

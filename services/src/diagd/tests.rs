@@ -117,6 +117,17 @@ fn all_is_well() {
     assert_eq!(verdict.graph.children.len(), 1, "router7's -ipv6=false has no IPv6 branches");
 }
 
+#[test]
+fn where_nothing_answers_nobody_says_that_the_internet_is_there() {
+    let mut facts = well();
+    nobody(&mut facts);
+    (facts.outside.gateway4, facts.outside.gateway6) = (got(), got());
+    let verdict = judged(&facts);
+    let sentences: Vec<&str> = verdict.findings.iter().map(|finding| finding.sentence.as_str()).collect();
+    assert!(sentences.iter().any(|sentence| sentence.ends_with(": names cannot be looked up.")), "{sentences:?}");
+    assert!(!sentences.iter().any(|sentence| sentence.contains("internet is there")), "{sentences:?}");
+}
+
 /// One cause each, its rule, its sentence's beginning, how bad it is, and the graph's first error.
 #[test]
 fn each_cause_has_its_sentence() {

@@ -1,8 +1,7 @@
 //! Where the log is sent: gokrazy's `/perm/remote_syslog/target`, `HOST:PORT` for UDP, or `tcp://HOST:PORT`.
-use crate::perm::entries::is_host_name;
 use crate::perm::file;
 use crate::perm::json::Refusal;
-use std::net::IpAddr;
+use crate::perm::place::{Host, Place};
 use std::path::Path;
 
 /// Bytes of the file.
@@ -21,15 +20,6 @@ pub struct Target {
     pub port: u16,
 }
 
-/// An address or a name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Host {
-    /// An address.
-    At(IpAddr),
-    /// A name.
-    Named(String),
-}
-
 /// Understands the file's text; an empty one is no target.
 fn parse(text: &str) -> Result<Option<Target>, String> {
     let text = text.trim();
@@ -43,20 +33,7 @@ fn parse(text: &str) -> Result<Option<Target>, String> {
         Some(_) => return Err(wrong()),
         None => (false, text),
     };
-    let (host, port) = match (rest.strip_prefix('['), rest.parse::<IpAddr>()) {
-        (None, Ok(_)) => (rest, None),
-        (Some(rest), _) => {
-            let (host, port) = rest.split_once(']').ok_or_else(wrong)?;
-            (host, if port.is_empty() { None } else { Some(port.strip_prefix(':').ok_or_else(wrong)?) })
-        }
-        (None, Err(_)) => rest.rsplit_once(':').map_or((rest, None), |(host, port)| (host, Some(port))),
-    };
-    let port = port.map_or(Some(PORT), |port| port.parse().ok().filter(|port| *port != 0)).ok_or_else(wrong)?;
-    let host = match host.parse::<IpAddr>() {
-        Ok(address) => Host::At(address),
-        Err(_) if is_host_name(host) => Host::Named(host.to_ascii_lowercase()),
-        Err(_) => return Err(wrong()),
-    };
+    let Place { host, port } = Place::parse(rest, PORT).ok_or_else(wrong)?;
     Ok(Some(Target { tcp, host, port }))
 }
 

@@ -17,16 +17,18 @@
 //! | `/perm/remote_syslog/target` | start, `SIGUSR1` |
 //! | `/run/ntpd/state.json`: whether the clock is right | start, `SIGUSR1` |
 //!
-//! It listens on no port.
+//! Port 8056 on loopback: `/metrics`.
 mod config;
 mod engine;
 mod journal;
+mod metrics;
 mod sender;
 #[cfg(test)]
 mod tests;
 
 use crate::house::asking::Asking;
 use crate::house::requests::{self, Requests};
+use crate::house::shown::Shown;
 use crate::house::{Failure, House};
 use crate::perm::stamp::Clock;
 use crate::perm::{WallTime, file};
@@ -97,10 +99,12 @@ pub fn run(house: House) -> Result<(), Failure> {
         turn,
     };
     logd.configure();
+    let mut shown = Shown::open(&logd.turn, Instant::now(), "logd");
     logd.house.ready();
     let mut happened = Vec::new();
     loop {
-        let times = [logd.engine.deadline(), logd.engine.batch_at(), logd.sender.deadline(), logd.ask_at];
+        let times =
+            [logd.engine.deadline(), logd.engine.batch_at(), logd.sender.deadline(), logd.ask_at, shown.deadline()];
         logd.turn.wait(times.into_iter().flatten().min(), &mut happened)?;
         let now = Instant::now();
         for event in &happened {
@@ -121,9 +125,14 @@ pub fn run(house: House) -> Result<(), Failure> {
                     let journal = &logd.journal;
                     requests.ready(&logd.turn, *token, |line| answer(journal, line));
                 }
+                Event::Ready { token, .. } if Shown::owns(*token) => {
+                    let counts = logd.engine.counts();
+                    shown.ready(&logd.turn, now, *token, || metrics::page(&counts));
+                }
                 Event::Ready { .. } => {}
             }
         }
+        shown.tick(&logd.turn, now);
         logd.timers(Instant::now());
     }
 }

@@ -1,7 +1,8 @@
 //! The way to the receiver: one socket, opened when there is something to send, again and again while that fails.
-use super::config::{Host, Target};
+use super::config::Target;
 use crate::house::asking::Asking;
 use crate::house::names::Names;
+use crate::perm::place::Host;
 use netstack::connect;
 use netstack::event::{Interest, Loop, Token};
 use netstack::time::Instant;

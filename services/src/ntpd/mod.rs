@@ -25,10 +25,11 @@
 //!
 //! Writes `/run/ntpd/state.json` (source, offset, whether the clock is right) and answers the same on `/run/ntpd.sock` to
 //! `{"op":"time"}`. Whoever watches the file is told when the clock becomes right. `-no_adjust` touches no clock and says
-//! what it would have done.
+//! what it would have done. Port 8055 on loopback: `/metrics`.
 mod config;
 mod engine;
 mod hands;
+mod metrics;
 #[cfg(test)]
 mod tests;
 
@@ -39,6 +40,7 @@ use crate::house::private;
 use crate::house::random::Random;
 use crate::house::rarely::Rarely;
 use crate::house::requests::{self, Requests};
+use crate::house::shown::Shown;
 use crate::house::{Failure, House};
 use crate::perm::{WallTime, file, interfaces, json};
 use config::Wanted;
@@ -46,6 +48,7 @@ use engine::{Action, Engine, Event, Now, Report};
 use hands::Hands;
 use ipnet::IpNet;
 use lexopt::Arg;
+use metrics::Counts;
 use netstack::clock;
 use netstack::event::{self, Interest, Loop, Signal, Token};
 use netstack::netlink::{Monitor, Netlink};
@@ -89,6 +92,7 @@ struct Ntpd {
     open: BTreeMap<u32, UdpSocket>,
     served: Vec<(SocketAddr, UdpSocket)>,
     door: Admission,
+    counts: Counts,
     complaints: Vec<String>,
     lost: Rarely,
     reopen: Option<Instant>,
@@ -120,6 +124,7 @@ pub fn run(house: House) -> Result<(), Failure> {
         open: BTreeMap::new(),
         served: Vec::new(),
         door: Admission::default(),
+        counts: Counts::default(),
         complaints: Vec::new(),
         lost: Rarely::default(),
         reopen: None,
@@ -129,11 +134,12 @@ pub fn run(house: House) -> Result<(), Failure> {
         turn,
     };
     ntpd.configure();
+    let mut shown = Shown::open(&ntpd.turn, Instant::now(), "ntpd");
     ntpd.house.ready();
     ntpd.ask();
     let mut happened = Vec::new();
     loop {
-        let deadlines = [ntpd.engine.deadline(), ntpd.names.deadline(), ntpd.reopen, ntpd.keep_at];
+        let deadlines = [ntpd.engine.deadline(), ntpd.names.deadline(), ntpd.reopen, ntpd.keep_at, shown.deadline()];
         ntpd.turn.wait(deadlines.into_iter().flatten().min(), &mut happened)?;
         let mut only_served = true;
         for event in &happened {
@@ -157,6 +163,10 @@ pub fn run(house: House) -> Result<(), Failure> {
                     let (engine, now) = (&ntpd.engine, now());
                     requests.ready(&ntpd.turn, *token, |line| answer(engine, now, line));
                 }
+                event::Event::Ready { token, .. } if Shown::owns(*token) => {
+                    let (report, counts) = (ntpd.engine.report(now()), &ntpd.counts);
+                    shown.ready(&ntpd.turn, Instant::now(), *token, || metrics::page(&report, counts));
+                }
                 event::Event::Ready { token, .. } if Asking::owns(*token) => {
                     if let Some((id, addresses)) = ntpd.asking.ready(*token) {
                         ntpd.names.answered(Instant::now(), id, &addresses);
@@ -166,6 +176,7 @@ pub fn run(house: House) -> Result<(), Failure> {
             }
             only_served = false;
         }
+        shown.tick(&ntpd.turn, Instant::now());
         if !only_served {
             ntpd.ask();
             ntpd.timers();
@@ -270,8 +281,10 @@ impl Ntpd {
             let Ok((length, from)) = socket.recv_from(&mut buffer) else { return };
             let now = now();
             if self.door.ask(now.at, from.ip()) != Verdict::Served {
+                self.counts.refused += 1;
                 continue;
             }
+            self.counts.answered += 1;
             let answer = self.engine.answer(now.at, &buffer[..length], now.wall, clock::wall());
             if let Some(Err(error)) = answer.map(|packet| socket.send_to(&packet, from)) {
                 self.lost.warn(now.at, || format!("answering {from}: {error}"));

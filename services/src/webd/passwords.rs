@@ -1,17 +1,21 @@
 //! Who has the password: asked on the socket by other services and the console, and on the page by people.
 use super::Webd;
 use super::engine::Verdict;
+use super::secrets;
 use crate::house::House;
 use crate::house::requests::error;
 use crate::perm::file;
 use netstack::time::Instant;
 use serde::Deserialize;
 use std::net::IpAddr;
+use std::path::Path;
 use std::time::Duration;
 
 /// Since when the router has been waiting for its first password in this boot, in milliseconds of boot time.
 const SINCE: &str = "/run/webd/since";
 const HOUR: Duration = Duration::from_secs(3_600);
+/// The same after the button was held.
+const VISIT: Duration = Duration::from_secs(600);
 
 /// What may be asked.
 #[derive(Debug, Deserialize)]
@@ -29,21 +33,26 @@ enum Request {
     Set { password: String },
     /// Another token.
     Token,
+    /// Somebody who stands before the box wants to begin anew.
+    Visit,
 }
 
 /// Until when the first password may be set by the page: an hour from our first start in this boot. A restart does not
 /// begin another.
 pub fn hour(house: &House, now: Instant) -> Instant {
+    let moment = |path: &Path| {
+        let kept = file::read_up_to(path, 64).ok().flatten();
+        kept.and_then(|bytes| String::from_utf8(bytes).ok()?.trim().parse().ok()).map(Instant::from_millis)
+    };
     let path = house.path(SINCE);
-    let kept = file::read_up_to(&path, 64).ok().flatten();
-    let since = kept.and_then(|bytes| String::from_utf8(bytes).ok()?.trim().parse().ok()).map(Instant::from_millis);
-    let since = since.unwrap_or_else(|| {
+    let since = moment(&path).unwrap_or_else(|| {
         if let Err(error) = file::replace(&path, now.as_millis().to_string().as_bytes()) {
             log::warn!("{}: {error}", path.display());
         }
         now
     });
-    since + HOUR
+    let visit = moment(&house.path(secrets::VISIT)).map(|visit| visit + VISIT);
+    visit.map_or(since + HOUR, |visit| visit.max(since + HOUR))
 }
 
 impl Webd {
@@ -58,6 +67,13 @@ impl Webd {
             Request::Check { password: Some(password), token: None, peer } => self.password(now, peer, &password),
             Request::Check { password: None, token: Some(token), peer } => self.token(now, peer, &token),
             Request::Check { .. } => Err("either a password or a token".to_owned()),
+            Request::Visit if may_visit(asker) => self.secrets.forget(&self.house).map(|()| {
+                self.engine.forget();
+                self.sessions.end_all();
+                self.hour = self.hour.max(now + VISIT);
+                log::warn!("the button was held: there is no password any more");
+            }),
+            Request::Visit => Err("only the button may".into()),
             _ if !may_set(asker) => Err("only the console may".into()),
             Request::Set { password } => self.set(&password),
             Request::Token => match self.secrets.make_token(&self.house) {
@@ -126,6 +142,12 @@ impl Webd {
     pub(super) fn may_be_first(&self, now: Instant) -> bool {
         self.secrets.is_unset() && now < self.hour
     }
+}
+
+/// Who may set a password, and who watches the button.
+fn may_visit(asker: u32) -> bool {
+    let panel = rights::service("panel").map(|panel| panel.uid);
+    Some(asker) == panel || may_set(asker)
 }
 
 /// The console, root, and who runs us.

@@ -8,6 +8,10 @@ use std::path::Path;
 
 const PASSWORD: &str = "/perm/webd/password";
 const TOKEN: &str = "/perm/webd/token";
+/// Since when the first visit is open, in milliseconds of boot time.
+pub const VISIT: &str = "/run/webd/visit";
+/// Stands for a password that was forgotten, so that gokrazy's is not taken over again.
+const NONE: &str = "none\n";
 /// Where gokrazy has it, as it is typed.
 const GOKRAZY: &str = "/perm/gokr-pw.txt";
 const LARGEST: u64 = 4_096;
@@ -29,6 +33,7 @@ impl Secrets {
     pub fn open(house: &House) -> Secrets {
         let mut secrets = Secrets::default();
         match text(&house.path(PASSWORD)) {
+            Some(kept) if kept == NONE => secrets.unset = true,
             Some(kept) => match password::parse(&kept) {
                 Ok(_) => secrets.password = Some(kept),
                 Err(why) => log::error!("{PASSWORD}: {why}: there is no password; set one at the console"),
@@ -69,6 +74,21 @@ impl Secrets {
         self.password = Some(kept);
         self.unset = false;
         Ok(())
+    }
+
+    /// Forgets password and token; from now on the first visit is open, as `/run/webd/visit` says.
+    ///
+    /// # Errors
+    /// When the disk refuses: then they still hold.
+    pub fn forget(&mut self, house: &House) -> Result<(), String> {
+        match std::fs::remove_file(house.path(TOKEN)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(format!("{TOKEN}: {error}")),
+            _ => {}
+        }
+        write(&house.path(PASSWORD), NONE)?;
+        (self.password, self.token, self.fresh, self.unset) = (None, None, false, true);
+        let now = netstack::time::Instant::now().as_millis().to_string();
+        file::replace(&house.path(VISIT), now.as_bytes()).map(drop).map_err(|error| format!("{VISIT}: {error}"))
     }
 
     /// Makes a token, of which only the sum is kept; the one before ends.

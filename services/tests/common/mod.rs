@@ -13,6 +13,7 @@
 pub use qemu::child::{Child, PATIENCE};
 pub use qemu::namespace::Namespace;
 
+pub mod authority;
 pub mod family;
 pub mod house;
 pub mod ruleset;

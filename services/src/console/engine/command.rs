@@ -1,5 +1,8 @@
 //! The words that the prompt takes.
 
+use super::lan;
+use ipnet::Ipv4Net;
+
 /// A command, understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
@@ -63,6 +66,14 @@ pub enum Command {
     Token,
     /// What time it is, and by whom.
     Clock,
+    /// What each process costs, until a key.
+    Top,
+    /// Gives lan0 another address, on trial.
+    Lan(Ipv4Net),
+    /// What captured holds, and how to see it.
+    Capture,
+    /// Erases all that was ever said to the router, and starts it again.
+    FactoryReset,
     /// Starts the machine again.
     Reboot,
     /// Switches the machine off.
@@ -86,6 +97,8 @@ pub enum Peer {
     Ntpd,
     /// Who keeps what was said.
     Logd,
+    /// Who keeps the last packets.
+    Captured,
 }
 
 impl Peer {
@@ -99,6 +112,7 @@ impl Peer {
             Peer::Webd => ("webd", "/run/webd.sock"),
             Peer::Ntpd => ("ntpd", "/run/ntpd.sock"),
             Peer::Logd => ("logd", "/run/logd.sock"),
+            Peer::Captured => ("captured", "/run/captured.sock"),
         }
     }
 }
@@ -121,6 +135,8 @@ routes           the routing table
 leases           addresses given to the devices of the LAN
 firewall         what is let in, what was refused
 clock            the time, and whom it is from
+top              what each process costs, until a key
+capture          the last packets that were kept, and how to see them
 dmesg            the kernel's messages
 restart NAME     stop a service and start it again
 signal NAME SIG  send a service USR1, USR2, TERM or KILL
@@ -130,8 +146,10 @@ revert           take them back
 rename MAC NAME  give a device a name; without NAME take it away
 fix MAC NAME     the same, and never forget the device
 forget MAC       forget a device and all that was said of it
+lan ADDRESS/LEN  another address for lan0, on trial until `keep`
 password         set the router's password
 token            make a token for backups; the one before ends
+factory-reset    erase all that is yours and start anew
 reboot           start the router again
 poweroff         switch the router off
 ";
@@ -174,6 +192,11 @@ impl Command {
             ("rename" | "fix" | "forget", []) => return Err(format!("{verb} wants a hardware address")),
             ("password", _) => (Command::Password, 0),
             ("token", _) => (Command::Token, 0),
+            ("top", _) => (Command::Top, 0),
+            ("capture", _) => (Command::Capture, 0),
+            ("lan", [net, ..]) => (Command::Lan(lan::parse(net)?), 1),
+            ("lan", []) => return Err("lan wants an address with a length, such as 192.168.42.1/24".into()),
+            ("factory-reset", _) => (Command::FactoryReset, 0),
             ("reboot", _) => (Command::Reboot, 0),
             ("poweroff", _) => (Command::PowerOff, 0),
             ("log", ["-f", name, ..] | [name, "-f", ..]) => (Command::Log { name: known(name)?, follow: true }, 2),
@@ -196,7 +219,9 @@ impl Command {
     /// What to ask of PID 1, one line of JSON; `None` for a command that PID 1 has no part in.
     pub fn request(&self) -> Option<String> {
         let value = match self {
-            Command::Status => serde_json::json!({"op": "list"}),
+            Command::Status | Command::Top => serde_json::json!({"op": "list"}),
+            Command::Capture => serde_json::json!({"op": "ring"}),
+            Command::FactoryReset => serde_json::json!({"op": "factory-reset"}),
             Command::Log { name, follow } => serde_json::json!({"op": "logs", "name": name, "follow": follow}),
             Command::Restart(name) => serde_json::json!({"op": "restart", "name": name}),
             Command::Signal { name, signal } => serde_json::json!({"op": "signal", "name": name, "signal": signal}),
@@ -217,7 +242,7 @@ impl Command {
             Command::Tool { what, target } => serde_json::json!({"op": what, "target": target}),
             Command::Token => serde_json::json!({"op": "token"}),
             Command::Help | Command::Addresses | Command::Routes | Command::Leases => return None,
-            Command::Firewall | Command::Password | Command::Apply(_) => return None,
+            Command::Firewall | Command::Password | Command::Apply(_) | Command::Lan(_) => return None,
         };
         Some(format!("{value}\n"))
     }
@@ -225,12 +250,13 @@ impl Command {
     /// Who is asked.
     pub fn peer(&self) -> Peer {
         match self {
-            Command::Apply(_) | Command::Keep | Command::Revert => Peer::Configd,
+            Command::Apply(_) | Command::Lan(_) | Command::Keep | Command::Revert => Peer::Configd,
             Command::Device { .. } => Peer::Deviced,
             Command::Diag | Command::Tool { .. } => Peer::Diagd,
             Command::Password | Command::Token => Peer::Webd,
             Command::Clock => Peer::Ntpd,
             Command::LastBoot(_) => Peer::Logd,
+            Command::Capture => Peer::Captured,
             _ => Peer::Init,
         }
     }
@@ -268,8 +294,14 @@ mod tests {
     fn understands_every_line_of_help() {
         for line in HELP.lines() {
             let words = line.split("  ").next().unwrap_or_default();
-            let typed =
-                words.replace("NAME", "dhcp4").replace("[-f]", "-f").replace("SIG", "KILL").replace("[SECONDS]", "60");
+            let typed = [
+                ("NAME", "dhcp4"),
+                ("[-f]", "-f"),
+                ("SIG", "KILL"),
+                ("[SECONDS]", "60"),
+                ("ADDRESS/LEN", "10.0.0.1/24"),
+            ];
+            let typed = typed.iter().fold(words.to_owned(), |line, (word, value)| line.replace(word, value));
             assert!(Command::parse(&typed).is_ok_and(|command| command.is_some()), "{typed}");
             assert!(line.len() <= 80, "{line}");
         }

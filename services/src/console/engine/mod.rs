@@ -2,10 +2,12 @@
 mod answer;
 pub mod command;
 mod editor;
+mod lan;
 mod output;
 mod paste;
 mod secret;
 mod tables;
+pub mod top;
 
 use crate::perm::WallTime;
 use crate::perm::leases::Lease;
@@ -15,8 +17,17 @@ use editor::{Editor, Typed};
 pub use output::Output;
 use paste::{HOW, Paste, Pasted};
 use secret::Secret;
+use std::path::Path;
+use std::time::Duration;
+use top::{Sample, Top};
 
 const PROMPT: &str = "weir> ";
+/// What is asked before everything is erased.
+const ERASED: &str = "\
+this erases all that is yours: interfaces, forwardings, rules and every other file that you have written, the password,
+tokens and keys, leases, names of devices, logs. The router starts anew, as it came: lan0 is 192.168.42.1 again. A backup
+(`curl -u gokrazy -O http://ROUTER:8077/backup.tar.gz`) is the only way back.
+type yes to erase it: ";
 /// Bytes typed while a command runs that are kept for afterwards.
 const AHEAD: usize = 256;
 
@@ -29,6 +40,12 @@ pub enum Wish {
     LookAtLeases,
     /// Look at the firewall, then call [`Session::firewall`].
     LookAtFirewall,
+    /// Look at these processes, then call [`Session::processes`].
+    LookAtProcesses(Vec<u32>),
+    /// Read interfaces.json, then call [`Session::interfaces`].
+    LookAtInterfaces,
+    /// Call [`Session::wake`] after so long.
+    Wake(Duration),
     /// Connect, send this line, and hand each line that comes to [`Session::answer`].
     Ask(Peer, String),
     /// Close the connection.
@@ -99,6 +116,8 @@ enum State {
     Pasting(Box<Paste>),
     /// A password is being typed.
     Secret(Secret),
+    /// Whether it is really meant is being asked.
+    Sure(Command),
     /// PID 1 was asked, or the kernel is being looked at.
     Busy(Command),
 }
@@ -112,6 +131,9 @@ pub struct Session {
     state: State,
     network: Network,
     ahead: Vec<u8>,
+    top: Top,
+    /// Whether what is written can be written over.
+    pub is_terminal: bool,
 }
 
 impl Session {
@@ -133,7 +155,7 @@ impl Session {
                 self.output.push("\n");
                 self.prompt();
             }
-            State::Busy(Command::Log { follow: true, .. }) => self.give_up(wishes),
+            State::Busy(Command::Log { follow: true, .. } | Command::Top) => self.give_up(wishes),
             State::Busy(_) if byte == 0x03 => {
                 self.ahead.clear();
                 self.output.push("^C");
@@ -143,14 +165,17 @@ impl Session {
             State::Busy(_) => {}
             State::Pasting(_) => self.paste(byte, wishes),
             State::Secret(_) => self.secret(byte, wishes),
-            State::Prompt => {
+            State::Prompt | State::Sure(_) => {
                 let mut echo = String::new();
                 let typed = self.editor.key(byte, &mut echo);
                 self.output.push(&echo);
                 match typed {
                     Typed::Nothing => {}
                     Typed::Cancel => self.prompt(),
-                    Typed::Line(line) => self.line(&line, wishes),
+                    Typed::Line(line) => match std::mem::take(&mut self.state) {
+                        State::Sure(command) => self.sure(command, line.trim(), wishes),
+                        _ => self.line(&line, wishes),
+                    },
                 }
             }
         }
@@ -194,6 +219,14 @@ impl Session {
         }
     }
 
+    fn sure(&mut self, command: Command, word: &str, wishes: &mut Vec<Wish>) {
+        if word == "yes" {
+            return self.begin(command, wishes);
+        }
+        self.output.push("nothing has changed\n");
+        self.prompt();
+    }
+
     fn line(&mut self, line: &str, wishes: &mut Vec<Wish>) {
         let command = match Command::parse(line) {
             Ok(Some(command)) => command,
@@ -218,11 +251,22 @@ impl Session {
                 self.state = State::Secret(Secret::default());
                 return;
             }
+            Command::FactoryReset => {
+                self.output.push(ERASED);
+                self.state = State::Sure(command);
+                return;
+            }
+            Command::Top => self.top = Top::default(),
+            Command::Lan(_) => wishes.push(Wish::LookAtInterfaces),
             Command::Addresses | Command::Routes | Command::Status => wishes.push(Wish::LookAtNetwork),
             Command::Leases => wishes.push(Wish::LookAtLeases),
             Command::Firewall => wishes.push(Wish::LookAtFirewall),
             _ => {}
         }
+        self.begin(command, wishes);
+    }
+
+    fn begin(&mut self, command: Command, wishes: &mut Vec<Wish>) {
         wishes.extend(command.request().map(|request| Wish::Ask(command.peer(), request)));
         self.state = State::Busy(command);
     }
@@ -273,6 +317,52 @@ impl Session {
         }
     }
 
+    /// What [`Wish::LookAtInterfaces`] found.
+    pub fn interfaces(&mut self, path: &Path, found: Result<Option<Vec<u8>>, String>) -> Vec<Wish> {
+        let State::Busy(Command::Lan(net)) = self.state else { return Vec::new() };
+        match found.and_then(|bytes| lan::changed(path, bytes.as_deref(), net)) {
+            Ok(text) => {
+                let files = serde_json::json!({"interfaces.json": text});
+                let request = serde_json::json!({"op": "try", "files": files, "confirm": lan::CONFIRM});
+                vec![Wish::Ask(Peer::Configd, format!("{request}\n"))]
+            }
+            Err(why) => self.done(&format!("nothing has changed:\n{}\n", tables::clean(&why))),
+        }
+    }
+
+    /// What [`Wish::LookAtProcesses`] found.
+    pub fn processes(&mut self, found: Result<Sample, String>) -> Vec<Wish> {
+        if self.state != State::Busy(Command::Top) {
+            return Vec::new();
+        }
+        let table = match found {
+            Ok(sample) => self.top.look(sample),
+            Err(why) => return self.done(&format!("the kernel does not tell: {}\n", tables::clean(&why))),
+        };
+        match table {
+            None => vec![Wish::Wake(top::FIRST)],
+            // Where nothing can be written over, one table is enough.
+            Some(table) if !self.is_terminal => self.done(&table),
+            Some(table) => {
+                // To the top, and away with the rest (ECMA-48: CUP, ED).
+                self.output.push(&format!("\x1b[H\x1b[J{table}\nany key ends this"));
+                vec![Wish::Wake(top::PAUSE)]
+            }
+        }
+    }
+
+    /// The time of [`Wish::Wake`] has come.
+    pub fn wake(&mut self) -> Vec<Wish> {
+        match &self.state {
+            // A line that is too slow is not written on meanwhile.
+            State::Busy(Command::Top) if self.output.is_full() => vec![Wish::Wake(top::PAUSE)],
+            State::Busy(command @ Command::Top) => {
+                command.request().map(|request| Wish::Ask(command.peer(), request)).into_iter().collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// One line from PID 1.
     pub fn answer(&mut self, line: &[u8]) -> Vec<Wish> {
         let State::Busy(command) = &self.state else { return Vec::new() };
@@ -281,12 +371,21 @@ impl Session {
                 self.output.push(&tables::log_line(t_ms, &line));
                 return Vec::new();
             }
-            (Ok(Answer::Line { line, .. }), Command::Tool { .. }) => {
+            (Ok(Answer::List(list)), Command::Top) => {
+                self.top.list = list;
+                return vec![Wish::HangUp, Wish::LookAtProcesses(self.top.processes())];
+            }
+            (Ok(Answer::Line { line, .. }), Command::Tool { .. } | Command::Capture) => {
                 self.output.push(&format!("{}\n", tables::clean(&line)));
                 return Vec::new();
             }
             (Ok(Answer::Health(health)), Command::Diag) => tables::health(&health),
-            (Ok(Answer::End), Command::Tool { .. }) => String::new(),
+            (Ok(Answer::End), Command::Tool { .. } | Command::Capture) => String::new(),
+            (Ok(Answer::Ok), Command::FactoryReset) => "everything is erased at the next start, which is now\n".into(),
+            (Ok(Answer::Ok), Command::Lan(net)) => format!(
+                "lan0 has {net} for {} s: `keep` keeps it, `revert` takes it back; machines ask for another address by themselves\n",
+                lan::CONFIRM
+            ),
             (Ok(Answer::List(list)), Command::Status) => tables::status(&list, &self.network),
             (Ok(Answer::Clock(clock)), Command::Clock) => tables::clock(&clock),
             (Ok(Answer::End), Command::Log { .. } | Command::LastBoot(_)) => String::new(),
@@ -301,7 +400,9 @@ impl Session {
             (Ok(Answer::Ok), Command::Revert) => "taken back\n".into(),
             (Ok(Answer::Ok), Command::Device { .. } | Command::Password) => "done\n".into(),
             (Ok(Answer::Said(said)), Command::Token) => format!("{}\n", tables::clean(&said)),
-            (Ok(Answer::Error(error)), Command::Diag | Command::Tool { .. }) => format!("{}\n", tables::clean(&error)),
+            (Ok(Answer::Error(error)), Command::Diag | Command::Tool { .. } | Command::Capture) => {
+                format!("{}\n", tables::clean(&error))
+            }
             (Ok(Answer::Error(error)), _) if !matches!(command.peer(), Peer::Init | Peer::Ntpd | Peer::Logd) => {
                 let lines: String = error.lines().map(|line| format!("{}\n", tables::clean(line))).collect();
                 format!("nothing has changed:\n{lines}")

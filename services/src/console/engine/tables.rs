@@ -12,7 +12,7 @@ pub fn clean(text: &str) -> String {
 }
 
 /// A text from outside in a column: cut to its width.
-fn cell(text: &str, width: usize) -> String {
+pub fn cell(text: &str, width: usize) -> String {
     let clean = clean(text);
     if clean.chars().count() <= width {
         return clean;

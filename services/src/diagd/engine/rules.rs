@@ -340,8 +340,10 @@ fn dns(case: &Case<'_>) -> Sentence {
         } else {
             format!("None of the name servers {} answers{SINCE}", list(&dead, "and"))
         };
+        let there = case.facts.beyond4() || case.facts.beyond6();
+        let rest = if there { "the internet is there, its names" } else { "names" };
         // dnsd may still know some names.
-        (case.facts.unless_it_works(), format!("{words}: the internet is there, its names cannot be looked up."))
+        (case.facts.unless_it_works(), format!("{words}: {rest} cannot be looked up."))
     })
 }
 

@@ -38,6 +38,21 @@ struct Last {
     repeated: u64,
 }
 
+/// What came of lines, for the metrics.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Counts {
+    /// All of them.
+    pub lines: u64,
+    /// Those that only repeated the one before.
+    pub repeated: u64,
+    /// What a receiver was sent.
+    pub sent: u64,
+    /// Too many for the journal.
+    pub lost_journal: u64,
+    /// Too many for a receiver that was gone.
+    pub lost_receiver: u64,
+}
+
 /// All that waits.
 #[derive(Debug, Default)]
 pub struct Engine {
@@ -49,9 +64,15 @@ pub struct Engine {
     queue: VecDeque<Line>,
     queue_size: usize,
     queue_lost: u64,
+    counts: Counts,
 }
 
 impl Engine {
+    /// What came of lines so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
     /// When [`Engine::tick`] is wanted.
     pub fn deadline(&self) -> Option<Instant> {
         self.last.values().filter(|last| last.repeated > 0).map(|last| last.until).min()
@@ -64,10 +85,12 @@ impl Engine {
 
     /// A line came.
     pub fn take(&mut self, now: Instant, line: Line) {
+        self.counts.lines += 1;
         if let Some(last) = self.last.get_mut(&line.name) {
             // One that goes on is said by the second: see `tick`.
             if last.line.line == line.line && (now < last.until || last.repeated > 0) {
                 (last.repeated, last.line.t_ms) = (last.repeated + 1, line.t_ms);
+                self.counts.repeated += 1;
                 return;
             }
             self.said_again(&line.name.clone());
@@ -106,6 +129,7 @@ impl Engine {
         self.batch_at = self.batch_at.or(Some(now + BATCH));
         if self.batch_size + size > LARGEST_BATCH {
             self.batch_lost += 1;
+            self.counts.lost_journal += 1;
         } else {
             self.batch_size += size;
             self.batch.push(line.clone());
@@ -116,6 +140,7 @@ impl Engine {
             let Some(gone) = self.queue.pop_front() else { break };
             self.queue_size -= gone.line.len() + OVERHEAD;
             self.queue_lost += 1;
+            self.counts.lost_receiver += 1;
         }
     }
 
@@ -141,6 +166,7 @@ impl Engine {
     /// The receiver has the front.
     pub fn sent(&mut self) {
         if let Some(line) = self.queue.pop_front() {
+            self.counts.sent += 1;
             self.queue_size -= line.line.len() + OVERHEAD;
         }
     }
