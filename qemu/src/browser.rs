@@ -138,8 +138,12 @@ impl<'a> Browser<'a> {
             match self.command("/execute/async", &json!({"script": script, "args": []})) {
                 Ok(value) => return value,
                 Err(error) if Instant::now() >= deadline || error.contains("timeout") => {
-                    let shown = self.command("/execute/sync", &json!({"script": "return document.body.innerText", "args": []}));
-                    panic!("never {expression}: {error}\nthe page:\n{}", shown.unwrap_or_default().as_str().unwrap_or_default());
+                    let shown =
+                        self.command("/execute/sync", &json!({"script": "return document.body.innerText", "args": []}));
+                    panic!(
+                        "never {expression}: {error}\nthe page:\n{}",
+                        shown.unwrap_or_default().as_str().unwrap_or_default()
+                    );
                 }
                 // The page was left while it was looked at.
                 Err(_) => {}
@@ -191,7 +195,10 @@ impl<'a> Browser<'a> {
         let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": look.phone});
         self.tool("Emulation.setDeviceMetricsOverride", metrics);
         let scheme = if look.dark { "dark" } else { "light" };
-        self.tool("Emulation.setEmulatedMedia", json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]}));
+        self.tool(
+            "Emulation.setEmulatedMedia",
+            json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]}),
+        );
     }
 
     /// A picture of the whole page, as PNG.

@@ -39,7 +39,8 @@ fn faultless(browser: &Browser<'_>, what: &str) {
     let found = browser.wait(
         "window.found && window.found.map(one => [one.impact, one.id, one.nodes.map(node => node.html.slice(0, 200))])",
     );
-    let serious: Vec<_> = found.as_array().unwrap().iter().filter(|one| one[0] == "serious" || one[0] == "critical").collect();
+    let serious: Vec<_> =
+        found.as_array().unwrap().iter().filter(|one| one[0] == "serious" || one[0] == "critical").collect();
     assert!(serious.is_empty(), "{what}: {serious:#?}");
     for one in found.as_array().unwrap() {
         eprintln!("    axe, {what}: {one}");
@@ -100,7 +101,9 @@ fn a_family_uses_the_page() {
     browser.press("Set the password");
     browser.wait_for("Where it is at home");
     browser.press("Skip");
-    browser.wait("document.querySelector('#verdict') && document.querySelector('#verdict').innerText.includes('internet works')");
+    browser.wait(
+        "document.querySelector('#verdict') && document.querySelector('#verdict').innerText.includes('internet works')",
+    );
     browser.click("#done");
     assert!(!browser.run("return document.body.innerText").as_str().unwrap().contains("Your router works already"));
 
@@ -135,7 +138,8 @@ fn a_family_uses_the_page() {
             browser.wait(&format!(
                 "!document.querySelector('#{section}').hidden && !document.querySelector('#{section}').hasAttribute('aria-busy')"
             ));
-            let wide = browser.run("return document.documentElement.scrollWidth - document.documentElement.clientWidth");
+            let wide =
+                browser.run("return document.documentElement.scrollWidth - document.documentElement.clientWidth");
             assert_eq!(wide, 0, "{section} is wider than the window, {}", look.name());
             faultless(&browser, &format!("{section}, {}", look.name()));
             picture(&browser, &format!("{section}-{}", look.name()));

@@ -197,7 +197,8 @@ impl Heard {
 impl Scene {
     fn curl(&self, words: &[&str], path: &str) -> Heard {
         let url = format!("http://192.168.42.1{path}");
-        let words: Vec<&str> = ["-sSi", "--path-as-is", "--max-time", "60"].iter().chain(words).copied().chain([url.as_str()]).collect();
+        let words: Vec<&str> =
+            ["-sSi", "--path-as-is", "--max-time", "60"].iter().chain(words).copied().chain([url.as_str()]).collect();
         let text = self.lan.output("curl", &words);
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
@@ -255,7 +256,9 @@ fn only_who_may_sees_and_changes_anything() {
     let _configd = scene.start("configd");
     let webd = scene.start("webd");
     scene.ask(&json!({"op": "set", "password": "correct horse"}));
-    for path in ["/api/status", "/api/devices", "/api/file?name=firewall.json", "/log?path=/user/dnsd", "/capture.pcapng"] {
+    for path in
+        ["/api/status", "/api/devices", "/api/file?name=firewall.json", "/log?path=/user/dnsd", "/capture.pcapng"]
+    {
         let refused = scene.curl(&[], path);
         assert!(refused.status == 401 && refused.head.contains("WWW-Authenticate: Basic"), "{path}: {}", refused.head);
         let browser = scene.curl(&["-H", "Sec-Fetch-Mode: cors"], path);
@@ -355,8 +358,14 @@ fn hostile_clients_hold_nobody_up() {
     assert!(["", "HTTP/1.1 431 Request Header Fields Too Large"].contains(&said(huge.as_bytes()).as_str()));
     assert_eq!(said(format!("{head}Content-Length: 999999999\r\n\r\n").as_bytes()), "HTTP/1.1 413 Content Too Large");
     assert_eq!(said(format!("{head}Content-Length: -1\r\n\r\n").as_bytes()), "HTTP/1.1 400 Bad Request");
-    assert_eq!(said(format!("{head}Content-Length: 2\r\nContent-Length: 3\r\n\r\n{{}}").as_bytes()), "HTTP/1.1 400 Bad Request");
-    assert_eq!(said(format!("{head}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n").as_bytes()), "HTTP/1.1 400 Bad Request");
+    assert_eq!(
+        said(format!("{head}Content-Length: 2\r\nContent-Length: 3\r\n\r\n{{}}").as_bytes()),
+        "HTTP/1.1 400 Bad Request"
+    );
+    assert_eq!(
+        said(format!("{head}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n").as_bytes()),
+        "HTTP/1.1 400 Bad Request"
+    );
     assert_eq!(said(format!("{head}Content-Length: 5\r\n\r\n{{}}").as_bytes()), "", "what is missing never came");
     for path in ["/../perm/webd/password", "/..%2f..%2fperm", "//etc/passwd", "/api/../../etc"] {
         assert_eq!(scene.curl(&[], path).status, 404, "{path}");
@@ -407,7 +416,9 @@ fn a_page_that_stays_open_costs_next_to_nothing() {
     assert!(used < 2_000, "{used} us");
     let private = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", webd.id())).unwrap();
     let of = |key: &str| -> u64 {
-        let lines = private.lines().filter_map(|line| line.strip_prefix(key)?.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        let lines = private
+            .lines()
+            .filter_map(|line| line.strip_prefix(key)?.trim().trim_end_matches(" kB").parse::<u64>().ok());
         lines.sum()
     };
     println!("private memory: {} KiB", of("Private_Dirty:") + of("Private_Clean:"));
