@@ -87,7 +87,7 @@ pub fn pack(order: &Order) -> Result<()> {
     report(output, "disk.img")?;
 
     if let Some(signer) = signer {
-        let made = update::sign(&signer, &system, order)?;
+        let made = update::sign(&signer, &system, order.commit.as_deref(), order.epoch.into())?;
         write(output, update::FILE, &made)?;
     }
     let manifest = manifest::describe(output, &FILES, VERSION, order.commit.as_deref(), order.epoch)?;

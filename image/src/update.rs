@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::disk::System;
 use crate::error::{Context, Error, Result};
-use crate::pack::{Order, VERSION};
+use crate::pack::VERSION;
 use crate::squashfs::Extra;
 
 /// The file that `weir image --sign` makes.
@@ -60,7 +60,8 @@ pub fn make_key(path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn public_of(path: &Path) -> PathBuf {
+/// Where the public key of a secret one lies.
+pub fn public_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".pub");
     name.into()
@@ -91,11 +92,11 @@ fn public_key(path: &Path) -> Result<String> {
     }
 }
 
-/// The signed update of a system.
+/// The signed update of a system that was made at `made`, in seconds since 1970.
 ///
 /// # Errors
 /// When it does not fit a router, or cannot be signed.
-pub fn sign(signer: &Signer, system: &System<'_>, order: &Order) -> Result<Vec<u8>> {
+pub fn sign(signer: &Signer, system: &System<'_>, commit: Option<&str>, made: u64) -> Result<Vec<u8>> {
     let contents = [system.kernel, system.initrd, system.root];
     let part = |(name, bytes): (&&str, &&[u8])| Part {
         name: (*name).to_owned(),
@@ -104,8 +105,8 @@ pub fn sign(signer: &Signer, system: &System<'_>, order: &Order) -> Result<Vec<u
     };
     let manifest = Manifest {
         version: VERSION.to_owned(),
-        commit: order.commit.clone(),
-        made: order.epoch.into(),
+        commit: commit.map(str::to_owned),
+        made,
         machine: MACHINE.to_owned(),
         parts: PARTS.iter().zip(&contents).map(part).collect(),
     };
@@ -157,20 +158,6 @@ mod tests {
     use super::*;
     use crate::scratch::Scratch;
 
-    fn order(scratch: &Scratch) -> Order {
-        Order {
-            output: scratch.path().to_owned(),
-            kernel: PathBuf::new(),
-            interfaces: None,
-            perm: None,
-            password: None,
-            update_keys: Vec::new(),
-            sign: None,
-            epoch: 1_800_000_000,
-            commit: Some("c0ffee".into()),
-        }
-    }
-
     #[test]
     fn what_is_signed_is_verified_by_its_key_and_no_other() {
         let scratch = Scratch::new("update").unwrap();
@@ -184,7 +171,7 @@ mod tests {
         let signer = Signer::open(&key).unwrap();
         let system = System { kernel: b"kernel", initrd: b"initramfs", root: &[7; 200_000] };
         let update = scratch.path().join(FILE);
-        fs::write(&update, sign(&signer, &system, &order(&scratch)).unwrap()).unwrap();
+        fs::write(&update, sign(&signer, &system, Some("c0ffee"), 1_800_000_000).unwrap()).unwrap();
         verify(&update, &[public_of(&other), public_of(&key)]).unwrap();
         let wrong = verify(&update, &[public_of(&other)]).unwrap_err().to_string();
         assert!(wrong.contains("signed by none of this router's keys"), "{wrong}");
@@ -211,7 +198,7 @@ mod tests {
         let text = fs::read_to_string(public_of(&key)).unwrap();
         assert!(text.starts_with("untrusted comment: ") && text.lines().count() == 2, "{text}");
         let system = System { kernel: b"k", initrd: b"i", root: b"r" };
-        let bytes = sign(&Signer::open(&key).unwrap(), &system, &order(&scratch)).unwrap();
+        let bytes = sign(&Signer::open(&key).unwrap(), &system, None, 1).unwrap();
         let text = String::from_utf8(bytes).unwrap();
         let (manifest, signature) = (text.lines().nth(1).unwrap(), text.lines().skip(2).take(4));
         let (file, beside) = (scratch.path().join("manifest"), scratch.path().join("manifest.minisig"));
