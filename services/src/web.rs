@@ -480,16 +480,16 @@ impl Connection {
             match asked(&self.input, self.peer, takes) {
                 None => return Ok(Some(Interest::READ)),
                 Some(Err(refused)) => self.output = refused.bytes(true),
-                Some(Ok((request, with_body))) => match {
+                Some(Ok((request, with_body))) => {
                     self.input = Vec::new();
-                    answer(&request).into()
-                } {
-                    Reply::Now(answer) => self.output = answer.bytes(with_body),
-                    Reply::Later => {
-                        self.later = Some(with_body);
-                        return Ok(Some(Interest::NONE));
+                    match answer(&request).into() {
+                        Reply::Now(answer) => self.output = answer.bytes(with_body),
+                        Reply::Later => {
+                            self.later = Some(with_body);
+                            return Ok(Some(Interest::NONE));
+                        }
                     }
-                },
+                }
             }
         }
         self.write(now)
