@@ -223,6 +223,9 @@ fn a_family_uses_the_page() {
     browser.wait_for("dnsd does not answer");
     assert!(router.command("start dnsd").contains("dnsd"));
 
+    let status = router.command("status");
+    eprintln!("{}", status.lines().find(|line| line.trim_start().starts_with("webd")).unwrap());
+
     step("without JavaScript the status is there");
     browser.tool("Emulation.setScriptExecutionDisabled", serde_json::json!({"value": true}));
     browser.go(&home());

@@ -52,9 +52,10 @@ pub fn cookie(request: &Request) -> &str {
 /// The cookie's name.
 pub const COOKIE: &str = "weir";
 
-/// Whether a browser asks, which shows a window of its own for a password where it is told to.
-pub fn is_browser(request: &Request) -> bool {
-    !request.header("sec-fetch-mode").is_empty()
+/// Whether a page asks for a document, whose browser would show a window of its own for a password if it were told to.
+/// Over plain HTTP a browser says nothing of itself but its name.
+pub fn is_of_a_page(request: &Request) -> bool {
+    request.path.starts_with("/api/") && request.header("user-agent").starts_with("Mozilla/")
 }
 
 #[cfg(test)]

@@ -56,10 +56,11 @@ pub fn json(status: u16, value: &Value) -> Answer {
     sealed(Response { status, kind: "application/json", body: format!("{value}\n").into_bytes() })
 }
 
-/// An answer that no other page may use, and that is not kept.
+/// An answer that no other page may use, and that is not kept. Without a referrer at all a browser would call our own
+/// forms' origin "null".
 pub fn sealed(response: Response) -> Answer {
     let answer = Answer::from(response).header("Cache-Control", "no-store").header("X-Content-Type-Options", "nosniff");
-    answer.header("Referrer-Policy", "no-referrer").header("Cross-Origin-Resource-Policy", "same-origin")
+    answer.header("Referrer-Policy", "same-origin").header("Cross-Origin-Resource-Policy", "same-origin")
 }
 
 fn wrong(status: u16, words: &str) -> Answer {
@@ -119,7 +120,7 @@ impl Webd {
                     return Some(wrong(403, "a change wants the token of /api/session in X-Weir-Token"));
                 }
             }
-            (Caller::Nobody(why), _) if gate::is_browser(request) => return Some(wrong(401, why)),
+            (Caller::Nobody(why), _) if gate::is_of_a_page(request) => return Some(wrong(401, why)),
             (Caller::Nobody(why), _) => return Some(refused(why)),
         }
         self.give(turn, now, token, request, route, caller)

@@ -570,8 +570,17 @@ function follow() {
     if (state.span === 'live' && current === 'overview') plots();
   });
   feed.addEventListener('status', event => changed(JSON.parse(event.data)));
+  // It tries again by itself, unless it was refused: then the session is over, or too many pages are open.
+  feed.addEventListener('error', () => { if (feed.readyState === EventSource.CLOSED) setTimeout(again, 3000); });
   // What was missed meanwhile is fetched anew.
   feed.addEventListener('open', attempt(async () => { state.history = await api('history'); plots(); }));
+}
+
+async function again() {
+  try {
+    const { known } = await api('session');
+    if (known) follow(); else location.reload();
+  } catch { setTimeout(again, 3000); }
 }
 
 document.getElementById('nav').append(h('ul', {}, Object.entries(SECTIONS).map(([key, words]) => h('li', {}, h('a', { href: '#' + key }, words)))));
