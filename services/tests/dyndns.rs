@@ -162,8 +162,8 @@ fn every_provider_is_told_by_name_and_by_address_and_once() {
     assert!(dyndns.stop().success());
 
     // Another life, in which one address is another.
-    scene.router.ip("addr add 203.0.113.10/24 dev uplink0");
     scene.router.ip("addr del 203.0.113.9/24 dev uplink0");
+    scene.router.ip("addr add 203.0.113.10/24 dev uplink0");
     let mut dyndns = scene.start(&[]);
     dyndns.wait_for("home.cf.example A (cloudflare) is 203.0.113.10");
     dyndns.wait_for("home.dd.example A (dyndns2) is 203.0.113.10");
