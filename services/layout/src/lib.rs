@@ -211,7 +211,7 @@ mod tests {
         for pair in all.windows(2) {
             assert!(pair[0].first + pair[0].sectors <= pair[1].first, "{pair:?}");
         }
-        assert!(all.iter().all(|extent| (BOOT.first + extent.first) % 8 == 0), "a disk writes 4 KiB at once");
+        assert!(all.iter().all(|extent| (BOOT.first + extent.first).is_multiple_of(8)), "a disk writes 4 KiB at once");
         let last = all.last().unwrap();
         assert!((last.first + last.sectors) * SECTOR <= BOOT.bytes());
     }
