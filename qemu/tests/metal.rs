@@ -3,7 +3,7 @@
 
 use layout::gpt::{self, Table};
 use layout::{BOOT, DISK_SECTORS, GRUBENV, PERM, ROOT_A, SECTOR, Slot, initrd_of, kernel_of, sums, sums_of};
-use qemu::bed::Bed;
+use qemu::bed::{Bed, PAGE, WAN};
 use qemu::disk::Disk;
 use qemu::router::Router;
 use qemu::step;
@@ -223,8 +223,19 @@ fn a_router7_becomes_a_weir_and_keeps_what_it_knew() {
     assert!(router.command("addresses").contains("192.168.77.1/24"));
     let known = router.command("leases");
     assert!(known.contains("nas") && known.contains("192.168.77.23"), "{known}");
-    let rules = router.command("firewall");
-    assert!(rules.contains("8022") && rules.contains("192.168.77.23"), "{rules}");
+
+    step("the forwarding leads to its device");
+    router.command_until("status", |text| text.contains(WAN));
+    bed.lan.ip("addr add 192.168.77.23/24 dev eth0");
+    bed.lan.ip("route add default via 192.168.77.1");
+    let home = bed.folder.0.join("www-lan");
+    std::fs::create_dir_all(&home).unwrap();
+    std::fs::write(home.join("page"), PAGE).unwrap();
+    let _server = bed.lan.spawn("busybox", &["httpd", "-f", "-p", "22", "-h", home.to_str().unwrap()]);
+    let url = format!("http://{WAN}:8022/page");
+    let retry = ["--retry", "20", "--retry-delay", "1", "--retry-connrefused", "--max-time", "60"];
+    let page = bed.isp.output("curl", &[&["--silent", "--show-error", "--fail"][..], &retry, &[&url]].concat());
+    assert_eq!(page, PAGE);
     router.press("\rpoweroff\r");
     router.wait_off();
     assert_eq!(disk.faults(), None);
