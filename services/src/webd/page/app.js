@@ -148,7 +148,7 @@ function trial() {
   ends = Date.now() + now.seconds_left * 1000;
   if (at.firstChild) return;
   at.replaceChildren(h('div', { class: 'bar' },
-    h('p', {}, h('strong', {}, 'On trial: '), now.files.join(', '), '. It comes back by itself in ', h('b', { id: 'left' }), ' unless it is kept.'),
+    h('p', {}, h('strong', {}, 'On trial: '), now.files.join(', '), '. What was before comes back in ', h('b', { id: 'left', 'aria-live': 'off' }), ' unless this is kept.'),
     button('Keep', async () => { await api('config/keep', {}); await refresh(); say('Kept.'); }, 'main', { id: 'keep' }),
     button('Take back', async () => { await api('config/revert', {}); await refresh(); say('As it was before.'); }, '', { id: 'revert' })));
   countdown();
