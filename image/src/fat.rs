@@ -232,7 +232,7 @@ fn dos_time(epoch: u32) -> (u16, u16) {
     }
     let second = epoch % 86_400;
     let date = (year - 1980) << 9 | month << 5 | day;
-    let time = (second / 3_600) << 11 | (second / 60 % 60) << 5 | second % 60 / 2;
+    let time = (second / 3_600) << 11 | (second / 60 % 60) << 5 | (second % 60 / 2);
     (u16::try_from(date).unwrap_or(0x21), u16::try_from(time).unwrap_or(0))
 }
 
