@@ -1,7 +1,7 @@
 # The verbs. What they do is in the scripts and programs that they call; ARGS is passed on: make run ARGS="--memory 64".
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: deps deps-bench build kernel router tool image run test fmt-check lint bench bench-boot bench-forward bench-lan clean
+.PHONY: deps axe deps-bench build kernel router tool image run test fmt-check lint bench bench-boot bench-forward bench-lan clean
 .NOTPARALLEL:
 
 # Whatever carries a time carries the commit's; the manifest names the commit, and says when the tree differs from it.
@@ -13,6 +13,10 @@ run: image
 
 deps:
 	@image/deps.sh
+
+# What the browser test judges the page by.
+axe: deps
+	@qemu/axe.sh
 
 build: kernel router tool
 
@@ -33,7 +37,7 @@ image: build
 
 # The tests get a network of their own, so that they may change it and leave nothing behind; root or not.
 NAMESPACE := unshare $(if $(filter-out 0,$(shell id -u)),--user --map-root-user) --net --mount --
-test: fmt-check lint image
+test: fmt-check lint axe image
 	cargo test --locked --workspace --no-run
 	$(NAMESPACE) sh -c 'ip link set lo up && exec cargo test --locked --offline --workspace $(ARGS)'
 

@@ -162,7 +162,10 @@ fn welcome(order: &Order, disk: &Path, first: bool) {
     eprintln!("  in another terminal:");
     eprintln!("    dig @127.0.0.1 -p {} example.com        # the router's name server, from its LAN", order.dns_port);
     eprintln!("    dig @127.0.0.1 -p {} +tcp example.com   # the same by TCP", order.dns_port);
-    eprintln!("  port {} leads to the router's web server (there is none yet)", order.web_port);
+    eprintln!(
+        "    http://127.0.0.1:{}/                     # its page: a password first, then everything",
+        order.web_port
+    );
 }
 
 #[cfg(test)]

@@ -8,13 +8,20 @@ use qemu::lan::ROUTER;
 use qemu::router::Router;
 use qemu::step;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 const PASSWORD: &str = "correct horse";
 const SECTIONS: [&str; 6] = ["overview", "devices", "access", "names", "services", "system"];
 /// Faults that who cannot see, or not well, would meet; a line each.
 const FAULTS: &str = include_str!("page/faults.js");
-/// axe-core, as published: what is wrong for them by the rules of WCAG.
-const AXE: &str = include_str!("page/axe.min.js");
+
+/// axe-core, as published: what is wrong for them by the rules of WCAG. `make deps` fetches it.
+static AXE: LazyLock<String> = LazyLock::new(|| {
+    let home = || Path::new(&std::env::var_os("HOME").unwrap_or_default()).join(".cache");
+    let cache = std::env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()).map_or_else(home, PathBuf::from);
+    let path = cache.join("weir/axe.min.js");
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}: qemu/axe.sh fetches it", path.display()))
+});
 
 fn home() -> String {
     format!("http://{ROUTER}/")
@@ -33,7 +40,7 @@ fn faultless(browser: &Browser<'_>, what: &str) {
     let faults = browser.run(FAULTS);
     assert_eq!(faults.as_array().map(Vec::len), Some(0), "{what}: {faults:#}");
     if browser.run("return !window.axe") == true {
-        browser.run(&format!("{AXE}; return true"));
+        browser.run(&format!("{}; return true", *AXE));
     }
     browser.run("window.found = null; axe.run().then(all => { window.found = all.violations; })");
     let found = browser.wait(

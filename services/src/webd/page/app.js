@@ -220,7 +220,7 @@ function plot(where, name, lines, unit, step, least, slots) {
   };
   const marks = [0, .5, 1].map(part => [h('line', { class: 'axis', x1: left, x2: wide, y1: y(most * part), y2: y(most * part) }),
     h('text', { x: left - 8, y: y(most * part) + 4, 'text-anchor': 'end' }, unit(most * part))]);
-  const times = [1, .5, 0].map(part => h('text', { x: left + (wide - left) * (1 - part), y: tall - 6, 'text-anchor': part === 1 ? 'start' : part ? 'middle' : 'end' },
+  const times = (wide - left < 340 ? [1, 0] : [1, .5, 0]).map(part => h('text', { x: left + (wide - left) * (1 - part), y: tall - 6, 'text-anchor': part === 1 ? 'start' : part ? 'middle' : 'end' },
     part ? span(part * slots * step) + ' ago' : 'now'));
   const filled = lines[0].values.filter(value => value != null).length > 1;
   const area = filled && lines.length > 1 && way(lines[0].values.map(value => value ?? 0));
