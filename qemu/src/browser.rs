@@ -59,7 +59,7 @@ impl<'a> Browser<'a> {
         let options = json!({"binary": "/usr/bin/chromium", "args": arguments});
         let wanted = json!({"capabilities": {"alwaysMatch": {
             "browserName": "chrome", "goog:chromeOptions": options,
-            "timeouts": {"script": 120_000, "pageLoad": 120_000}}}});
+            "timeouts": {"script": 10_000, "pageLoad": 120_000}}}});
         let mut browser = Browser { lan, session: String::new(), _driver: driver };
         let begun = browser.ask("POST", "/session", &wanted).expect("a browser");
         browser.session = begun["sessionId"].as_str().unwrap().to_owned();
@@ -137,7 +137,7 @@ impl<'a> Browser<'a> {
         loop {
             match self.command("/execute/async", &json!({"script": script, "args": []})) {
                 Ok(value) => return value,
-                Err(error) if Instant::now() >= deadline || error.contains("timeout") => {
+                Err(error) if Instant::now() >= deadline => {
                     let shown =
                         self.command("/execute/sync", &json!({"script": "return document.body.innerText", "args": []}));
                     panic!(
@@ -145,7 +145,7 @@ impl<'a> Browser<'a> {
                         shown.unwrap_or_default().as_str().unwrap_or_default()
                     );
                 }
-                // The page was left while it was looked at.
+                // It is not so yet; or the page was left while it was looked at, and its script with it.
                 Err(_) => {}
             }
         }

@@ -346,7 +346,11 @@ impl Webd {
         let answer = match value {
             None => wrong(503, "the service that does this does not answer: see whether it runs"),
             Some(value) if value.get("error").is_some() => json(409, &value),
-            Some(value) => json(200, &value),
+            Some(value) => {
+                // What was seen before it is old now.
+                self.outdated(turn, now);
+                json(200, &value)
+            }
         };
         self.web.answer(turn, now, asker, answer);
     }

@@ -49,6 +49,17 @@ impl Webd {
         self.ask_all(turn, now);
     }
 
+    /// Something was changed: what the services have said before it does not count any more.
+    pub(super) fn outdated(&mut self, turn: &Loop, now: Instant) {
+        if let Some((at, _)) = &mut self.viewers.said {
+            // It is still the best there is for who cannot wait.
+            *at = Instant::default();
+        }
+        if self.looking.take().is_some() {
+            self.ask_all(turn, now);
+        }
+    }
+
     fn ask_all(&mut self, turn: &Loop, now: Instant) {
         if self.looking.is_none() {
             self.looking = Some(Looking::begin(&self.house, turn, now));

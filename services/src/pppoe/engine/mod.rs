@@ -231,9 +231,6 @@ impl Engine {
     fn search(&mut self, now: Instant, actions: &mut Vec<Action>) {
         self.state = State::Idle;
         let (Some(settings), Some(line)) = (&self.settings, self.line) else { return };
-        if let Some((mac, session)) = self.stale.take() {
-            actions.push(Action::Discover(mac, discovery::padt(session)));
-        }
         let usual = u16::try_from(PPPOE_MTU).unwrap_or_default();
         let room = u16::try_from(line.mtu.saturating_sub(8)).unwrap_or(u16::MAX).max(usual);
         if settings.mtu > room {
@@ -287,7 +284,13 @@ impl Engine {
     fn searched(&mut self, now: Instant, deeds: Vec<discovery::Deed>, actions: &mut Vec<Action>) {
         for deed in deeds {
             match deed {
-                discovery::Deed::Send(to, packet) => actions.push(Action::Discover(to, packet)),
+                discovery::Deed::Send(to, packet) => {
+                    // Each time, as one may be lost: a concentrator that grants one session is silent to the next.
+                    if let Some((mac, session)) = self.stale.filter(|_| to == discovery::EVERYBODY) {
+                        actions.push(Action::Discover(mac, discovery::padt(session)));
+                    }
+                    actions.push(Action::Discover(to, packet));
+                }
                 discovery::Deed::Say(words) => actions.push(Action::Complain(words)),
                 discovery::Deed::Over(why) => self.failed(now, why, false, actions),
                 discovery::Deed::Session(granted) => self.begin(now, granted, actions),
@@ -297,6 +300,7 @@ impl Engine {
 
     fn begin(&mut self, now: Instant, granted: Granted, actions: &mut Vec<Action>) {
         let (Some(settings), Some(line)) = (&self.settings, self.line) else { return };
+        self.stale = None;
         actions.push(Action::Begin(granted.from, granted.session));
         actions.push(Action::Remember(Some((granted.from, granted.session))));
         let mut deeds = Vec::new();
