@@ -7,15 +7,13 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use layout::gpt::{self, Table};
-use layout::{BIOS, BOOT, PERM, PERM_BYTES, ROOT_A, ROOT_B, SECTOR, SPARE, perm_last};
+use layout::{BIOS, BOOT, PERM, PERM_BYTES, ROOT_A, ROOT_B, SECTOR, SPARE};
 use nix::unistd::{Whence, lseek};
 
 use crate::disk;
 use crate::error::{Context, Error, Result};
 use crate::target::Target;
 
-/// Sectors of the smallest disk.
-pub const LEAST_SECTORS: u64 = PERM.first + PERM_BYTES / SECTOR + 35;
 /// Copied and compared at once.
 const AT_ONCE: u64 = 1 << 20;
 
@@ -187,14 +185,10 @@ pub fn table_on(target: &Target, sectors: u64) -> Option<Table> {
     })
 }
 
-/// weir's table. A `/perm` that is kept is never made shorter, whoever made it a sector too long.
+/// weir's table for this disk.
 fn table_for(target: &Target, sectors: u64, perm: Perm) -> Table {
-    let table = Table::fresh(sectors);
-    let old = table_on(target, sectors).filter(|_| perm == Perm::Kept).and_then(|table| table.partition(4));
-    match old {
-        Some((_, last)) if last > perm_last(sectors) && last < gpt::backup(sectors) => table.with_perm_to(last),
-        _ => table,
-    }
+    let old = table_on(target, sectors).filter(|_| perm == Perm::Kept);
+    Table::keeping(old.as_ref(), sectors)
 }
 
 #[cfg(test)]
@@ -202,6 +196,7 @@ mod tests {
     use super::*;
     use crate::disk::tests::disk;
     use crate::scratch::Scratch;
+    use layout::LEAST_SECTORS;
     use std::fs::OpenOptions;
     use std::os::unix::fs::MetadataExt;
 

@@ -5,11 +5,11 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use layout::gpt::Table;
-use layout::{PERM, SECTOR};
+use layout::{LEAST_SECTORS, PERM, SECTOR};
 use nix::fcntl::{OFlag, PosixFadviseAdvice, posix_fadvise};
 use nix::unistd::{Whence, lseek};
 
-use crate::copy::{Image, LEAST_SECTORS, Perm, table_on};
+use crate::copy::{Image, Perm, table_on};
 use crate::error::{Context, Error, Result};
 use crate::target::Target;
 

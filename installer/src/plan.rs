@@ -1,10 +1,7 @@
 //! Which disk becomes weir's: what is asked for, never what is assumed.
 use crate::disks::{Disk, Holds};
 use crate::words::Words;
-use layout::{PERM, PERM_BYTES, SECTOR};
-
-/// Sectors of the smallest disk.
-pub const LEAST_SECTORS: u64 = PERM.first + PERM_BYTES / SECTOR + 35;
+use layout::{LEAST_SECTORS, SECTOR};
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -45,7 +45,8 @@ impl Job<'_> {
     /// In words.
     pub fn write<R: Read>(&self, runs: &mut Runs<R>, progress: &mut dyn FnMut(u64)) -> Result<(), String> {
         // Found before anything is changed: who keeps /perm keeps its length as well.
-        let table = self.table();
+        let old = disks::table(self.target, self.sectors).filter(|_| self.keeps_perm);
+        let table = Table::keeping(old.as_ref(), self.sectors);
         let mut code = None;
         self.each(runs, progress, |place, bytes| {
             if place == 0 {
@@ -80,18 +81,6 @@ impl Job<'_> {
             if crc32(&there) == crc32(bytes) && there == bytes { Ok(()) } else { Err(wrong(place)) }
         })?;
         disks::table(self.target, self.sectors).filter(Table::is_ours).map(drop).ok_or_else(|| wrong(SECTOR))
-    }
-
-    /// weir's table. A `/perm` that is kept is never made shorter, whoever made it a sector too long.
-    fn table(&self) -> Table {
-        let fresh = Table::fresh(self.sectors);
-        let old = disks::table(self.target, self.sectors).filter(|_| self.keeps_perm);
-        match old.and_then(|table| table.partition(4)) {
-            Some((_, last)) if last > layout::perm_last(self.sectors) && last < gpt::backup(self.sectors) => {
-                fresh.with_perm_to(last)
-            }
-            _ => fresh,
-        }
     }
 
     fn each<R: Read>(
@@ -162,7 +151,7 @@ pub mod tests {
         }
     }
 
-    const SECTORS: u64 = crate::plan::LEAST_SECTORS;
+    const SECTORS: u64 = layout::LEAST_SECTORS;
 
     fn disk(folder: &Folder) -> File {
         let file = File::options().create_new(true).read(true).write(true).open(folder.0.join("disk")).unwrap();

@@ -64,6 +64,16 @@ impl Table {
         Table { disk: DISK_GUID, entries }
     }
 
+    /// weir's partitions on a disk of this many sectors that had the table `old`, whose `/perm` stays: it is never made
+    /// shorter, whoever made it a sector too long.
+    pub fn keeping(old: Option<&Table>, sectors: u64) -> Table {
+        let fresh = Table::fresh(sectors);
+        match old.and_then(|table| table.partition(4)) {
+            Some((_, last)) if last > perm_last(sectors) && last < backup(sectors) => fresh.with_perm_to(last),
+            _ => fresh,
+        }
+    }
+
     /// The copy in the sectors from [`PRIMARY`] on. `None` when a sum is wrong, or it is laid out as nobody does.
     pub fn read_primary(bytes: &[u8]) -> Option<Table> {
         let (header, entries) = bytes.split_at_checked(SECTOR_BYTES)?;

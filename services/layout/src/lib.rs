@@ -21,6 +21,8 @@ pub const SECTOR: u64 = 512;
 pub const DISK_SECTORS: u64 = 1280 * 1024 * 1024 / SECTOR;
 /// Bytes of the empty `/perm` filesystem.
 pub const PERM_BYTES: u64 = 64 * 1024 * 1024;
+/// Sectors of the smallest disk.
+pub const LEAST_SECTORS: u64 = PERM.first + PERM_BYTES / SECTOR + 35;
 /// GUID of the disk, as it stands in the table; a partition's has its number in the last byte. The scheme is router7's:
 /// 60c24cc1-f3f9-427a-8199-HHHHHHHH0000 with the FNV-1a hash of the host name, here `weir`.
 pub const DISK_GUID: [u8; 16] = *b"\xc1\x4c\xc2\x60\xf9\xf3\x7a\x42\x81\x99\xd4\xa8\x7f\xb6\x00\x00";
