@@ -45,5 +45,8 @@ fn the_lan_is_moved_and_everything_is_erased() {
     router.press("\rpoweroff\r");
     router.wait_off();
     assert!(disk.read("interfaces.json").is_none());
+    // Nor does the spare copy know it any more.
+    let spare = disk.bytes(layout::SPARE.offset(), layout::SPARE.bytes() as usize);
+    assert!(!spare.windows(8).any(|eight| eight == b"10.7.7.1"), "what was erased could come back");
     assert_eq!(disk.faults(), None);
 }

@@ -19,19 +19,19 @@ pub fn wish(perm: &Path) -> Result<(), String> {
     written.map_err(|error| format!("{}: {error}: nothing will be erased", perm.display()))
 }
 
-/// Empties the folder when that is wished, and says so.
-pub fn when_wished(perm: &Path, console: &Console) {
+/// Empties the folder when that is wished, and says so. `copies` takes away what is kept of it elsewhere.
+pub fn when_wished(perm: &Path, copies: impl FnOnce() -> io::Result<()>, console: &Console) {
     if !perm.join(WISH).is_file() {
         return;
     }
-    match empty(perm) {
+    match empty(perm, copies) {
         Ok(()) => console.say("factory reset: /perm is empty"),
         // The wish is still there: what could not go now is tried again at the next boot.
         Err(error) => console.say(format_args!("factory reset: {error}")),
     }
 }
 
-fn empty(perm: &Path) -> io::Result<()> {
+fn empty(perm: &Path, copies: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     let mut trouble = None;
     for entry in fs::read_dir(perm)? {
         let entry = entry?;
@@ -52,6 +52,7 @@ fn empty(perm: &Path) -> io::Result<()> {
         return Err(error);
     }
     synced(perm)?;
+    copies()?;
     fs::remove_file(perm.join(WISH))?;
     synced(perm)
 }
@@ -78,10 +79,12 @@ mod tests {
         }
         std::os::unix::fs::symlink(&outside, perm.join("link")).unwrap();
         let console = Console::none();
-        when_wished(&perm, &console);
+        when_wished(&perm, || panic!("nobody has wished it"), &console);
         assert!(perm.join("webd/password").exists(), "nobody has wished it");
         wish(&perm).unwrap();
-        when_wished(&perm, &console);
+        when_wished(&perm, || Err(ErrorKind::StorageFull.into()), &console);
+        assert!(perm.join(WISH).exists(), "a copy is left: once more at the next boot");
+        when_wished(&perm, || Ok(()), &console);
         let left: Vec<_> = fs::read_dir(&perm).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["lost+found"]);
         assert!(outside.join("kept").exists() && perm.join("lost+found/#1").exists());

@@ -69,7 +69,8 @@ pub fn boot() -> Result<Booted, String> {
         }
     };
     let mut perm = attach_perm(&words, disk.as_ref(), &console);
-    erase::when_wished(Path::new("/root/perm"), &console);
+    let copies = || disk.as_ref().map_or(Ok(()), crate::disk::forget);
+    erase::when_wished(Path::new("/root/perm"), copies, &console);
     help_out(&mut perm, &words, disk.as_ref(), "/root/perm", &console);
     mounts::volatile(&console);
     root::switch()?;

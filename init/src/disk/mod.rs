@@ -9,7 +9,7 @@ pub use count::begin_trial;
 use crate::boot::disk::Disk;
 use crate::console::Console;
 use layout::Slot;
-pub use spare::bring_back;
+pub use spare::{bring_back, forget};
 use std::sync::{Mutex, PoisonError};
 
 /// How long after a change the copy is written: a lease changes often, and a stick wears out.

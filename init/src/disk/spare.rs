@@ -64,6 +64,18 @@ fn both(partition: &File) -> Result<(Option<Copy>, usize)> {
     Ok(newest([first, second]))
 }
 
+/// Takes both copies away, for a factory reset.
+pub fn forget(disk: &Disk) -> Result<()> {
+    partition(disk, true).map_or(Ok(()), |partition| forget_in(&partition))
+}
+
+fn forget_in(partition: &File) -> Result<()> {
+    for half in 0..2 {
+        partition.write_all_at(&vec![0; HALF], (half * HALF) as u64)?;
+    }
+    partition.sync_all()
+}
+
 /// Puts the newest copy's files into an empty `/perm`, wherever it is being built; how many there were.
 pub fn bring_back(disk: &Disk, perm: &Path) -> Result<usize> {
     match partition(disk, false) {
@@ -127,6 +139,8 @@ mod tests {
         assert_eq!(bring_back_from(&partition, &again).unwrap(), 2);
         assert_eq!(std::fs::read_to_string(again.join("interfaces.json")).unwrap(), "{ }");
         assert_eq!(std::fs::read_to_string(again.join("dhcp4d/leases.json")).unwrap(), "[]");
+        forget_in(&partition).unwrap();
+        assert_eq!(bring_back_from(&partition, &folder).unwrap(), 0, "erased is erased");
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }
