@@ -23,6 +23,7 @@ pub mod perm;
 pub mod recover;
 pub mod restore;
 pub mod run;
+pub mod sbom;
 pub mod scratch;
 pub mod send;
 pub mod squashfs;

@@ -8,11 +8,20 @@ use crate::disk::System;
 use crate::error::{Context, Error, Result};
 use crate::perm::Item;
 use crate::scratch::Scratch;
-use crate::{disk, initrd, manifest, perm, squashfs, update};
+use crate::{disk, initrd, manifest, perm, sbom, squashfs, update};
 
 /// Files that `weir image` leaves in the output folder, and that the manifest describes.
-pub const FILES: [&str; 8] =
-    ["vmlinuz", "initrd.img", "root.squashfs", "disk.img", "install.img", "bin/init", "bin/services", "bin/installer"];
+pub const FILES: [&str; 9] = [
+    "vmlinuz",
+    "initrd.img",
+    "root.squashfs",
+    "disk.img",
+    "install.img",
+    "bin/init",
+    "bin/services",
+    "bin/installer",
+    sbom::FILE,
+];
 
 /// What to pack and where to put it.
 #[derive(Debug, Clone)]
@@ -90,6 +99,7 @@ pub fn pack(order: &Order) -> Result<()> {
         let made = update::sign(&signer, &system, order.commit.as_deref(), order.epoch.into())?;
         write(output, update::FILE, &made)?;
     }
+    sbom::write(output, &order.kernel, VERSION)?;
     let manifest = manifest::describe(output, &FILES, VERSION, order.commit.as_deref(), order.epoch)?;
     write(output, "manifest.json", manifest.as_bytes())
 }
@@ -178,6 +188,7 @@ mod tests {
         fs::write(output.join("bin/init"), "PID 1").unwrap();
         fs::write(output.join("bin/installer"), "the installer").unwrap();
         fs::write(output.join("bin/services"), "services").unwrap();
+        fs::write(output.join(sbom::CRATES), "adler2 v2.0.1 MIT\n").unwrap();
         let kernel = scratch.path().join("kernel");
         fs::create_dir_all(&kernel).unwrap();
         fs::write(kernel.join("vmlinuz"), "a kernel").unwrap();

@@ -62,7 +62,7 @@ fn names_are_counted_over_their_answers() {
     world.query(&ask("www.example.com", Rtype::A));
     let names = |most| popular(world.engine.cache(), most);
     let www = ("www.example.com.".to_owned(), 4);
-    assert_eq!(names(1), [www.clone()]);
+    assert_eq!(names(1), std::slice::from_ref(&www));
     assert_eq!(names(9), [www, ("once.example.".to_owned(), 1)]);
 }
 
