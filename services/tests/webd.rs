@@ -596,7 +596,7 @@ fn an_update_goes_through_the_page_and_is_held_by_nobody() {
     let scene = Scene::new();
     scene.router.ip("link set lo up");
     let keys = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
-    scene.root.write("/etc/update-keys/mine.pub", &format!("{}\n", keys.pk.to_base64()));
+    scene.root.write("/etc/update-keys/mine.pub", format!("{}\n", keys.pk.to_base64()));
     scene.root.write("/run/updated/slot", "b");
     for (name, bytes) in [("boot", BOOT.bytes()), ("root", 32 << 20)] {
         File::create(scene.root.path("/run/updated").join(name)).unwrap().set_len(bytes).unwrap();
