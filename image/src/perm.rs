@@ -139,8 +139,11 @@ pub fn empty(time: u32) -> Result<Vec<u8>> {
     let used = |number: &usize| map.get(number / 8).is_some_and(|byte| byte >> (number % 8) & 1 == 1);
     let (mut bytes, mut at) = (runs::MAGIC.to_vec(), 0);
     while at < image.len() / BLOCK {
-        let most = if used(&at) { LONGEST / BLOCK } else { 0 };
-        let count = (at..image.len() / BLOCK).take(most).take_while(used).count();
+        // Zeros apart: they take no room.
+        let is_zero = |number: usize| block(number).is_some_and(|bytes| bytes.iter().all(|byte| *byte == 0));
+        let (most, zero) = (if used(&at) { LONGEST / BLOCK } else { 0 }, is_zero(at));
+        let same = |number: &usize| used(number) && is_zero(*number) == zero;
+        let count = (at..image.len() / BLOCK).take(most).take_while(same).count();
         if let Some(run) = image.get(at * BLOCK..(at + count) * BLOCK).filter(|run| !run.is_empty()) {
             runs::push(&mut bytes, &[(at * BLOCK) as u64], run);
         }

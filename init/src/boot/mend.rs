@@ -104,7 +104,7 @@ fn wait(mut pipe: File, console: &Console, watchdog: &mut Watchdog) -> Result<St
         }
         let mut buffer = [0; 512];
         match pipe.read(&mut buffer) {
-            Ok(0) => return last.ok_or_else(|| "it ended without a word".to_owned()),
+            Ok(0) => return Err(last.unwrap_or_else(|| "it ended without a word".to_owned())),
             Ok(count) => {
                 let mut done = None;
                 lines.feed(buffer.get(..count).unwrap_or_default(), &mut |line: Line<'_>| {

@@ -73,6 +73,9 @@ fn is_damage(error: Errno) -> bool {
 /// In words; then memory stays.
 pub fn take(device: &str) -> Result<(), String> {
     let path = format!("/dev/{device}");
+    if is_half(&path) {
+        return Err(format!("ext4 on {path} was not made to its end"));
+    }
     umount2("/perm", MntFlags::empty()).map_err(|error| format!("/perm in memory: {error}"))?;
     ext4(&path, "/perm").map_err(|error| {
         // It was there a moment ago: who has no memory for this has none for anything.

@@ -7,36 +7,53 @@ use layout::{PERM_BYTES, crc32};
 use std::fs::{DirBuilder, File, Permissions, set_permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt, chown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const PAGE: u64 = 4096;
 /// Places that are looked at for the copy, from the end of the partition on.
 const TRIES: u64 = 64;
 
-/// The empty filesystem, its offsets counted from the partition's first byte.
+/// The empty filesystem, its offsets counted from the partition's first byte. It is read piece by piece: its journal is
+/// larger than what a small machine has to spare.
 #[derive(Debug)]
-pub struct Empty(Vec<Piece>);
+pub struct Empty {
+    path: PathBuf,
+    /// The piece with the superblock.
+    first: Option<Piece>,
+}
 
 impl Empty {
-    /// Reads it whole, with its sums.
+    /// Looks at all its sums.
     ///
     /// # Errors
     /// In words, when it is not there or damaged.
     pub fn open(path: &Path) -> Result<Empty, String> {
-        let words = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
-        let file = File::open(path).map_err(|error| words(&error))?;
+        let mut empty = Empty { path: path.to_owned(), first: None };
+        let mut first = None;
+        empty.each(|piece| {
+            if piece.places.contains(&0) {
+                first = Some(piece);
+            }
+            Ok(())
+        })?;
+        empty.first = first;
+        Ok(empty)
+    }
+
+    /// Hands over each piece.
+    fn each(&self, mut take: impl FnMut(Piece) -> Result<(), String>) -> Result<(), String> {
+        let words = |why: &dyn std::fmt::Display| format!("{}: {why}", self.path.display());
+        let file = File::open(&self.path).map_err(|error| words(&error))?;
         let mut runs = Runs::open(io::BufReader::new(file)).map_err(|damage| words(&damage))?;
-        let mut pieces = Vec::new();
         while let Some(piece) = runs.piece().map_err(|damage| words(&damage))? {
-            pieces.push(piece);
+            take(piece)?;
         }
-        Ok(Empty(pieces))
+        Ok(())
     }
 
     /// Its superblock and the descriptor of its first group.
     pub fn numbers(&self) -> Option<(&[u8], &[u8])> {
-        let piece = self.0.iter().find(|piece| piece.places.contains(&0))?;
-        let at = |first: usize, length: usize| piece.bytes.get(first..first + length);
+        let at = |first: usize, length: usize| self.first.as_ref()?.bytes.get(first..first + length);
         Some((at(SUPERBLOCK, SUPERBLOCK)?, at(4096, 64)?))
     }
 }
@@ -78,18 +95,20 @@ pub fn kept(partition: &File, mark: &Mark) -> Saved {
 /// Lays the empty filesystem down; the mark stays.
 ///
 /// # Errors
-/// The disk's.
-pub fn lay(partition: &File, room: u64, empty: &Empty) -> io::Result<()> {
+/// In words: the disk's, or the partition is too small.
+pub fn lay(partition: &File, room: u64, empty: &Empty) -> Result<(), String> {
     if room < PERM_BYTES {
-        return Err(io::Error::other("the partition is too small"));
+        return Err("the partition is too small".into());
     }
-    for Piece { places, bytes } in &empty.0 {
+    empty.each(|Piece { places, bytes }| {
         for place in places {
-            let spared = (BYTES as u64).saturating_sub(*place).min(bytes.len() as u64);
-            partition.write_all_at(bytes.get(spared as usize..).unwrap_or_default(), place + spared)?;
+            let spared = (BYTES as u64).saturating_sub(place).min(bytes.len() as u64);
+            let rest = bytes.get(spared as usize..).unwrap_or_default();
+            partition.write_all_at(rest, place + spared).map_err(|error| error.to_string())?;
         }
-    }
-    partition.sync_all()
+        Ok(())
+    })?;
+    partition.sync_all().map_err(|error| error.to_string())
 }
 
 /// Puts everything into the mounted filesystem; how many files found no room.

@@ -89,7 +89,8 @@ fn read() -> Result<String, String> {
 
 fn mend(path: &Path, folder: &Path) -> Result<String, String> {
     let at = |error: std::io::Error| format!("{}: {error}", path.display());
-    let partition = File::options().read(true).write(true).open(path).map_err(at)?;
+    let open = || File::options().read(true).write(true).open(path);
+    let partition = open().map_err(at)?;
     let room = size(&partition)?;
     // Before anything is touched.
     let empty = lay::Empty::open(Path::new(FRESH))?;
@@ -103,13 +104,15 @@ fn mend(path: &Path, folder: &Path) -> Result<String, String> {
         }
         None => {
             foreign::look(&partition, room)?;
-            let saved = collect(&partition)?;
+            let saved = collect(path)?;
             let stream = with_report(&partition, &saved).map_err(at)?;
             lay::keep(&partition, room, &stream).map_err(at)?;
             Saved::read(&stream)
         }
     };
-    lay::lay(&partition, room, &empty).map_err(at)?;
+    lay::lay(&partition, room, &empty).map_err(|why| format!("{}: {why}", path.display()))?;
+    // The kernel mounts nothing that is open for writing.
+    drop(partition);
     std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some(path), folder, Some("ext4"), flags, None::<&str>)
@@ -118,7 +121,7 @@ fn mend(path: &Path, folder: &Path) -> Result<String, String> {
     let left = umount2(folder, MntFlags::empty());
     let dropped = filled.map_err(|error| format!("the new filesystem cannot be filled: {error}"))?;
     left.map_err(|error| format!("the new filesystem cannot be left: {error}"))?;
-    lay::unmark(&partition).map_err(at)?;
+    open().and_then(|partition| lay::unmark(&partition)).map_err(at)?;
     Ok(format!("done: made anew, {}", counted(&saved, dropped)))
 }
 
@@ -132,9 +135,9 @@ fn counted(saved: &Saved, dropped: usize) -> String {
 }
 
 /// Runs the reader, and takes what it says before it ends, dies or is out of time.
-fn collect(partition: &File) -> Result<Saved, String> {
+fn collect(path: &Path) -> Result<Saved, String> {
     let words = |error: std::io::Error| format!("the reader: {error}");
-    let theirs = partition.try_clone().map_err(words)?;
+    let theirs = File::open(path).map_err(words)?;
     let mut command = Command::new("/proc/self/exe");
     command.args(["mend", "read"]).env_clear().stdin(theirs).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child: Child = command.uid(NOBODY).gid(NOBODY).spawn().map_err(words)?;
