@@ -342,7 +342,7 @@ pub const SERVICES: &[Service] = &[
         stdin: Stdin::Null,
         control: Control::None,
         asks: &[],
-        run: &[],
+        run: &["/run/dnsd"],
     },
     Service {
         name: "diagd",
@@ -364,7 +364,7 @@ pub const SERVICES: &[Service] = &[
         watches: &[],
         stdin: Stdin::Null,
         control: Control::Full,
-        asks: &["captured", "configd", "deviced", "diagd"],
+        asks: &["captured", "configd", "deviced", "diagd", "dnsd"],
         run: &["/run/webd"],
     },
     Service {

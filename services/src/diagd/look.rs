@@ -7,16 +7,19 @@ use crate::perm::interfaces::{self, CARRIER, Interfaces, UPLINK};
 use crate::perm::lease4::Lease4;
 use crate::perm::resolver::Resolver;
 use crate::perm::stamp::Clock;
-use crate::perm::{WallTime, file, json, lease4, lease6};
+use crate::perm::{WallTime, clock, file, json, lease4, lease6};
 use netstack::address::Address;
 use netstack::conntrack;
 use netstack::link::Link;
 use netstack::netlink::Netlink;
+use netstack::time::Instant;
 use nix::sys::statvfs::{FsFlags, statvfs};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
+/// Since the boot: by then the first time server has answered, if one does.
+const PATIENCE: Instant = Instant::from_secs(300);
 /// `RT_TABLE_MAIN` and `RTN_UNICAST`.
 const MAIN: (u32, u8) = (254, 1);
 
@@ -62,6 +65,7 @@ pub fn look(house: &House, netlink: &mut Netlink, flags: &Flags, settings: &Sett
         delegated: delegated.0,
         wants_ipv6,
         built: built(&house.path("/etc/version")),
+clock_right: clock::is_right(house.root()).filter(|right| *right || Instant::now() >= PATIENCE),
         disk: disk(&house.path("/perm"), &house.path("/run/mended")),
         memory: memory(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default()),
         connections: conntrack::usage().ok(),

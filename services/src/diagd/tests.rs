@@ -216,6 +216,13 @@ fn each_cause_has_its_sentence() {
             "",
         ),
         (
+            "time",
+            |facts| facts.local.clock_right = Some(false),
+            Note,
+            "The internet works, but no time server that could be believed has answered since the boot:",
+            "",
+        ),
+        (
             "gateway",
             |facts| {
                 facts.local.neighbour4 = Neighbour::Gone;

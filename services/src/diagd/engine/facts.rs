@@ -80,6 +80,8 @@ pub struct Local {
     pub wants_ipv6: Option<bool>,
     /// When the image was made.
     pub built: Option<WallTime>,
+    /// Whether ntpd holds the clock to be right; none while it has not had the time to find out.
+    pub clock_right: Option<bool>,
     /// The filesystem of `/perm`.
     pub disk: Option<Disk>,
     /// Memory in KiB: available, in all.

@@ -92,6 +92,7 @@ pub const RULES: &[Rule] = &[
     ("duplex", duplex),
     ("errors", errors),
     ("nat", nat),
+    ("time", time),
 ];
 
 fn ok<T>(tried: &Tried<T>) -> bool {
@@ -252,6 +253,10 @@ fn route(case: &Case<'_>) -> Sentence {
 
 fn clock(case: &Case<'_>) -> Sentence {
     let (built, wall) = (case.facts.local.built?, case.wall);
+    // Then it is the image's date that is wrong.
+    if case.facts.local.clock_right == Some(true) {
+        return None;
+    }
     let day = |time| day_and_time(case.zone, time, WallTime::default());
     let words = if wall < built {
         format!("{}, before this image was made ({})", day(wall), day(built))
@@ -455,6 +460,12 @@ fn nat(case: &Case<'_>) -> Sentence {
         return None;
     };
     Some((Level::Note, format!("The internet works, but {words}; over IPv4 nobody reaches this router from outside.")))
+}
+
+fn time(case: &Case<'_>) -> Sentence {
+    let words = "The internet works, but no time server that could be believed has answered since the boot: \
+                 whether the clock is right is not known.";
+    (case.facts.local.clock_right == Some(false)).then(|| (Level::Note, words.into()))
 }
 
 /// RFC 6598.
