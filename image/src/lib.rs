@@ -21,6 +21,7 @@ pub mod oui;
 pub mod pack;
 pub mod perm;
 pub mod recover;
+pub mod report;
 pub mod restore;
 pub mod run;
 pub mod sbom;

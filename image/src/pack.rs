@@ -79,10 +79,11 @@ pub fn pack(order: &Order) -> Result<()> {
         None => format!("{VERSION}\n"),
     };
     let signer = order.sign.as_deref().map(update::Signer::open).transpose()?;
-    let keys = update::trusted(&order.update_keys, signer.as_ref())?;
+    let mut more = update::trusted(&order.update_keys, signer.as_ref())?;
+    more.push(("etc/perm.runs".to_owned(), perm::empty(order.epoch)?));
     let (initrd, root) = std::thread::scope(|scope| {
         let initrd = scope.spawn(|| initrd::pack(&init, &order.kernel, order.epoch));
-        let root = squashfs::pack(&services, &version, &keys, order.epoch);
+        let root = squashfs::pack(&services, &version, &more, order.epoch);
         (initrd.join().unwrap_or_else(|_| Err(Error::new("the packer of the initramfs crashed"))), root)
     });
     let (initrd, root) = (initrd?, root?);

@@ -66,7 +66,7 @@ pub fn look(house: &House, netlink: &mut Netlink, flags: &Flags, settings: &Sett
         wants_ipv6,
         built: built(&house.path("/etc/version")),
         clock_right: clock::is_right(house.root()).filter(|right| *right || Instant::now() >= PATIENCE),
-        disk: disk(&house.path("/perm")),
+        disk: disk(&house.path("/perm"), &house.path("/run/mended")),
         memory: memory(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default()),
         connections: conntrack::usage().ok(),
         ports: links.iter().filter(|link| link.kind.is_none() && !link.loopback).map(port).collect(),
@@ -204,7 +204,7 @@ fn built(version: &Path) -> Option<WallTime> {
     Some(WallTime::from_nanos(i64::try_from(since.as_nanos()).ok()?))
 }
 
-fn disk(path: &Path) -> Option<Disk> {
+fn disk(path: &Path, mended: &Path) -> Option<Disk> {
     let found = statvfs(path).ok()?;
     let bytes = |blocks: u64| blocks.saturating_mul(found.fragment_size());
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
@@ -214,6 +214,7 @@ fn disk(path: &Path) -> Option<Disk> {
         files: Some(found.files_available()).filter(|_| found.files() > 0),
         read_only: found.flags().contains(FsFlags::ST_RDONLY),
         memory: is_memory(&mounts, path),
+        mended: mended.exists(),
     })
 }
 

@@ -304,6 +304,13 @@ fn each_cause_has_its_sentence() {
         ),
         ("disk", |facts| facts.local.disk.as_mut().unwrap().memory = true, Trouble, "/perm is in memory only", ""),
         (
+            "disk",
+            |facts| facts.local.disk.as_mut().unwrap().mended = true,
+            Note,
+            "/perm was damaged and has been made",
+            "",
+        ),
+        (
             "ipv6",
             |facts| {
                 facts.local.neighbour6 = Neighbour::Gone;

@@ -141,6 +141,8 @@ pub struct Disk {
     pub read_only: bool,
     /// It is memory: what it holds ends with the boot.
     pub memory: bool,
+    /// It was damaged, and made anew in this boot.
+    pub mended: bool,
 }
 
 /// An interface with a cable.

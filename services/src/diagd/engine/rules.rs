@@ -385,6 +385,10 @@ fn disk(case: &Case<'_>) -> Sentence {
         "is full"
     } else if disk.memory {
         "is in memory only: there is no disk that can be used"
+    } else if disk.mended {
+        let words = "/perm was damaged and has been made anew at the last boot with what could be read of it: \
+                     /perm/mended/report, in every backup, says what was lost.";
+        return Some((Level::Note, words.into()));
     } else {
         return None;
     };

@@ -435,7 +435,7 @@ function system(where) {
       h('section', { class: 'card' }, h('h2', {}, 'Take with you'), h('p', { class: 'hint' }, 'The backup holds keys and passwords’ hashes: keep it as you keep a key. It asks for the user gokrazy and the router’s password.'), h('div', { class: 'row' },
         h('a', { class: 'button', href: 'http://' + here + ':8077/backup.tar.gz' }, 'Backup'), button('Restore a backup', restore, '', { id: 'restore' }), h('a', { class: 'button', href: '/capture.pcapng', download: 'capture.pcapng' }, 'Packets of the last minutes'), h('a', { class: 'button', href: '/metrics' }, 'Metrics'))),
       h('section', { class: 'card' }, h('h2', {}, 'Password and place'), h('p', { class: 'hint' }, 'Who knows the password may do everything that is on this page.'), h('div', { class: 'row' }, button('Change the password', changePassword), button('Address at home', changeLan),
-        h('form', { method: 'post', action: '/logout' }, h('input', { type: 'hidden', name: 'token', value: token }), h('button', {}, 'Log out'))))),
+        h('form', { method: 'post', action: '/logout', onsubmit: event => { event.target.elements.token.value = token; } }, h('input', { type: 'hidden', name: 'token', value: token }), h('button', {}, 'Log out'))))),
     h('section', { class: 'card' }, h('h2', {}, 'Files'), h('p', { class: 'hint' }, 'Everything that can be said to the router stands in these files. Those that hold secrets are not shown. A change is checked, then on trial for a minute.'), h('p', { class: 'small' }, '\u00a0'),
       h('div', { class: 'row' }, TEXTS.map(name => button(name, () => editText(name), 'mono')))));
 }
