@@ -17,6 +17,9 @@ fn reaches_the_internet(bed: &Bed, router: &mut Router) {
 const INTERFACES: &str = r#"{"interfaces":[{"hardware_addr":"52:54:00:77:00:01","name":"uplink0"},
     {"hardware_addr":"52:54:00:77:00:02","name":"lan0","addr":"192.168.42.1/24","extra_addrs":["10.9.8.7/24"]}]}"#;
 
+/// What is damaged, and how.
+type Damage<'a> = (&'a str, &'a dyn Fn(&Disk));
+
 fn off(mut router: Router) {
     router.press("\rpoweroff\r");
     router.wait_off();
@@ -93,7 +96,7 @@ fn what_can_be_read_of_a_damaged_perm_is_in_the_new_one() {
         let place = disk.bytes(PERM.offset() + 4096 + 8, 4);
         PERM.offset() + u64::from(u32::from_le_bytes(place.try_into().unwrap())) * 4096
     };
-    let damages: [(&str, &dyn Fn(&Disk)); 3] = [
+    let damages: [Damage<'_>; 3] = [
         ("a group descriptor", &|disk| disk.overwrite(PERM.offset() + 4096 + 0xc, &[0xa5; 2])),
         ("the journal's inode", &|disk| disk.overwrite(table(disk) + 7 * 256, &[0xa5; 256])),
         ("the superblock", &|disk| disk.overwrite(PERM.offset() + 1024, &[0xa5; 1024])),
