@@ -262,7 +262,7 @@ fn the_first_visit_sets_the_password_and_the_next_one_wants_it() {
     let webd = scene.start("webd");
     let status = |cookie: &str| scene.curl(&["-H", &format!("Cookie: {cookie}")], "/api/status").status;
     assert_eq!((status(&cookie), status(&other)), (200, 401));
-    let kept = std::fs::read_to_string(scene.root.path("/perm/webd/sessions")).unwrap();
+    let kept = std::fs::read_to_string(scene.root.path("/perm/webd/nobackup/sessions")).unwrap();
     assert!(!kept.contains(cookie.split('=').nth(1).unwrap()), "{kept}");
     let changed = scene.post(&cookie, &token, "/api/password", &next);
     assert_eq!(changed.status, 200);

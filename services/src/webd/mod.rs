@@ -25,8 +25,8 @@
 //! `POST /api/update` takes a signed update and hands it to updated as it comes; of a backup that is
 //! sent to `/api/restore`, what a person writes goes on trial.
 //!
-//! Reads `/perm/tls/cert.pem`, `/perm/tls/key.pem`. Writes `/perm/webd/password`, `/perm/webd/token`, `/perm/webd/sessions`,
-//! `/perm/webd/tls.pem`, `/run/webd/since`.
+//! Reads `/perm/tls/cert.pem`, `/perm/tls/key.pem`. Writes `/perm/webd/password`, `/perm/webd/token`,
+//! `/perm/webd/tls.pem`, `/perm/webd/nobackup/sessions`, `/run/webd/since`.
 mod download;
 mod engine;
 mod follow;

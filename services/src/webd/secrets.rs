@@ -10,7 +10,7 @@ use std::path::Path;
 
 const PASSWORD: &str = "/perm/webd/password";
 const TOKEN: &str = "/perm/webd/token";
-const SESSIONS: &str = "/perm/webd/sessions";
+const SESSIONS: &str = "/perm/webd/nobackup/sessions";
 /// Since when the first visit is open, in milliseconds of boot time.
 pub const VISIT: &str = "/run/webd/visit";
 /// Stands for a password that was forgotten, so that gokrazy's is not taken over again.
