@@ -21,7 +21,7 @@ function h(tag, props, ...children) {
 async function api(path, body) {
   const options = body === undefined ? {} : { method: 'POST', headers: { 'Content-Type': 'application/json', 'X-Weir-Token': token }, body: JSON.stringify(body) };
   let answer;
-  try { answer = await fetch('/api/' + path, options); } catch { throw new Error('The router does not answer. Is this device still connected to it?'); }
+  try { answer = await fetch('/api/' + path, options); } catch { throw Object.assign(new Error('The router does not answer. Is this device still connected to it?'), { lost: true }); }
   const value = await answer.json().catch(() => ({}));
   if (answer.status === 401) { location.reload(); throw new Error('You have been logged out.'); }
   if (!answer.ok) throw new Error(value.error || 'The router answered ' + answer.status + '.');
@@ -430,7 +430,7 @@ function system(where) {
       h('section', { class: 'card' }, h('h2', {}, 'Switch'), h('p', { class: 'hint' }, 'Restarting takes a few seconds, in which nobody at home has internet.'), h('div', { class: 'row' },
         button('Restart the router', () => sure('Restart the router?', 'For a few seconds nobody at home has internet. This page comes back by itself.', 'Restart', reboot), '', { id: 'reboot' }),
         button('Update', update, '', { id: 'update' }),
-        button('Switch off', () => sure('Switch the router off?', 'Nobody has internet until somebody switches it on again, by hand.', 'Switch off', async () => { await api('poweroff', {}); gone('The router is switching itself off.'); }), 'danger')))),
+        button('Switch off', () => sure('Switch the router off?', 'Nobody has internet until somebody switches it on again, by hand.', 'Switch off', async () => { await order('poweroff'); gone('The router is switching itself off.'); }), 'danger')))),
     h('div', { class: 'grid' },
       h('section', { class: 'card' }, h('h2', {}, 'Take with you'), h('p', { class: 'hint' }, 'The backup holds keys and passwords’ hashes: keep it as you keep a key. It asks for the user gokrazy and the router’s password.'), h('div', { class: 'row' },
         h('a', { class: 'button', href: 'http://' + here + ':8077/backup.tar.gz' }, 'Backup'), button('Restore a backup', restore, '', { id: 'restore' }), h('a', { class: 'button', href: '/capture.pcapng', download: 'capture.pcapng' }, 'Packets of the last minutes'), h('a', { class: 'button', href: '/metrics' }, 'Metrics'))),
@@ -480,8 +480,10 @@ function gone(words, link) {
   main.replaceChildren(h('div', { class: 'hero' }, h('h1', { role: 'status' }, words), link && h('p', {}, h('a', { href: link }, link))));
   document.getElementById('nav').replaceChildren();
 }
+// The answer of a machine that goes may be lost with it.
+const order = path => api(path, {}).catch(error => { if (!error.lost) throw error; });
 async function reboot() {
-  await api('reboot', {});
+  await order('reboot');
   comesBack('The router is restarting. This page comes back when it is there again.');
 }
 function comesBack(words) {
