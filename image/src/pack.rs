@@ -100,7 +100,7 @@ pub fn pack(order: &Order) -> Result<()> {
         let made = update::sign(&signer, &system, order.commit.as_deref(), order.epoch.into())?;
         write(output, update::FILE, &made)?;
     }
-    sbom::write(output, &order.kernel, VERSION)?;
+    write(output, sbom::FILE, sbom::of(output, &order.kernel, VERSION)?.as_bytes())?;
     let manifest = manifest::describe(output, &FILES, VERSION, order.commit.as_deref(), order.epoch)?;
     write(output, "manifest.json", manifest.as_bytes())
 }

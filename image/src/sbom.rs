@@ -35,18 +35,16 @@ fn describe(crates: &str, kernel: Option<&str>, grub: Option<&str>, version: &st
     format!("{made:#}\n")
 }
 
-/// Writes it beside the image.
+/// The list of what lies in `output` and of the kernel in its folder.
 ///
 /// # Errors
-/// When the list of crates is not there, or the file cannot be written.
-pub fn write(output: &Path, kernel: &Path, version: &str) -> Result<()> {
+/// When the list of crates is not there, or cannot be read.
+pub fn of(output: &Path, kernel: &Path, version: &str) -> Result<String> {
     let list = output.join(CRATES);
     let crates = fs::read_to_string(&list).cannot_file("read", &list).map_err(|error| error.next("make router"))?;
     // A kernel of one's own may have no word of itself.
     let config = fs::read_to_string(kernel.join("config")).unwrap_or_default();
-    let made = describe(&crates, linux(&config), debian("grub-pc-bin").as_deref(), version);
-    let path = output.join(FILE);
-    fs::write(&path, made).cannot_file("write", &path)
+    Ok(describe(&crates, linux(&config), debian("grub-pc-bin").as_deref(), version))
 }
 
 /// `NAME vVERSION [(PATH)] LICENCES`; none for what is no package of others.
