@@ -9,6 +9,10 @@ use qemu::router::Router;
 use qemu::step;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+use weir::disk::System;
+use weir::machine::Firmware;
+use weir::update;
 
 const PASSWORD: &str = "correct horse";
 const SECTIONS: [&str; 6] = ["overview", "devices", "access", "names", "services", "system"];
@@ -67,6 +71,15 @@ fn order(browser: &Browser<'_>, what: &str, name: &str) {
     ));
 }
 
+/// The present system as an update, signed by a key that the router trusts.
+fn update(key: &Path) -> Vec<u8> {
+    let read = |name: &str| std::fs::read(qemu::images().join(name)).unwrap();
+    let [kernel, initrd, root] = ["vmlinuz", "initrd.img", "root.squashfs"].map(read);
+    let system = System { kernel: &kernel, initrd: &initrd, root: &root };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    update::sign(&update::Signer::open(key).unwrap(), &system, None, now).unwrap()
+}
+
 /// The answers are not from the wire that the page itself made.
 fn reaches(bed: &Bed, port: u16) -> bool {
     let url = format!("http://{WAN}:{port}/page");
@@ -88,7 +101,11 @@ fn a_family_uses_the_page() {
         PAGE.trim()
     );
     disk.write("diagd/config.json", config.as_bytes());
-    let mut router = Router::boot(&bed, &disk);
+    disk.set_environment(&[("words", "no_timer_check")]);
+    let key = bed.folder.0.join("key");
+    update::make_key(&key).unwrap();
+    disk.write("update-keys/mine.pub", &std::fs::read(update::public_of(&key)).unwrap());
+    let mut router = Router::boot_with(&bed, &disk, |machine| machine.firmware(Firmware::Bios));
     router.wait_ready();
     router.command_until("status", |text| text.contains(WAN));
     let lease = bed.reach_the_internet("laptop");
@@ -179,6 +196,23 @@ fn a_family_uses_the_page() {
     browser.wait_for("studio");
     bed.dig_until(&["studio.lan"], &address);
 
+    step("its address is reserved");
+    browser.click("[aria-label='Edit studio']");
+    browser.click("dialog [type=checkbox]");
+    browser.press("Save");
+    browser.click("#keep");
+    browser.wait_for("always this one");
+
+    step("the packets of the last minutes are taken home");
+    let folder = bed.folder.0.join("downloads");
+    browser.keeps(&folder);
+    browser.run("location.hash = '#system'");
+    browser.press("Packets of the last minutes");
+    let capture = folder.join("capture.pcapng");
+    browser.kept(&capture);
+    let packets = bed.lan.output("tshark", &["-r", capture.to_str().unwrap(), "-Y", "dhcp"]);
+    assert!(packets.contains("DHCP ACK"), "{packets}");
+
     step("a port is opened on trial, and kept");
     assert!(!reaches(&bed, 8080));
     let open = |name: &str, port: &str, inner: &str| {
@@ -239,6 +273,45 @@ fn a_family_uses_the_page() {
     let status = router.command("status");
     eprintln!("{}", status.lines().find(|line| line.trim_start().starts_with("webd")).unwrap());
 
+    step("the router gets another address: nobody keeps it, and the page at the old one comes back");
+    bed.lan.ip("addr add 192.168.43.7/24 dev eth0");
+    let moves = |address: &str| {
+        browser.run("location.hash = '#system'");
+        browser.press("Address at home");
+        browser.fill("[name=lan]", address);
+        browser.press("Try it");
+        browser.wait_for("The router is now at http://192.168.4");
+    };
+    moves("192.168.43.1/24");
+    let before = browser.run("return performance.timeOrigin");
+    let there = "http://192.168.43.1";
+    let who = format!("gokrazy:{PASSWORD}");
+    let all = ["-sS", "--retry", "30", "--retry-all-errors", "--max-time", "5", "-u", &who];
+    let session = bed.lan.output("curl", &[&all[..], &[&format!("{there}/api/session")]].concat());
+    let session: serde_json::Value = serde_json::from_str(&session).unwrap();
+    let word = format!("X-Weir-Token: {}", session["token"].as_str().unwrap());
+    let revert = format!("{there}/api/config/revert");
+    bed.lan.output("curl", &["-sS", "--max-time", "5", "-u", &who, "-H", &word, "-d", "{}", &revert]);
+    browser.wait(&format!("performance.timeOrigin !== {before} && !!document.querySelector('#hero')"));
+
+    step("it gets it again: who opens the new one logs in and keeps it; and back");
+    moves("192.168.43.1/24");
+    let keep = |browser: &Browser<'_>, url: &str| {
+        browser.go(url);
+        log_in(browser, PASSWORD);
+        browser.click("#keep");
+        browser.wait("!document.querySelector('#keep')");
+    };
+    keep(&browser, &format!("{there}/"));
+    assert!(
+        browser.run("return document.querySelector('#facts').innerText").as_str().unwrap().contains("192.168.43.1")
+    );
+    moves("192.168.42.1/24");
+    browser.go("about:blank");
+    browser.go(&home());
+    browser.click("#keep");
+    browser.wait("!document.querySelector('#keep')");
+
     step("without JavaScript the status is there");
     browser.tool("Emulation.setScriptExecutionDisabled", serde_json::json!({"value": true}));
     browser.go(&home());
@@ -259,4 +332,19 @@ fn a_family_uses_the_page() {
     router.wait_ready();
     // Who was logged in still is.
     browser.wait(&format!("performance.timeOrigin !== {before} && !!document.querySelector('#hero')"));
+
+    step("an update, to its end");
+    let file = bed.folder.0.join("next.update");
+    std::fs::write(&file, update(&key)).unwrap();
+    browser.run("location.hash = '#system'");
+    browser.click("#update");
+    browser.choose("[name=update]", &file);
+    browser.wait("document.querySelector('dialog').innerText.includes(', made ')");
+    picture(&browser, "update");
+    browser.press("Send and start it");
+    router.wait_ready();
+    browser.wait("(document.querySelector('#updated') || {innerText: ''}).innerText.includes('The update runs')");
+    faultless(&browser, "after an update");
+    picture(&browser, "updated");
+    assert!(router.command("status").contains("slot b"));
 }

@@ -8,7 +8,7 @@ mod request;
 mod wire;
 
 pub use answer::{Answer, Response};
-pub use connection::{Sink, Source};
+pub use connection::{Flow, Sink, Source};
 pub use request::Request;
 
 use crate::house::rarely::Rarely;
@@ -192,7 +192,7 @@ impl Server {
         });
     }
 
-    /// Its sink can take more.
+    /// Its sink can take more, or its source has more.
     pub fn resume(&mut self, turn: &Loop, now: Instant, token: Token) {
         self.go_on(turn, token, |connection| connection.pull(now));
     }
@@ -206,6 +206,19 @@ impl Server {
             );
             connection.output = head.into_bytes();
             connection.source = with_body.then_some(source);
+            connection.deadline = now + STALL;
+            connection.write(now)
+        });
+    }
+
+    /// Passes on what another server answers, head and all; that is never asked for a head alone.
+    pub fn pass(&mut self, turn: &Loop, now: Instant, token: Token, source: Box<dyn Source>) {
+        self.go_on(turn, token, |connection| {
+            match connection.later.take() {
+                None => return Ok(None),
+                Some(false) => connection.output = Response::text(405, "only GET\n").bytes(false),
+                Some(true) => (connection.source, connection.raw) = (Some(source), true),
+            }
             connection.deadline = now + STALL;
             connection.write(now)
         });
@@ -287,8 +300,9 @@ impl Server {
         };
         if let Ok(wire) = wire {
             let (input, output, deadline, sent, left) = (Vec::new(), Vec::new(), now + PATIENCE, 0, 0);
-            let (later, sink, source, live) = (None, None, None, false);
-            let connection = Connection { wire, peer, input, output, sent, later, left, sink, source, live, deadline };
+            let (later, sink, source, dry, raw, live) = (None, None, None, false, false, false);
+            let connection =
+                Connection { wire, peer, input, output, sent, later, left, sink, source, dry, raw, live, deadline };
             self.open.insert(number, connection);
         }
     }

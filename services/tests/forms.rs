@@ -55,7 +55,7 @@ fn every_form_does_what_it_says() {
             }
         }
     });
-    let _services = ["netconfigd", "configd", "webd"].map(|name| start(&router, &root, name));
+    let _services = ["netconfigd", "configd", "webd", "backupd"].map(|name| start(&router, &root, name));
     let mut socket = UnixStream::connect(root.path("/run/webd.sock")).unwrap();
     socket.write_all(b"{\"op\":\"set\",\"password\":\"correct horse\"}\n").unwrap();
     let mut answer = String::new();
@@ -107,6 +107,16 @@ fn every_form_does_what_it_says() {
     }
     settle(&browser, "#keep");
     assert!(!std::fs::read_to_string(root.path("/perm/firewall.json")).unwrap().contains("no-lab"));
+
+    // The backup, in the browser's own box for passwords.
+    let folder = root.path("/tmp/downloads");
+    browser.keeps(&folder);
+    browser.says("Basic Z29rcmF6eTpjb3JyZWN0IGhvcnNl");
+    browser.press("Backup");
+    browser.kept(&folder.join("backup.tar.gz"));
+    let backup = folder.join("backup.tar.gz");
+    assert!(lan.output("tar", &["tzf", backup.to_str().unwrap()]).contains("webd/password"));
+    browser.says("");
 
     // Another password: this browser stays in, and the next log-in wants the new one.
     browser.press("Change the password");

@@ -8,13 +8,24 @@ use netstack::time::Instant;
 use std::io::{self, Read, Write};
 use std::net::IpAddr;
 
+/// What a source has for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// There is more.
+    More,
+    /// Nothing, until [`super::Server::resume`].
+    Later,
+    /// That was all.
+    End,
+}
+
 /// Content that is made while it is taken.
 pub trait Source: std::fmt::Debug {
-    /// Appends some more to `into`; `false` = that was all. What is asked for is never more than can be sent soon.
+    /// Appends some more to `into`. What is asked for is never more than can be sent soon.
     ///
     /// # Errors
     /// What breaks the content off: the connection is closed so that the client notices.
-    fn more(&mut self, into: &mut Vec<u8>) -> io::Result<bool>;
+    fn more(&mut self, into: &mut Vec<u8>) -> io::Result<Flow>;
 }
 
 /// Where a body goes that is taken as it comes.
@@ -43,6 +54,10 @@ pub(super) struct Connection {
     pub(super) sink: Option<Box<dyn Sink>>,
     /// Where more of the answer comes from.
     pub(super) source: Option<Box<dyn Source>>,
+    /// The source has nothing for now.
+    pub(super) dry: bool,
+    /// What the source gives is the answer with its head, from another server.
+    pub(super) raw: bool,
     /// More is said whenever there is news.
     pub(super) live: bool,
     pub(super) deadline: Instant,
@@ -69,7 +84,7 @@ impl Connection {
         if self.left > 0 && (self.sink.is_some() || self.later.is_none()) {
             return self.pull(now);
         }
-        if self.later.is_some() || self.live && self.sent == self.output.len() && self.wire.is_out() {
+        if self.later.is_some() || self.dry || self.live && self.sent == self.output.len() && self.wire.is_out() {
             // Nothing is asked of it, so it can only have gone.
             return Ok(None);
         }
@@ -158,11 +173,15 @@ impl Connection {
         }
         if let Some(source) = &mut self.source {
             let mut content = Vec::new();
-            let more = source.more(&mut content)?;
-            (self.output, self.sent) = (chunk(&content), 0);
-            if !more {
+            let flow = source.more(&mut content)?;
+            (self.output, self.sent) = (if self.raw { content } else { chunk(&content) }, 0);
+            self.dry = flow == Flow::Later && self.output.is_empty();
+            if self.dry {
+                return Ok(Some(Interest::NONE));
+            }
+            if flow == Flow::End {
                 self.source = None;
-                self.output.extend_from_slice(b"0\r\n\r\n");
+                self.output.extend_from_slice(if self.raw { b"" } else { b"0\r\n\r\n" });
             }
             // The others have their turn before this one goes on.
             return Ok(Some(Interest::WRITE));

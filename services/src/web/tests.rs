@@ -1,5 +1,5 @@
 //! Requests as they are read and refused.
-use super::request::{HEADERS, LARGEST_SENT, end_of_head};
+use super::request::{HEADERS, LARGEST_SENT, asked, end_of_head};
 use super::*;
 use proptest::prelude::*;
 

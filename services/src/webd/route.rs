@@ -29,6 +29,8 @@ pub enum Route {
     Metrics,
     /// Who the router is over TLS, for who wants to trust it.
     Certificate,
+    /// backupd's backup.
+    Backup,
     /// What captured's ring holds, of one address or of all.
     Capture(String),
     /// Whether the internet works.
@@ -106,6 +108,8 @@ pub enum Needs {
     Owner,
     /// The same, with the word of our own page.
     Word,
+    /// Who says the password with it: a session is not enough.
+    Password,
 }
 
 impl Route {
@@ -121,6 +125,7 @@ impl Route {
             | Route::FirstPassword(_)
             | Route::NextPassword { .. }
             | Route::LogOut => Needs::Word,
+            Route::Backup => Needs::Password,
             _ => Needs::Owner,
         }
     }
@@ -140,6 +145,7 @@ impl Route {
             "/" => Route::Page,
             "/metrics" => Route::Metrics,
             "/certificate.pem" => Route::Certificate,
+            "/backup.tar.gz" => Route::Backup,
             "/capture.pcapng" => Route::Capture(word("filter")),
             "/log" => {
                 let path = word("path");
