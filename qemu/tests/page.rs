@@ -101,6 +101,7 @@ fn a_family_uses_the_page() {
         PAGE.trim()
     );
     disk.write("diagd/config.json", config.as_bytes());
+    disk.write("captured/record", b"");
     disk.set_environment(&[("words", "no_timer_check")]);
     let key = bed.folder.0.join("key");
     update::make_key(&key).unwrap();

@@ -431,7 +431,7 @@ function system(where) {
         button('Update', update, '', { id: 'update' }),
         button('Switch off', () => sure('Switch the router off?', 'Nobody has internet until somebody switches it on again, by hand.', 'Switch off', async () => { await order('poweroff'); gone('The router is switching itself off.'); }), 'danger')))),
     h('div', { class: 'grid' },
-      h('section', { class: 'card' }, h('h2', {}, 'Take with you'), h('p', { class: 'hint' }, 'The backup holds keys and passwords’ hashes: keep it as you keep a key. It asks for the user gokrazy and the router’s password.'), h('div', { class: 'row' },
+      h('section', { class: 'card' }, h('h2', {}, 'Take with you'), h('p', { class: 'hint' }, 'The backup holds keys and passwords’ hashes: keep it as you keep a key. It asks for the user gokrazy and the router’s password. Packets are kept once somebody has said “capture on” at the console, or has a key for looking on.'), h('div', { class: 'row' },
         h('a', { class: 'button', href: '/backup.tar.gz' }, 'Backup'), button('Restore a backup', restore, '', { id: 'restore' }), h('a', { class: 'button', href: '/capture.pcapng', download: 'capture.pcapng' }, 'Packets of the last minutes'), h('a', { class: 'button', href: '/metrics' }, 'Metrics'))),
       h('section', { class: 'card' }, h('h2', {}, 'Password and place'), h('p', { class: 'hint' }, 'Who knows the password may do everything that is on this page.'), h('div', { class: 'row' }, button('Change the password', changePassword), button('Address at home', changeLan),
         h('form', { method: 'post', action: '/logout', onsubmit: event => { event.target.elements.token.value = token; } }, h('input', { type: 'hidden', name: 'token', value: token }), h('button', {}, 'Log out'))))),
