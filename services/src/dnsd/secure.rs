@@ -24,7 +24,7 @@ const COLD: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(500);
 /// How long who did not prove who it is is left alone: at first and at last.
 const SHUNNED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-/// Connections to one upstream, and to all; questions on one.
+/// Connections to one upstream, the retired ones among them, and to all; questions on one.
 const MOST_OF_ONE: usize = 2;
 const MOST: usize = 32;
 const MOST_PENDING: usize = 512;
@@ -151,8 +151,13 @@ impl Secure {
         if self.shunned.iter().any(|shunned| shunned.server == *to && now < shunned.until) {
             return Err(io::Error::other("it is left alone for a while"));
         }
-        let of_one = self.links.iter().filter(|link| link.to == *to).count();
-        if of_one >= MOST_OF_ONE || self.links.len() >= MOST {
+        // Of several that say nothing the newest may still come to life; what waits on the others is asked again anyway.
+        while self.links.iter().filter(|link| link.to == *to).count() >= MOST_OF_ONE
+            && let Some(at) = self.links.iter().position(|link| link.to == *to && link.retired)
+        {
+            self.links.remove(at);
+        }
+        if self.links.len() >= MOST {
             return Err(io::Error::other("too many connections"));
         }
         let name = to.proves.as_deref().ok_or_else(|| io::Error::other("it is not asked over TLS"))?;
@@ -213,7 +218,7 @@ impl Secure {
             link.set_deadline(now);
             return turned;
         }
-        let mut link = self.links.swap_remove(at);
+        let mut link = self.links.remove(at);
         link.tls.close();
         let _ = link.tls.flush(turn);
         if over {

@@ -164,7 +164,8 @@ impl Server {
     // Asks where upstreams are, and follows them where they have moved.
     fn look_up(&mut self, now: Instant) {
         for (name, address) in &self.config.known {
-            let here = |server: &upstream::Server| server.address.ip() == *address && server.proves.as_deref() == Some(name);
+            let here =
+                |server: &upstream::Server| server.address.ip() == *address && server.proves.as_deref() == Some(name);
             if self.engine.forward().upstreams().iter().any(|upstream| here(&upstream.server) && !upstream.is_alive()) {
                 self.names.useless(now, *address);
             }
@@ -184,6 +185,9 @@ impl Server {
         let names = self.config.names().filter_map(|name| Some((name.to_owned(), self.names.address_of(name)?)));
         known.extend(names);
         if known != self.config.known {
+            for (name, address) in known.iter().filter(|(name, to)| self.config.known.get(*name) != Some(to)) {
+                log::info!("{name} is at {address}");
+            }
             self.config.known = known;
             self.follow(now);
         }
@@ -233,7 +237,7 @@ impl Server {
             self.secured(now, number);
             self.act(now);
         }
-        if !self.config.known.is_empty() || due(self.names.deadline()) {
+        if self.config.names().next().is_some() {
             self.look_up(now);
         }
         self.web.tick(now);

@@ -6,6 +6,7 @@ mod hits;
 mod keeping;
 mod names;
 mod rubbish;
+mod secure;
 
 use super::engine::forward::Group;
 use super::engine::local::Host;
