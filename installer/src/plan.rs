@@ -1,5 +1,5 @@
 //! Which disk becomes weir's: what is asked for, never what is assumed.
-use crate::disks::{Disk, Holds};
+use installer::disks::{Disk, Holds};
 use crate::words::Words;
 use layout::{LEAST_SECTORS, SECTOR};
 

@@ -2,7 +2,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::{Board, Bus, Cache, Firmware, Format, Mac, Machine, Nic, Serial, Transport};
+use super::{Board, Bus, Cache, Disk, Firmware, Format, Mac, Machine, Nic, Serial, Transport};
 
 /// PCI slots of the devices; NICs follow each other from `SLOT_FIRST_NIC` on.
 const SLOT_DISK: u8 = 0x3;
@@ -24,7 +24,7 @@ impl Machine {
         line.option(
             "-machine",
             match self.board {
-                Board::Virtio if self.bus != Some(Bus::Ahci) => "q35,sata=off",
+                Board::Virtio if self.bus != Some(Bus::Ahci) && self.more.is_empty() => "q35,sata=off",
                 Board::Virtio | Board::Q35 => "q35",
                 Board::Pc => "pc",
             },
@@ -77,20 +77,12 @@ impl Machine {
     }
 
     fn disk_arguments(&self, line: &mut Line) {
+        for (port, disk) in (1..).zip(&self.more) {
+            drive(line, disk, &format!("disk{port}"));
+            line.option("-device", &format!("ide-hd,drive=disk{port},bus=ide.{port}"));
+        }
         let Some(disk) = &self.disk else { return };
-        let rest = format!(
-            ",if=none,id=disk,format={},cache={},snapshot={}",
-            match disk.format {
-                Format::Raw => "raw",
-                Format::Qcow2 => "qcow2",
-            },
-            match disk.cache {
-                Cache::Writeback => "writeback",
-                Cache::Unsafe => "unsafe",
-            },
-            if disk.snapshot { "on" } else { "off" }
-        );
-        line.joined("-drive", &[Part::Text("file="), Part::Path(&disk.path), Part::Text(&rest)]);
+        drive(line, disk, "disk");
         let by_board = if self.board == Board::Q35 { Bus::Ahci } else { Bus::Virtio };
         let first = if self.firmware == Firmware::Kernel { "" } else { ",bootindex=1" };
         match self.bus.unwrap_or(by_board) {
@@ -118,6 +110,22 @@ impl Machine {
             }
         };
     }
+}
+
+fn drive(line: &mut Line, disk: &Disk, name: &str) {
+    let rest = format!(
+        ",if=none,id={name},format={},cache={},snapshot={}",
+        match disk.format {
+            Format::Raw => "raw",
+            Format::Qcow2 => "qcow2",
+        },
+        match disk.cache {
+            Cache::Writeback => "writeback",
+            Cache::Unsafe => "unsafe",
+        },
+        if disk.snapshot { "on" } else { "off" }
+    );
+    line.joined("-drive", &[Part::Text("file="), Part::Path(&disk.path), Part::Text(&rest)]);
 }
 
 fn nic_arguments(line: &mut Line, number: usize, nic: &Nic, boots: bool) {
@@ -202,7 +210,7 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::{Disk, Forward, LAN_MAC};
+    use crate::machine::{Forward, LAN_MAC};
 
     fn text(machine: &Machine) -> String {
         machine.arguments().iter().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
@@ -229,6 +237,14 @@ mod tests {
         let machine = Machine::new("k", "i").board(Board::Q35).disk(Disk::raw("d"));
         assert!(text(&machine).contains("ide-hd,drive=disk,bus=ide.0"));
         assert!(text(&machine.bus(Bus::Virtio)).contains("virtio-blk-pci"));
+    }
+
+    #[test]
+    fn more_disks_are_on_ports_of_their_own() {
+        let machine = Machine::new("k", "i").disk(Disk::raw("stick")).bus(Bus::Usb).firmware(Firmware::Bios);
+        let text = text(&machine.another_disk(Disk::raw("a")).another_disk(Disk::raw("b")));
+        assert!(text.contains("-machine q35 ") && text.contains("usb-storage,drive=disk,bus=xhci.0,bootindex=1"), "{text}");
+        assert!(text.contains("ide-hd,drive=disk1,bus=ide.1") && text.contains("ide-hd,drive=disk2,bus=ide.2"), "{text}");
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub struct Machine {
     memory_mib: u32,
     cpus: u32,
     disk: Option<Disk>,
+    more: Vec<Disk>,
     nics: Vec<Nic>,
     serial: Serial,
     qmp: Option<PathBuf>,
@@ -54,6 +55,7 @@ impl Machine {
             memory_mib: 256,
             cpus: 1,
             disk: None,
+            more: Vec::new(),
             nics: Vec::new(),
             serial: Serial::Stdio,
             qmp: None,
@@ -116,6 +118,13 @@ impl Machine {
     #[must_use]
     pub fn disk(mut self, disk: Disk) -> Self {
         self.disk = Some(disk);
+        self
+    }
+
+    /// Plugs in one more disk, at the next of the AHCI controller's ports from the second on; up to five.
+    #[must_use]
+    pub fn another_disk(mut self, disk: Disk) -> Self {
+        self.more.push(disk);
         self
     }
 
