@@ -112,7 +112,12 @@ impl Helper {
     ///
     /// # Errors
     /// Why it did not do it, or that it takes too long: then it is killed.
-    pub fn wait(mut self, limit_ms: u64, watchdog: &mut Watchdog, show: &mut dyn FnMut(&str)) -> Result<String, String> {
+    pub fn wait(
+        mut self,
+        limit_ms: u64,
+        watchdog: &mut Watchdog,
+        show: &mut dyn FnMut(&str),
+    ) -> Result<String, String> {
         let until = clock::now() + limit_ms;
         let done = loop {
             let left = until.saturating_sub(clock::now());

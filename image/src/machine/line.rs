@@ -43,7 +43,12 @@ impl Machine {
         self.firmware_arguments(&mut line);
         self.disk_arguments(&mut line);
         for (number, nic) in self.nics.iter().enumerate() {
-            nic_arguments(&mut line, number, nic, self.netboot && number == 0);
+            let rom = match (self.netboot && number == 0, self.rom) {
+                (false, _) => "romfile=",
+                (true, true) => "bootindex=0",
+                (true, false) => "romfile=,bootindex=0",
+            };
+            nic_arguments(&mut line, number, nic, rom);
         }
         line.option("-object", "rng-random,id=rng0,filename=/dev/urandom");
         line.device("virtio-rng-pci,rng=rng0", SLOT_RNG);
@@ -128,7 +133,7 @@ fn drive(line: &mut Line, disk: &Disk, name: &str) {
     line.joined("-drive", &[Part::Text("file="), Part::Path(&disk.path), Part::Text(&rest)]);
 }
 
-fn nic_arguments(line: &mut Line, number: usize, nic: &Nic, boots: bool) {
+fn nic_arguments(line: &mut Line, number: usize, nic: &Nic, rom: &str) {
     let (netdev, mac) = match nic {
         Nic::User { mac, network, forwards } => {
             // QEMU's network of its own has no way to the IPv6 internet, and says so at every packet.
@@ -151,16 +156,15 @@ fn nic_arguments(line: &mut Line, number: usize, nic: &Nic, boots: bool) {
             let paths =
                 [Part::Text(",local.path="), Part::Path(local), Part::Text(",remote.path="), Part::Path(remote)];
             line.joined("-netdev", &[&[Part::Text(&text)][..], &paths].concat());
-            return card(line, number, mac, boots);
+            return card(line, number, mac, rom);
         }
     };
     line.option("-netdev", &netdev);
-    card(line, number, mac, boots);
+    card(line, number, mac, rom);
 }
 
-fn card(line: &mut Line, number: usize, mac: &Mac, boots: bool) {
+fn card(line: &mut Line, number: usize, mac: &Mac, rom: &str) {
     let slot = SLOT_FIRST_NIC + u8::try_from(number).unwrap_or(0);
-    let rom = if boots { "bootindex=0" } else { "romfile=" };
     line.device(&format!("virtio-net-pci,netdev=net{number},mac={mac},{rom}"), slot);
 }
 
@@ -243,8 +247,14 @@ mod tests {
     fn more_disks_are_on_ports_of_their_own() {
         let machine = Machine::new("k", "i").disk(Disk::raw("stick")).bus(Bus::Usb).firmware(Firmware::Bios);
         let text = text(&machine.another_disk(Disk::raw("a")).another_disk(Disk::raw("b")));
-        assert!(text.contains("-machine q35 ") && text.contains("usb-storage,drive=disk,bus=xhci.0,bootindex=1"), "{text}");
-        assert!(text.contains("ide-hd,drive=disk1,bus=ide.1") && text.contains("ide-hd,drive=disk2,bus=ide.2"), "{text}");
+        assert!(
+            text.contains("-machine q35 ") && text.contains("usb-storage,drive=disk,bus=xhci.0,bootindex=1"),
+            "{text}"
+        );
+        assert!(
+            text.contains("ide-hd,drive=disk1,bus=ide.1") && text.contains("ide-hd,drive=disk2,bus=ide.2"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -37,6 +37,7 @@ pub struct Machine {
     watchdog: bool,
     no_reboot: bool,
     netboot: bool,
+    rom: bool,
     icount: bool,
     plugin: Option<Plugin>,
 }
@@ -62,6 +63,7 @@ impl Machine {
             watchdog: true,
             no_reboot: false,
             netboot: false,
+            rom: true,
             icount: false,
             plugin: None,
         }
@@ -167,6 +169,14 @@ impl Machine {
     #[must_use]
     pub fn netboot(mut self, netboot: bool) -> Self {
         self.netboot = netboot;
+        self
+    }
+
+    /// Whether [`Machine::netboot`] is done by QEMU's ROM, an iPXE (it is, unless said otherwise), or by the firmware's own
+    /// PXE, which only UEFI has.
+    #[must_use]
+    pub fn rom(mut self, rom: bool) -> Self {
+        self.rom = rom;
         self
     }
 

@@ -17,9 +17,8 @@ pub fn mend(disk: &Disk, perm: Perm, console: &Console, watchdog: &mut Watchdog)
     let device = disk.partition(4);
     console.say(format_args!("perm: saving what can be read on {device}"));
     let helper = Helper::start(&["mend", &format!("/dev/{device}"), FOLDER]);
-    let done = helper.and_then(|helper| {
-        helper.wait(LIMIT_MS, watchdog, &mut |line| console.say(format_args!("perm: {line}")))
-    });
+    let done = helper
+        .and_then(|helper| helper.wait(LIMIT_MS, watchdog, &mut |line| console.say(format_args!("perm: {line}"))));
     let taken = done.and_then(|what| perm::take(&device).map(|()| what));
     match taken {
         Ok(what) => {

@@ -451,7 +451,10 @@ weir> ";
     assert!(bench.types("install /dev/sda\r").ends_with("sda (SSD, 16.0 GB): it is empty.\nweir is written to it, the running slot into both slots, with a copy of all of /perm.\ntype yes to do it: "));
     assert_eq!(bench.types("yes\r"), "yes\nwriting sda: 10 %\nweir> ");
     let said = bench.types("install sdc\r");
-    assert!(said.contains("on it is NTFS (Windows): ALL OF IT WILL BE LOST") && said.ends_with("type sdc to do it: "), "{said}");
+    assert!(
+        said.contains("on it is NTFS (Windows): ALL OF IT WILL BE LOST") && said.ends_with("type sdc to do it: "),
+        "{said}"
+    );
     assert_eq!(bench.types("yes\r"), "yes\nnothing has changed\nweir> ");
     bench.types("install sdc\r");
     assert_eq!(bench.types("sdc\r"), "sdc\nPID 1 refuses: weir is being installed on sda\nweir> ");

@@ -60,8 +60,9 @@ impl Source {
         let runs = Environment::read(&sums).ok_or("its slot has no sums")?;
         let run = |name: &str, room: u64| {
             let (first, count) = runs.get(name)?.split_once('+')?;
-            let (first, count): (u64, u64) = (first.parse().ok()?, count.parse().ok()?);
-            (count * SECTOR <= room).then(|| (BOOT.offset() + first * SECTOR, count * SECTOR))
+            let (first, count): (u32, u32) = (first.parse().ok()?, count.parse().ok()?);
+            let (first, length) = (u64::from(first) * SECTOR, u64::from(count) * SECTOR);
+            (length <= room).then(|| (BOOT.offset() + first, length))
         };
         let kernel = run("kernel", kernel_of(slot).bytes()).ok_or("its slot has no kernel")?;
         let initrd = run("initrd", initrd_of(slot).bytes()).ok_or("its slot has no initramfs")?;
@@ -72,10 +73,9 @@ impl Source {
         }
         let root = slot.root();
         let head = read(root.offset(), ROOT_BYTES_AT + 8)?;
-        let bytes = head.last_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)).next_multiple_of(4096);
-        if !head.starts_with(&ROOT_MAGIC) || bytes > root.bytes() {
-            return Err(format!("slot {} has no root", slot.letter()));
-        }
+        let bytes = head.last_chunk().map(|bytes| u64::from_le_bytes(*bytes));
+        let bytes = bytes.filter(|bytes| head.starts_with(&ROOT_MAGIC) && *bytes <= root.bytes());
+        let bytes = bytes.ok_or_else(|| format!("slot {} has no root", slot.letter()))?.next_multiple_of(4096);
 
         let mut parts = vec![
             Part::Copy { from: root.offset(), length: bytes, to: vec![ROOT_A.offset(), ROOT_B.offset()] },

@@ -70,7 +70,7 @@ fn running(folder: &Folder) -> File {
 
 fn fresh(folder: &Folder) -> PathBuf {
     let mut bytes = runs::MAGIC.to_vec();
-    runs::push(&mut bytes, &[1024, 128 << 20], b"an empty filesystem");
+    runs::push(&mut bytes, &[1024, 32 << 20], b"an empty filesystem");
     runs::finish(&mut bytes);
     let path = folder.0.join("perm.runs");
     fs::write(&path, bytes).unwrap();
@@ -108,7 +108,10 @@ fn the_slot_that_runs_is_both_slots_of_the_new_disk() {
         assert_eq!((bytes(&target, root, 4), bytes(&target, root + 599_998, 3)), (b"hsqs".to_vec(), b"end".to_vec()));
     }
     assert_eq!((bytes(&target, 0, 440), bytes(&target, BIOS.offset(), 9_000)), (vec![0xeb; 440], vec![1; 9_000]));
-    assert_eq!((bytes(&target, BOOT.offset() + 3, 8), bytes(&target, extent(LOADER), 4)), (FAT_MARK.into(), vec![3; 4]));
+    assert_eq!(
+        (bytes(&target, BOOT.offset() + 3, 8), bytes(&target, extent(LOADER), 4)),
+        (FAT_MARK.into(), vec![3; 4])
+    );
     let environment = Environment::read(&bytes(&target, extent(GRUBENV), 1024)).unwrap();
     let said = ["slot", "tries", "words"].map(|name| environment.get(name).unwrap_or_default());
     assert_eq!(said, ["a", "3", "console=ttyS0,9600"]);
@@ -158,9 +161,7 @@ fn a_disk_is_taken_by_who_knows_what_is_on_it() {
         Holds::Ours => "weir".into(),
         _ => "NTFS (Windows)".into(),
     };
-    let taken = |name: &str, over: &str| {
-        chosen(&found, name, over, "sdd", &look).map(|disk| disk.name.clone())
-    };
+    let taken = |name: &str, over: &str| chosen(&found, name, over, "sdd", &look).map(|disk| disk.name.clone());
     assert_eq!(taken("sda", ""), Ok("sda".into()));
     assert_eq!(taken("sdb", "NTFS (Windows)"), Ok("sdb".into()));
     for (name, over, why) in [

@@ -279,7 +279,8 @@ impl Session {
     /// Whether PID 1 owes an answer that should come at once.
     pub fn waits(&self) -> bool {
         // A disk may take its time between two lines.
-        let unhurried = |command: &Command| matches!(command, Command::Log { follow: true, .. } | Command::Install { .. });
+        let unhurried =
+            |command: &Command| matches!(command, Command::Log { follow: true, .. } | Command::Install { .. });
         matches!(&self.state, State::Busy(command) if !unhurried(command))
     }
 
