@@ -13,12 +13,15 @@ use std::os::fd::AsFd;
 /// Reads of the pipe in one turn.
 const READS: usize = 16;
 
+/// Programs that look at the disks at a time: one may hang over a disk that is failing, and one may not be collected yet.
+const LOOKERS: usize = 4;
+
 /// What is being done, and what was.
 #[derive(Debug, Default)]
 pub(super) struct Install {
     running: Option<(Helper, String)>,
-    /// Who looks at the disks for somebody.
-    looking: Option<i32>,
+    /// Those that look at the disks for somebody.
+    looking: Vec<i32>,
     /// The disks that weir was put on in this boot.
     pub(super) done: Vec<String>,
 }
@@ -32,8 +35,8 @@ impl Machine {
         if let Some((_, disk)) = &self.install.running {
             return Err(format!("weir is being installed on {disk}"));
         }
-        if self.install.looking.is_some() {
-            return Err("the disks are being looked at for somebody else: once more, please".into());
+        if self.install.looking.len() >= LOOKERS {
+            return Err("the disks are being looked at, and one of them takes its time".into());
         }
         let running = self.disk.as_ref().map_or("", |disk| &*disk.name).to_owned();
         let Some(stream) = self.server.as_mut().and_then(|server| server.take(place, &self.epoll)) else {
@@ -41,7 +44,7 @@ impl Machine {
         };
         let pid = helper::spawn(&["install", "list", &running], stream.as_fd());
         match pid {
-            Ok(pid) => self.install.looking = Some(pid),
+            Ok(pid) => self.install.looking.push(pid),
             // Who asks sees the connection end.
             Err(why) => self.console.say(format_args!("the disks cannot be looked at: {why}")),
         }
@@ -125,6 +128,6 @@ impl Machine {
 
     /// A process has ended that is no service's.
     pub(super) fn helper_ended(&mut self, pid: i32) {
-        self.install.looking.take_if(|looking| *looking == pid);
+        self.install.looking.retain(|looking| *looking != pid);
     }
 }
