@@ -68,7 +68,8 @@ impl Machine {
         if let Phase::Killing(end, until) = self.phase
             && (sys::childless() || until <= clock::now())
         {
-            shutdown::finish(end, &self.perm, self.disk.as_ref(), &self.console);
+            let installed = std::mem::take(&mut self.install.done);
+            shutdown::finish(end, &self.perm, self.disk.as_ref(), &installed, &self.console, &mut self.watchdog);
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::clock;
 use crate::control::feed::Feed;
 use crate::control::{End, Request, parse};
 use nix::sys::epoll::EpollFlags;
-use rights::{Control, SERVICES};
+use rights::Control;
 use std::path::Path;
 
 /// Kernel records read for one who asks for them: more than its buffer holds.
@@ -35,7 +35,7 @@ impl Machine {
                 return;
             }
             Ok(Request::Logs { log, follow }) => {
-                if log == SERVICES.len() {
+                if log == rights::KERNEL {
                     self.kernel_log(KERNEL_RECORDS);
                 }
                 if let (Some(server), Some(ring)) = (&mut self.server, self.rings.get(log)) {
@@ -61,6 +61,14 @@ impl Machine {
                 Ok(())
             }
             Ok(Request::Trial) => self.begin_trial(),
+            Ok(Request::Disks) => match self.look_at_disks(place) {
+                Ok(()) => return,
+                Err(why) => Err(why),
+            },
+            Ok(Request::Install { disk, over, follow }) => match self.begin_install(&disk, &over) {
+                Ok(()) if follow => return self.follow_install(place),
+                done => done,
+            },
             Ok(Request::Erase) => erase::wish(Path::new("/perm")).map(|()| self.end(End::Reboot)),
             Err(why) => Err(why),
         };

@@ -468,6 +468,11 @@ pub const SERVICES: &[Service] = &[
     },
 ];
 
+/// The number of the kernel's log, behind those of the rows.
+pub const KERNEL: usize = SERVICES.len();
+/// The number of the log that tells how an installation goes.
+pub const INSTALL: usize = KERNEL + 1;
+
 /// The row of a service, by name.
 pub fn service(name: &str) -> Option<&'static Service> {
     SERVICES.iter().find(|service| service.name == name)

@@ -215,6 +215,7 @@ impl Webd {
             }
             Route::Backup => self.backup(turn, now, token, request),
             Route::Diagnosis => ask(self, "/run/diagd.sock", "{\"op\":\"diag\"}\n", Purpose::Relay),
+            Route::Disks => ask(self, "/run/init.sock", "{\"op\":\"disks\"}\n", Purpose::Relay),
             Route::Change(change) => {
                 log::info!("{}: {:.120}", request.peer.to_canonical(), summary(&change.line));
                 ask(self, change.socket, &change.line, Purpose::Relay)

@@ -429,6 +429,7 @@ function system(where) {
       h('section', { class: 'card' }, h('h2', {}, 'Switch'), h('p', { class: 'hint' }, 'Restarting takes a few seconds, in which nobody at home has internet.'), h('div', { class: 'row' },
         button('Restart the router', () => sure('Restart the router?', 'For a few seconds nobody at home has internet. This page comes back by itself.', 'Restart', reboot), '', { id: 'reboot' }),
         button('Update', update, '', { id: 'update' }),
+        disks?.length > 0 && button('Install on a disk', install, '', { id: 'install' }),
         button('Switch off', () => sure('Switch the router off?', 'Nobody has internet until somebody switches it on again, by hand.', 'Switch off', async () => { await order('poweroff'); gone('The router is switching itself off.'); }), 'danger')))),
     h('div', { class: 'grid' },
       h('section', { class: 'card' }, h('h2', {}, 'Take with you'), h('p', { class: 'hint' }, 'The backup holds keys and passwords’ hashes: keep it as you keep a key. It asks for the user gokrazy and the router’s password. Packets are kept once somebody has said “capture on” at the console, or has a key for looking on.'), h('div', { class: 'row' },
@@ -437,6 +438,23 @@ function system(where) {
         h('form', { method: 'post', action: '/logout', onsubmit: event => { event.target.elements.token.value = token; } }, h('input', { type: 'hidden', name: 'token', value: token }), h('button', {}, 'Log out'))))),
     h('section', { class: 'card' }, h('h2', {}, 'Files'), h('p', { class: 'hint' }, 'Everything that can be said to the router stands in these files. Those that hold secrets are not shown. A change is checked, then on trial for a minute.'), h('p', { class: 'small' }, '\u00a0'),
       h('div', { class: 'row' }, TEXTS.map(name => button(name, () => editText(name), 'mono')))));
+}
+// Onto another disk of the machine: from the stick that it was started from, say.
+let disks;
+async function lookAtDisks() {
+  if (disks) return;
+  disks = [];
+  disks = (await api('disks')).disks.filter(disk => !disk.refused);
+}
+function install() {
+  const choice = field('The disk', { name: 'disk', options: disks.map(disk => [disk.name, disk.words + ': ' + (disk.over || 'empty')]) });
+  const word = field('The disk’s name, to lose what is on it', { name: 'lose' }, 'Not needed where it is empty.');
+  form('Install on a disk', [h('p', {}, 'The system that runs and all of its files are written to the disk; every byte is read back. Nothing else stays on it.'), choice.node, word.node], 'Write it', async () => {
+    const disk = disks.find(disk => disk.name === choice.input.value);
+    if (disk.over && word.input.value.trim() !== disk.name) throw new Error('On it is ' + disk.over + '. Type ' + disk.name + ' to lose it.');
+    await api('install', { disk: disk.name, over: disk.over });
+    showLog('install');
+  });
 }
 async function editText(name) {
   const text = field(name, { rows: 18, value: await readFile(name) ?? '', spellcheck: 'false', placeholder: 'There is no such file yet.' });
@@ -611,7 +629,7 @@ function setup() {
 
 // --- moving about and keeping up
 const DRAW = { devices, access, names, services, system };
-const LOAD = { devices: async () => { state.devices = await api('devices'); }, access: files, names: async () => { state.dns = await api('dns'); } };
+const LOAD = { devices: async () => { state.devices = await api('devices'); }, access: files, names: async () => { state.dns = await api('dns'); }, system: lookAtDisks };
 let current = 'overview';
 async function visit(quiet) {
   const wanted = location.hash.slice(1);
