@@ -486,7 +486,7 @@ function lanField() {
 async function moveLan(address) {
   const files = await withLan(address);
   const next = address.split('/')[0];
-  if (next === location.hostname || state.status.lans.every(lan => !lan.addresses.some(one => one.split('/')[0] === location.hostname))) return tryFiles(files, 300);
+  if (next === location.hostname) return tryFiles(files, 300);
   await api('config/check', { files });
   await order('config/try', { files, confirm: 300 }, 5000);
   const there = location.protocol + '//' + next + '/';
