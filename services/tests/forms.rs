@@ -48,9 +48,16 @@ fn every_form_does_what_it_says() {
                 "restarts": 0, "last_exit": "", "memory_kib": 900});
             let list = json!({"version": "1", "uptime_ms": 90_000, "ready_ms": 700, "perm": "ext4", "slot": "a",
                 "services": [service]});
-            let said = if line.contains("\"list\"") { list } else { json!({"ok": true}) };
+            // What is only asked is not told.
+            let said = match &line {
+                line if line.contains("\"list\"") => Some(list),
+                line if line.contains("\"disks\"") => Some(json!({"disks": []})),
+                _ => None,
+            };
+            let only_asked = said.is_some();
+            let said = said.unwrap_or_else(|| json!({"ok": true}));
             let _ = (&stream).write_all(format!("{said}\n").as_bytes());
-            if !line.contains("\"list\"") && told.send(line).is_err() {
+            if !only_asked && told.send(line).is_err() {
                 return;
             }
         }
