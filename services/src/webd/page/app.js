@@ -535,7 +535,7 @@ function send(path, file, headers, seen, box) {
     request.open('POST', '/api/' + path);
     for (const [name, value] of Object.entries({ 'X-Weir-Token': token, ...headers })) request.setRequestHeader(name, value);
     request.upload.onprogress = event => seen(event.loaded / event.total);
-    request.onerror = () => fail(new Error('The connection broke off.'));
+    request.onerror = () => fail(Object.assign(new Error('The connection broke off.'), { lost: true }));
     request.onabort = () => fail(new Error('It was broken off.'));
     request.onload = () => {
       let value = {};
@@ -562,9 +562,11 @@ function update() {
   form('Update the router', [file.node, about, bar], 'Send and start it', async box => {
     const one = await readUpdate(file.input.files[0]);
     bar.hidden = false;
-    const { slot } = await send('update', file.input.files[0], {}, part => { bar.value = part; if (part === 1) about.textContent = 'All is there. It is checked on the router’s disk.'; }, box);
-    sessionStorage.setItem('update', JSON.stringify({ words: called(one), slot }));
-    comesBack('The update is in slot ' + slot + ' and is being started. This page comes back by itself, whichever of the two systems runs then.');
+    let whole = false;
+    // The answer of a machine that goes may be lost with it.
+    await send('update', file.input.files[0], {}, part => { bar.value = part; whole = part === 1; if (whole) about.textContent = 'All is there. It is checked on the router’s disk.'; }, box).catch(error => { if (!error.lost || !whole) throw error; });
+    sessionStorage.setItem('update', JSON.stringify({ words: called(one), was: state.status.router.slot }));
+    comesBack('The update is being started. This page comes back by itself, whichever of the two systems runs then.');
   });
 }
 function restore() {
@@ -582,9 +584,9 @@ function updated() {
   const one = JSON.parse(sessionStorage.getItem('update') || 'null');
   if (!one) return;
   sessionStorage.removeItem('update');
-  const runs = state.status.router.slot === one.slot;
+  const runs = state.status.router.slot !== one.was;
   const box = h('section', { class: 'card', id: 'updated', role: 'status' }, h('h2', {}, runs ? 'The update runs' : 'The update was left again'),
-    h('p', {}, runs ? one.words + ', from slot ' + one.slot + '.' : one.words + ' was started from slot ' + one.slot + ' and was no good, so slot ' + state.status.router.slot + ' runs as before. The console and the log of the kernel say more.'),
+    h('p', {}, runs ? one.words + ', from slot ' + state.status.router.slot + '.' : one.words + ' was started from the other slot and was no good, so slot ' + state.status.router.slot + ' runs as before. The console and the log of the kernel say more.'),
     h('div', { class: 'row' }, button('Good', () => box.remove(), 'main')));
   document.getElementById('overview').before(box);
 }
