@@ -3,6 +3,7 @@
 
 use layout::{BOOT, LEAST_SECTORS, SECTOR, Slot};
 use qemu::bed::Bed;
+use qemu::browser::Browser;
 use qemu::disk::Disk;
 use qemu::namespace::Namespace;
 use qemu::router::Router;
@@ -113,9 +114,24 @@ fn from_the_stick_to_the_disks_of_the_machine() {
     router.wait_for(&format!("not installed on {windows_name}: "));
     router.wait_for("holds NTFS (Windows): say so to lose it");
     assert!(windows.bytes(0, 4 << 20) == before, "somebody's Windows was touched");
-    let body = serde_json::json!({"disk": windows_name, "over": "NTFS (Windows)"}).to_string();
-    assert_eq!(ask(&bed.lan, &["-H", &word, "-d", &body], "install")["ok"], true);
+    let browser = Browser::open(&bed.lan, &bed.folder.0);
+    browser.go("http://10.7.7.1/");
+    browser.fill("#password", PASSWORD);
+    browser.press("Log in");
+    browser.wait("!!document.querySelector('#hero')");
+    browser.run("location.hash = '#system'");
+    browser.click("#install");
+    let offered = browser.wait("[...document.querySelectorAll('[name=disk] option')].map(one => one.innerText)");
+    assert!(!offered.to_string().contains("0.6 GB"), "it is too small: {offered}");
+    browser.fill("[name=disk]", &windows_name);
+    browser.press("Write it");
+    browser.wait_for(&format!("On it is NTFS (Windows). Type {windows_name} to lose it."));
+    browser.fill("[name=lose]", &windows_name);
+    browser.press("Write it");
+    let done = format!("weir is on {windows_name}, every byte checked");
+    browser.wait(&format!("(document.querySelector('.log') || {{innerText: ''}}).innerText.includes('{done}')"));
     router.wait_for(&format!("installed on {windows_name}\n"));
+    drop(browser);
 
     step("what is acknowledged after that is there as well");
     drop(laptop);
