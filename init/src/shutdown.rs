@@ -23,6 +23,8 @@ pub fn finish(end: End, perm: &Perm, disk: Option<&Disk>, console: &Console) -> 
     let mode = match end {
         End::Reboot => RebootMode::RB_AUTOBOOT,
         End::PowerOff => RebootMode::RB_POWER_OFF,
+        // Without a loaded kernel this comes back, and the boot loader has its turn.
+        End::Trial => RebootMode::RB_KEXEC,
     };
     let _ = reboot(mode);
     restart()

@@ -58,8 +58,16 @@ impl Scene {
 
     /// `weir update` on a host of the LAN: whether it went well, and what it said.
     fn send(&self, file: &Path) -> (bool, String) {
+        self.send_with(file, &[])
+    }
+
+    fn send_with(&self, file: &Path, words: &[&str]) -> (bool, String) {
         let mut tool = std::process::Command::new(qemu::images().join("bin/weir"));
-        tool.args(["update", "192.168.42.1"]).arg(file).arg("--password-file").arg(self.bed.folder.0.join("password"));
+        tool.args(["update", "192.168.42.1"])
+            .args(words)
+            .arg(file)
+            .arg("--password-file")
+            .arg(self.bed.folder.0.join("password"));
         let output = self.bed.lan.run(move || tool.output()).unwrap();
         (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
     }
@@ -117,16 +125,30 @@ fn an_update_is_tried_and_stays_or_goes() {
     router.wait_for("slot b is on trial");
     router.wait_for("root b (squashfs)");
     router.wait_ready();
+    router.wait_for("slot b is good and stays");
     scene.wants(&mut router, "b");
 
     step("one that panics before its first service: the old slot again");
     router.command_until("addresses", |said| said.contains("192.168.42.1"));
-    let (ok, said) = scene.send(&scene.update("broken", &scene.key, &[0; 512], now()));
+    let broken = scene.update("broken", &scene.key, &[0; 512], now());
+    let (ok, said) = scene.send(&broken);
     assert!(ok && said.contains("has it in slot a"), "{said}");
     router.wait_for("slot a is on trial");
     router.wait_for("Kernel panic");
     router.wait_for("slot a was not ready in its last boots: taking slot b");
     router.wait_for("root b (squashfs)");
     router.wait_ready();
+    router.wait_for("slot a has not stood its trial");
     scene.wants(&mut router, "b");
+
+    step("the same one is not taken again, unless somebody insists");
+    router.command_until("log updated", |said| said.contains("that one is not taken any more"));
+    let (ok, said) = scene.send(&broken);
+    assert!(!ok && said.contains("was no good"), "{said}");
+    let (ok, said) = scene.send_with(&broken, &["--again"]);
+    assert!(ok && said.contains("has it in slot a"), "{said}");
+    router.wait_for("slot a was not ready in its last boots: taking slot b");
+    router.wait_ready();
+    scene.wants(&mut router, "b");
+    assert!(!router.console().contains("no kexec"), "the boot loader had to do it");
 }

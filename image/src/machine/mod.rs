@@ -38,6 +38,7 @@ pub struct Machine {
     netboot: bool,
     icount: bool,
     plugin: Option<Plugin>,
+    record: Option<PathBuf>,
 }
 
 impl Machine {
@@ -62,6 +63,7 @@ impl Machine {
             netboot: false,
             icount: false,
             plugin: None,
+            record: None,
         }
     }
 
@@ -158,6 +160,13 @@ impl Machine {
     #[must_use]
     pub fn netboot(mut self, netboot: bool) -> Self {
         self.netboot = netboot;
+        self
+    }
+
+    /// Records what passes the first NIC into a file (pcap), stamped with the guest's clock.
+    #[must_use]
+    pub fn record(mut self, path: impl Into<PathBuf>) -> Self {
+        self.record = Some(path.into());
         self
     }
 

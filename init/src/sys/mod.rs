@@ -3,6 +3,7 @@
 
 pub mod access_list;
 mod ioctl;
+pub mod kexec;
 mod reap;
 mod spawn;
 mod tsc;

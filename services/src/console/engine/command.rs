@@ -74,6 +74,8 @@ pub enum Command {
     Capture,
     /// Erases all that was ever said to the router, and starts it again.
     FactoryReset,
+    /// The other slot, once.
+    Trial,
     /// Starts the machine again.
     Reboot,
     /// Switches the machine off.
@@ -149,6 +151,7 @@ forget MAC       forget a device and all that was said of it
 lan ADDRESS/LEN  another address for lan0, on trial until `keep`
 password         set the router's password
 token            make a token for backups; the one before ends
+trial            start the other slot; it stays if it is good
 factory-reset    erase all that is yours and start anew
 reboot           start the router again
 poweroff         switch the router off
@@ -196,6 +199,7 @@ impl Command {
             ("capture", _) => (Command::Capture, 0),
             ("lan", [net, ..]) => (Command::Lan(lan::parse(net)?), 1),
             ("lan", []) => return Err("lan wants an address with a length, such as 192.168.42.1/24".into()),
+            ("trial", _) => (Command::Trial, 0),
             ("factory-reset", _) => (Command::FactoryReset, 0),
             ("reboot", _) => (Command::Reboot, 0),
             ("poweroff", _) => (Command::PowerOff, 0),
@@ -225,6 +229,7 @@ impl Command {
             Command::Log { name, follow } => serde_json::json!({"op": "logs", "name": name, "follow": follow}),
             Command::Restart(name) => serde_json::json!({"op": "restart", "name": name}),
             Command::Signal { name, signal } => serde_json::json!({"op": "signal", "name": name, "signal": signal}),
+            Command::Trial => serde_json::json!({"op": "trial"}),
             Command::Reboot => serde_json::json!({"op": "reboot"}),
             Command::PowerOff => serde_json::json!({"op": "poweroff"}),
             Command::LastBoot(name) => serde_json::json!({"op": "last", "name": name}),
