@@ -15,6 +15,9 @@ done
 
 RUSTFLAGS=$flags cargo build --release --locked --offline --target $target -p init -p services -p installer
 mkdir -p target/appliance/bin
+# What is in them, for the list of parts (sbom.cdx.json).
+cargo tree --locked --offline --target $target -p init -p services -p installer -e normal --prefix none -f '{p} {l}' |
+    LC_ALL=C sort -u > target/appliance/crates.txt
 for binary in init services installer; do
     cmp -s "${CARGO_TARGET_DIR:-target}/$target/release/$binary" target/appliance/bin/$binary ||
         install "${CARGO_TARGET_DIR:-target}/$target/release/$binary" target/appliance/bin/$binary

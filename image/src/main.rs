@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use lexopt::prelude::*;
 use weir::error::{Context, Error, Result};
 use weir::machine::{Board, Firmware};
-use weir::{apply, capture, check, pack, recover, restore, run, send, update, write};
+use weir::{apply, capture, check, pack, recover, report, restore, run, send, update, write};
 
 const HELP: &str = "\
 weir image --kernel DIR [--output DIR] [--interfaces FILE] [--perm DIR] [--password-file FILE]
@@ -90,6 +90,11 @@ weir recover [--interface NAME] [--image DIR] [--backup FILE] [--disk NAME] [--o
       --first-host N     201: the last byte of the first address that a machine gets
       --append WORDS     more words for the kernel command line
 
+weir report [LOG] [--board NAME]
+    From the serial log of any board, a file or standard input: when firmware, loader, kernel and PID 1 first spoke, when a link
+    was up and the router ready, and that as a row for the table in docs/SPECIFICATION.md. A time before each line counts:
+    picocom -b 115200 /dev/ttyUSB0 | ts -s '%H:%M:%.S' | tee boot.log
+
 weir --version
 ";
 
@@ -115,6 +120,7 @@ fn command() -> Result<ExitCode> {
         Some(Value(verb)) if verb == "update" => send_update(arguments),
         Some(Value(verb)) if verb == "verify" => verify_update(arguments),
         Some(Value(verb)) if verb == "recover" => recover_machine(arguments),
+        Some(Value(verb)) if verb == "report" => read_log(arguments),
         Some(Value(verb)) if verb == "capture" => look_on(arguments),
         Some(Value(verb)) if verb == "restore" => restore_backup(arguments),
         Some(Value(verb)) if verb == "keep" || verb == "revert" => decide(arguments, &verb.to_string_lossy()),
@@ -193,6 +199,29 @@ fn apply_folder(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     };
     let host = host.to_string_lossy().into_owned();
     apply::apply(&apply::Target { host, state }, &PathBuf::from(folder), confirm)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read_log(mut arguments: lexopt::Parser) -> Result<ExitCode> {
+    let (mut path, mut board) = (None, None);
+    while let Some(argument) = arguments.next().map_err(usage)? {
+        match argument {
+            Value(value) if path.is_none() => path = Some(PathBuf::from(value)),
+            Long("board") => board = Some(arguments.value().and_then(|value| value.string()).map_err(usage)?),
+            Long("help") | Short('h') => return help(),
+            other => return Err(usage(other.unexpected())),
+        }
+    }
+    let bytes = match &path {
+        Some(path) => std::fs::read(path).cannot_file("read", path)?,
+        None => {
+            let mut bytes = Vec::new();
+            let read = std::io::Read::read_to_end(&mut std::io::stdin(), &mut bytes);
+            read.cannot(|| "read the log".into())?;
+            bytes
+        }
+    };
+    print!("{}", report::read(&String::from_utf8_lossy(&bytes)).text(board.as_deref()));
     Ok(ExitCode::SUCCESS)
 }
 

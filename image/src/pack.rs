@@ -8,11 +8,20 @@ use crate::disk::System;
 use crate::error::{Context, Error, Result};
 use crate::perm::Item;
 use crate::scratch::Scratch;
-use crate::{disk, initrd, manifest, perm, squashfs, update};
+use crate::{disk, initrd, manifest, perm, sbom, squashfs, update};
 
 /// Files that `weir image` leaves in the output folder, and that the manifest describes.
-pub const FILES: [&str; 8] =
-    ["vmlinuz", "initrd.img", "root.squashfs", "disk.img", "install.img", "bin/init", "bin/services", "bin/installer"];
+pub const FILES: [&str; 9] = [
+    "vmlinuz",
+    "initrd.img",
+    "root.squashfs",
+    "disk.img",
+    "install.img",
+    "bin/init",
+    "bin/services",
+    "bin/installer",
+    sbom::FILE,
+];
 
 /// What to pack and where to put it.
 #[derive(Debug, Clone)]
@@ -70,10 +79,11 @@ pub fn pack(order: &Order) -> Result<()> {
         None => format!("{VERSION}\n"),
     };
     let signer = order.sign.as_deref().map(update::Signer::open).transpose()?;
-    let keys = update::trusted(&order.update_keys, signer.as_ref())?;
+    let mut more = update::trusted(&order.update_keys, signer.as_ref())?;
+    more.push(("etc/perm.runs".to_owned(), perm::empty(order.epoch)?));
     let (initrd, root) = std::thread::scope(|scope| {
         let initrd = scope.spawn(|| initrd::pack(&init, &order.kernel, order.epoch));
-        let root = squashfs::pack(&services, &version, &keys, order.epoch);
+        let root = squashfs::pack(&services, &version, &more, order.epoch);
         (initrd.join().unwrap_or_else(|_| Err(Error::new("the packer of the initramfs crashed"))), root)
     });
     let (initrd, root) = (initrd?, root?);
@@ -90,6 +100,7 @@ pub fn pack(order: &Order) -> Result<()> {
         let made = update::sign(&signer, &system, order.commit.as_deref(), order.epoch.into())?;
         write(output, update::FILE, &made)?;
     }
+    write(output, sbom::FILE, sbom::of(output, &order.kernel, VERSION)?.as_bytes())?;
     let manifest = manifest::describe(output, &FILES, VERSION, order.commit.as_deref(), order.epoch)?;
     write(output, "manifest.json", manifest.as_bytes())
 }
@@ -178,6 +189,7 @@ mod tests {
         fs::write(output.join("bin/init"), "PID 1").unwrap();
         fs::write(output.join("bin/installer"), "the installer").unwrap();
         fs::write(output.join("bin/services"), "services").unwrap();
+        fs::write(output.join(sbom::CRATES), "adler2 v2.0.1 MIT\n").unwrap();
         let kernel = scratch.path().join("kernel");
         fs::create_dir_all(&kernel).unwrap();
         fs::write(kernel.join("vmlinuz"), "a kernel").unwrap();

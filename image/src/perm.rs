@@ -9,11 +9,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use layout::PERM_BYTES;
+use layout::runs::{self, LONGEST};
 
 use crate::error::{Context, Error, Result};
+use crate::scratch::Scratch;
 
 /// UUID of the filesystem, and the seed of its folders' hashes: fixed, or no two images would be equal.
 const UUID: &str = "60c24cc1-f3f9-427a-8199-d4a87fb60104";
+
+/// Bytes of a block.
+const BLOCK: usize = 4096;
 
 /// A file or folder to put into `/perm`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,6 +122,37 @@ pub fn make(image: &Path, items: &[Item], time: u32) -> Result<()> {
     finish(tool("debugfs", time).args(["-w", "-f", "-"]).arg(image), &script)
 }
 
+/// An empty filesystem as the router carries it, to lay it over one that is damaged beyond repair: the blocks that are in
+/// use, in runs whose places count from the partition's first byte.
+///
+/// # Errors
+/// When e2fsprogs is missing or fails.
+pub fn empty(time: u32) -> Result<Vec<u8>> {
+    let scratch = Scratch::new("empty-perm")?;
+    let path = scratch.path().join("perm");
+    make(&path, &[], time)?;
+    let image = fs::read(&path).cannot_file("read", &path)?;
+    let block = |number: usize| image.get(number * BLOCK..(number + 1) * BLOCK);
+    // One group: its descriptor is in block 1, and says where the map of its blocks is.
+    let map = block(1).and_then(|descriptor| descriptor.get(..4)?.try_into().ok()).map_or(0, u32::from_le_bytes);
+    let map = block(map as usize).ok_or_else(|| Error::new("the empty filesystem has no map of its blocks"))?;
+    let used = |number: &usize| map.get(number / 8).is_some_and(|byte| byte >> (number % 8) & 1 == 1);
+    let (mut bytes, mut at) = (runs::MAGIC.to_vec(), 0);
+    while at < image.len() / BLOCK {
+        // Zeros apart: they take no room.
+        let is_zero = |number: usize| block(number).is_some_and(|bytes| bytes.iter().all(|byte| *byte == 0));
+        let (most, zero) = (if used(&at) { LONGEST / BLOCK } else { 0 }, is_zero(at));
+        let same = |number: &usize| used(number) && is_zero(*number) == zero;
+        let count = (at..image.len() / BLOCK).take(most).take_while(same).count();
+        if let Some(run) = image.get(at * BLOCK..(at + count) * BLOCK).filter(|run| !run.is_empty()) {
+            runs::push(&mut bytes, &[(at * BLOCK) as u64], run);
+        }
+        at += count.max(1);
+    }
+    runs::finish(&mut bytes);
+    Ok(bytes)
+}
+
 fn tool(name: &str, time: u32) -> Command {
     let path = std::env::var("PATH").unwrap_or_default();
     let mut command = Command::new(name);
@@ -146,7 +182,23 @@ fn finish(command: &mut Command, input: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scratch::Scratch;
+
+    #[test]
+    fn the_empty_one_laid_over_rubbish_is_whole() {
+        let scratch = Scratch::new("perm-empty").unwrap();
+        let path = scratch.path().join("perm");
+        let bytes = empty(1_700_000_000).unwrap();
+        assert!(bytes.len() < 100_000, "{}", bytes.len());
+        let mut image = vec![0xa5; usize::try_from(PERM_BYTES).unwrap()];
+        let mut runs = runs::Runs::open(&bytes[..]).unwrap();
+        while let Some(piece) = runs.piece().unwrap() {
+            let at = usize::try_from(piece.places[0]).unwrap();
+            image[at..at + piece.bytes.len()].copy_from_slice(&piece.bytes);
+        }
+        fs::write(&path, image).unwrap();
+        let checked = tool("e2fsck", 1).arg("-fn").arg(&path).output().unwrap();
+        assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
+    }
 
     #[test]
     fn the_same_files_give_the_same_clean_filesystem() {

@@ -32,15 +32,15 @@ const FOLDERS: [(&str, u16); 10] = [
 /// A file of the root, by its path without the slash before it.
 pub type Extra = (String, Vec<u8>);
 
-/// Packs the root; everything belongs to root and carries `mtime`. `version` is the text of `/etc/version`; `keys` are who
-/// may sign updates.
+/// Packs the root; everything belongs to root and carries `mtime`. `version` is the text of `/etc/version`; `more` are the
+/// keys of who may sign updates, and the empty `/perm`.
 ///
 /// # Errors
 /// When the services binary cannot be read or the packer refuses.
-pub fn pack(services: &Path, version: &str, keys: &[Extra], mtime: u32) -> Result<Vec<u8>> {
+pub fn pack(services: &Path, version: &str, more: &[Extra], mtime: u32) -> Result<Vec<u8>> {
     let binary = fs::read(services).cannot_file("read", services)?;
     let makers = oui::file(Path::new(oui::FOLDER))?;
-    write(&binary, &makers, version, keys, mtime).cannot(|| "pack the root filesystem".into())
+    write(&binary, &makers, version, more, mtime).cannot(|| "pack the root filesystem".into())
 }
 
 fn write(

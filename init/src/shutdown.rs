@@ -9,7 +9,7 @@ use nix::sys::reboot::{RebootMode, reboot};
 
 /// Writes everything out, leaves `/perm` clean, and ends the machine.
 pub fn finish(end: End, perm: &Perm, disk: Option<&Disk>, console: &Console) -> ! {
-    if *perm == Perm::Ext4 {
+    if perm.on_disk() {
         if let Some(disk) = disk {
             crate::disk::copy(disk, console);
         }

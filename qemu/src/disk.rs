@@ -149,6 +149,28 @@ impl Disk {
         bytes
     }
 
+    /// Gives `/perm` a feature that nobody may mount it without knowing.
+    pub fn add_feature(&self, bits: u32) {
+        let mut superblock = self.bytes(self.perm + 1024, 1024);
+        let features = u32::from_le_bytes(superblock[0x60..0x64].try_into().unwrap()) | bits;
+        superblock[0x60..0x64].copy_from_slice(&features.to_le_bytes());
+        let mut sum = !0_u32;
+        for byte in &superblock[..0x3fc] {
+            sum = (0..8).fold(sum ^ u32::from(*byte), |sum, _| (sum >> 1) ^ (0x82f6_3b78 * (sum & 1)));
+        }
+        superblock[0x3fc..].copy_from_slice(&sum.to_le_bytes());
+        self.overwrite(self.perm + 1024, &superblock);
+    }
+
+    /// The same disk with one sector that cannot be written.
+    pub fn refusing(&self, sector: u64) -> Disk {
+        let rules = self.path.with_extension("blkdebug");
+        let rule =
+            format!("[inject-error]\nevent = \"none\"\niotype = \"write\"\nerrno = \"5\"\nsector = \"{sector}\"\n");
+        std::fs::write(&rules, rule).unwrap();
+        Disk::at(Path::new(&format!("blkdebug:{}:{}", rules.display(), self.path.display())))
+    }
+
     /// Turns one bit of the disk round.
     pub fn flip(&self, offset: u64) {
         self.overwrite(offset, &[self.bytes(offset, 1)[0] ^ 0x10]);

@@ -19,7 +19,8 @@ fn the_lan_is_moved_and_everything_is_erased() {
     router.wait_for("processors ");
     router.press("q");
     let ring = router.command_until("capture", |text| text.contains("KiB are held"));
-    assert!(ring.contains("nobody may look on"), "{ring}");
+    assert!(ring.contains("nothing is kept: `capture on`"), "{ring}");
+    assert!(!router.command_until("capture on", |text| text.contains("KiB are held")).contains("nothing is kept"));
 
     step("another address for lan0, on trial and kept");
     let said = router.command("lan 10.7.7.1/24");

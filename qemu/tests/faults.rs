@@ -1,6 +1,7 @@
 //! When things go wrong: the LAN is served all the same, and the console says what is the matter.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use layout::{PERM, SPARE};
 use qemu::bed::{Bed, WAN};
 use qemu::disk::Disk;
 use qemu::lan::ROUTER;
@@ -12,61 +13,151 @@ fn reaches_the_internet(bed: &Bed, router: &mut Router) {
     bed.reach_the_internet("laptop");
 }
 
+/// What a person has written, in a form that no default has.
+const INTERFACES: &str = r#"{"interfaces":[{"hardware_addr":"52:54:00:77:00:01","name":"uplink0"},
+    {"hardware_addr":"52:54:00:77:00:02","name":"lan0","addr":"192.168.42.1/24","extra_addrs":["10.9.8.7/24"]}]}"#;
+
+/// What is damaged, and how.
+type Damage<'a> = (&'a str, &'a dyn Fn(&Disk));
+
+fn off(mut router: Router) {
+    router.press("\rpoweroff\r");
+    router.wait_off();
+}
+
+/// A disk with a file of a person's, a lease and its spare copy.
+fn lived_in(bed: &Bed) -> Disk {
+    let disk = Disk::copy(&bed.folder.0);
+    disk.write("interfaces.json", INTERFACES.as_bytes());
+    let mut router = Router::boot(bed, &disk);
+    router.wait_ready();
+    bed.lease("laptop");
+    off(router);
+    disk
+}
+
+/// Configuration, lease and name are there.
+fn as_before(bed: &Bed, router: &mut Router) {
+    assert!(router.command("addresses").contains("10.9.8.7/24"));
+    assert!(router.command("leases").contains("laptop"));
+    assert_eq!(bed.dig(&["laptop.lan"]).split('.').count(), 4);
+}
+
 #[test]
-fn without_perm_the_lan_is_served_from_memory() {
+fn without_a_perm_that_can_be_used_the_lan_is_served_from_memory() {
     let bed = Bed::new();
     let _isp = bed.serve_isp();
     let _http = bed.serve_page();
     let disk = Disk::copy(&bed.folder.0);
-    for (what, byte) in [("unformatted", 0), ("damaged", 0xa5)] {
-        step(&format!("/perm is {what}"));
-        disk.spoil(byte);
+    let serves = |why: &str| {
+        let before = disk.bytes(PERM.offset(), 128 << 10);
         let mut router = Router::boot(&bed, &disk);
         let boot = router.wait_for("weir: ready in ");
-        assert!(boot.contains("NO PERM"), "the console must say it aloud:\n{boot}");
+        assert!(boot.contains("NO PERM") && boot.contains(why), "the console must say it aloud:\n{boot}");
         assert!(router.command("status").contains("memory"));
         reaches_the_internet(&bed, &mut router);
+        router.cut();
+        assert!(disk.bytes(PERM.offset(), 128 << 10) == before, "{why}: it was touched");
+    };
+    step("/perm is a filesystem of a newer version");
+    disk.add_feature(0x4000_0000);
+    serves("ext4 of a newer version");
+    step("/perm is of another kind");
+    disk.overwrite(PERM.offset(), b"XFSB");
+    serves("a filesystem of another kind, XFS");
+}
+
+#[test]
+fn a_perm_beyond_repair_is_made_anew() {
+    let bed = Bed::new();
+    let disk = Disk::copy(&bed.folder.0);
+    let rubbish: Vec<u8> = (0..1_u32 << 22).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    for (what, bytes) in [("never formatted", vec![0; 1 << 22]), ("rubbish", rubbish)] {
+        step(&format!("/perm is {what}"));
+        disk.overwrite(PERM.offset(), &bytes);
+        let mut router = Router::boot(&bed, &disk);
+        let boot = router.wait_for("weir: ready in ");
+        assert!(boot.contains("made anew, 0 files saved"), "{boot}");
+        assert!(router.command("status").contains("ext4, made anew"));
+        bed.lease("laptop");
+        off(router);
+        assert_eq!(disk.faults(), None);
+        assert!(disk.read("dhcp4d/leases.json").is_some_and(|text| text.contains("laptop")));
     }
 }
 
 #[test]
-fn a_damaged_perm_is_stood_in_for_by_its_last_good_copy() {
+fn what_can_be_read_of_a_damaged_perm_is_in_the_new_one() {
     let bed = Bed::new();
-    let disk = Disk::copy(&bed.folder.0);
-    let interfaces = r#"{"interfaces":[{"hardware_addr":"52:54:00:77:00:01","name":"uplink0"},
-        {"hardware_addr":"52:54:00:77:00:02","name":"lan0","addr":"192.168.42.1/24","extra_addrs":["10.9.8.7/24"]}]}"#;
-    step("a file of a person's, and a lease");
-    disk.write("interfaces.json", interfaces.as_bytes());
+    let disk = lived_in(&bed);
+    // The spare copy would do as well: without it only what was read can be there.
+    disk.overwrite(SPARE.offset(), &vec![0; SPARE.bytes() as usize]);
+    let table = |disk: &Disk| {
+        let place = disk.bytes(PERM.offset() + 4096 + 8, 4);
+        PERM.offset() + u64::from(u32::from_le_bytes(place.try_into().unwrap())) * 4096
+    };
+    let damages: [Damage<'_>; 3] = [
+        ("a group descriptor", &|disk| disk.overwrite(PERM.offset() + 4096 + 0xc, &[0xa5; 2])),
+        ("the journal's inode", &|disk| disk.overwrite(table(disk) + 7 * 256, &[0xa5; 256])),
+        ("the superblock", &|disk| disk.overwrite(PERM.offset() + 1024, &[0xa5; 1024])),
+    ];
+    for (what, damage) in damages {
+        step(&format!("{what} is damaged"));
+        damage(&disk);
+        let mut router = Router::boot(&bed, &disk);
+        let boot = router.wait_for("weir: ready in ");
+        assert!(
+            boot.contains("NO PERM") && boot.contains("made anew") && boot.contains("nothing is known to be lost"),
+            "{boot}"
+        );
+        assert!(router.command("status").contains("ext4, made anew"));
+        as_before(&bed, &mut router);
+        router.command_until("diag", |text| text.contains("/perm was damaged"));
+        off(router);
+        assert_eq!(disk.faults(), None, "{what}");
+        assert!(disk.read("mended/report").is_some_and(|text| text.contains("saved  /perm/interfaces.json")));
+        disk.overwrite(SPARE.offset(), &vec![0; SPARE.bytes() as usize]);
+    }
+
+    step("the machine stops while it is being made anew: what was saved is used again");
+    damages[0].1(&disk);
+    disk.enlarge(2 << 30);
+    let mut router = Router::boot(&bed, &disk);
+    router.wait_for("perm: saving what can be read");
+    router.cut();
+    let marked = layout::mending::Mark::read(&disk.bytes(PERM.offset(), 512)).is_some();
+    eprintln!("cut {}", if marked { "while it was being made" } else { "before or after" });
     let mut router = Router::boot(&bed, &disk);
     router.wait_ready();
-    bed.lease("laptop");
-    router.press("\rpoweroff\r");
-    router.wait_off();
+    as_before(&bed, &mut router);
+    off(router);
+    assert_eq!(disk.faults(), None);
+}
 
-    step("/perm is damaged: both are there all the same, and it is said aloud");
+#[test]
+fn where_nothing_can_be_read_the_last_good_copy_is_in_the_new_one() {
+    let bed = Bed::new();
+    let disk = lived_in(&bed);
+    step("/perm is damaged beyond reading: configuration and lease are there all the same");
     disk.spoil(0xa5);
-    let helped = |router: &mut Router| {
-        let said = router.wait_for("weir: ready in ");
-        assert!(said.contains("NO PERM") && said.contains("the last good copy of"), "{said}");
-        assert!(router.command("status").contains("on the last good copy"));
-        assert!(router.command("addresses").contains("10.9.8.7/24"));
-        assert!(router.command("leases").contains("laptop"));
-    };
     let mut router = Router::boot(&bed, &disk);
-    helped(&mut router);
-    router.press("\rpoweroff\r");
-    router.wait_off();
+    let boot = router.wait_for("weir: ready in ");
+    assert!(boot.contains("made anew, 0 files saved") && boot.contains("files from the last good copy"), "{boot}");
+    as_before(&bed, &mut router);
+    off(router);
+    assert_eq!(disk.read("interfaces.json").as_deref(), Some(INTERFACES));
+    let copies = [0, 1].map(|half| SPARE.offset() + half * layout::spare::HALF as u64);
+    let copies = copies.map(|at| layout::spare::Copy::read(&disk.bytes(at, layout::spare::HALF)));
+    assert!(copies.iter().flatten().count() > 0);
 
-    step("a second copy is cut off in the middle: the first one counts");
-    let halves = [0, 1].map(|half| layout::SPARE.offset() + half * layout::spare::HALF as u64);
-    let copies = halves.map(|at| layout::spare::Copy::read(&disk.bytes(at, layout::spare::HALF)));
-    let newest = usize::from(copies[1].as_ref().map(|copy| copy.number) > copies[0].as_ref().map(|copy| copy.number));
-    let copy = copies[newest].as_ref().unwrap();
-    let next = layout::spare::Copy { number: copy.number + 1, files: copy.files.clone() }.bytes();
-    disk.overwrite(halves[1 - newest], &next[..next.len() / 2]);
-    disk.overwrite(halves[1 - newest] + next.len() as u64 / 2, &vec![0; next.len() / 2]);
-    let mut router = Router::boot(&bed, &disk);
-    helped(&mut router);
+    step("a disk that does not take a write: memory with the last good copy, and it is said aloud");
+    disk.spoil(0xa5);
+    let broken = disk.refusing(PERM.first);
+    let mut router = Router::boot(&bed, &broken);
+    let said = router.wait_for("weir: ready in ");
+    assert!(said.contains("could not be made anew") && said.contains("rror"), "{said}");
+    assert!(router.command("status").contains("on the last good copy"));
+    as_before(&bed, &mut router);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A person's files checked together, by the very code that reads them: on the router before they are tried, on the host
 //! before they are sent.
+use crate::house::pair::{self, Pair};
 use crate::perm::firewall::Rules;
 use crate::perm::forwardings::Forwardings;
 use crate::perm::interfaces::Interfaces;
@@ -53,9 +54,12 @@ pub fn check(files: &Files, zone: impl Fn(&str) -> Option<String>) -> Vec<String
             rights::DYNDNS => dyndns::check(path, bytes).map(|mut refused| wrong.append(&mut refused)),
             rights::LOG_LEVELS => levels::parse(path, bytes).map(drop),
             rights::DYNDNS_CA => dyndns::check_authorities(path, bytes),
+            rights::TLS_CERTIFICATE => pair::chain(path, bytes).map(drop),
             rights::MQTT => deviced::check(path, bytes),
             // Only beside an interfaces.json, which may come after it.
             rights::SERVER4 => Ok(()),
+            // Only beside its certificate.
+            rights::TLS_KEY => identity(files),
             _ => Ok(()),
         };
         wrong.extend(result.err());
@@ -76,6 +80,18 @@ pub fn check(files: &Files, zone: impl Fn(&str) -> Option<String>) -> Vec<String
         }
     }
     wrong.iter().map(ToString::to_string).collect()
+}
+
+/// A key beside its certificate; one whose certificate is damaged is met there.
+fn identity(files: &Files) -> Result<(), Refusal> {
+    let [certificate, key] = ["tls/cert.pem", "tls/key.pem"];
+    let (of, beside) = (Path::new(certificate), Path::new(key));
+    let bytes = files.get(key).map(Vec::as_slice).unwrap_or_default();
+    match files.get(certificate) {
+        Some(found) if pair::chain(of, found).is_err() => Ok(()),
+        Some(found) => Pair::read((of, found), (beside, bytes)).map(drop),
+        None => Err(Refusal::field(beside, "the file", format!("has no certificate beside it ({certificate})"))),
+    }
 }
 
 #[cfg(test)]
@@ -119,6 +135,7 @@ mod tests {
                 r#"{"records":[{"cloudflare":{"api_token":"secret"},"zone":"example.net","record_name":"a.example.org"}]}"#,
             ),
             ("dyndns/ca.pem", "nonsense"),
+            ("tls/cert.pem", "nonsense"),
             ("log.json", r#"{"dnsd":"loud"}"#),
             ("passwd", "root"),
         ]);
@@ -143,11 +160,12 @@ mod tests {
             "dyndns.json:1:57: records[0].zone: \"example.net\" is not the zone of a.example.org",
             "log.json:1:9: dnsd: \"loud\" is none of",
             "dyndns/ca.pem: the file: has no certificate",
+            "tls/cert.pem: the file: has no certificate",
             "passwd: the file: is none that weir reads",
         ] {
             assert_eq!(wrong.iter().filter(|line| line.starts_with(begin)).count(), 1, "{begin}: {wrong:#?}");
         }
-        assert_eq!(wrong.len(), 21, "{wrong:#?}");
+        assert_eq!(wrong.len(), 22, "{wrong:#?}");
         assert_eq!(of(&[("time.json", r#"{"zone":"Europe/Zurich"}"#)]), [""; 0]);
     }
 

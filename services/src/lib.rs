@@ -16,6 +16,7 @@ mod dnsd;
 mod dyndns;
 mod house;
 mod logd;
+mod mend;
 mod metrics;
 mod netconfigd;
 mod ntpd;
@@ -70,6 +71,9 @@ pub fn main() -> ExitCode {
             println!("{}", service.name);
         }
         return ExitCode::SUCCESS;
+    }
+    if name == "mend" {
+        return mend::main(words);
     }
     let Some((name, run)) = ENTRIES.iter().find(|(entry, _)| *entry == name) else {
         eprintln!("services: no service is called {name:?}\n{USAGE}");

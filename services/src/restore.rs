@@ -23,9 +23,21 @@ pub enum Entry<'a> {
 /// # Errors
 /// In words, with the entry's name: it would leave the folder (an absolute name, `..`), is a link, a device or something
 /// else that a backup has not; the archive is broken, or larger than a router's disk; or what `take` says.
-pub fn read(backup: impl Read, mut take: impl FnMut(Entry<'_>) -> Result<(), String>) -> Result<(), String> {
+pub fn read(backup: impl Read, take: impl FnMut(Entry<'_>) -> Result<(), String>) -> Result<(), String> {
+    read_up_to(backup, LARGEST, take)
+}
+
+/// The same where there is not as much room as on a disk: more than `largest` bytes in all are a broken backup.
+///
+/// # Errors
+/// Those of [`read`].
+pub fn read_up_to(
+    backup: impl Read,
+    largest: u64,
+    mut take: impl FnMut(Entry<'_>) -> Result<(), String>,
+) -> Result<(), String> {
     let broken = |error: io::Error| format!("the backup is broken: {error}");
-    let mut archive = Archive::new(GzDecoder::new(backup).take(LARGEST));
+    let mut archive = Archive::new(GzDecoder::new(backup).take(largest));
     let mut long: Option<Vec<u8>> = None;
     let mut count = 0;
     // Raw: a name that is too long for its head is read here, so that nobody else reads one without end.
@@ -66,7 +78,12 @@ pub fn read(backup: impl Read, mut take: impl FnMut(Entry<'_>) -> Result<(), Str
         taken.map_err(|why| format!("{shown}: {why}"))?;
     }
     // To the sum behind the last entry.
-    io::copy(&mut archive.into_inner(), &mut io::sink()).map(drop).map_err(broken)
+    let mut rest = archive.into_inner();
+    io::copy(&mut rest, &mut io::sink()).map_err(broken)?;
+    if rest.limit() == 0 {
+        return Err(format!("the backup has more than {largest} bytes in it"));
+    }
+    Ok(())
 }
 
 /// The path that an entry has under its folder; none where it would leave it.

@@ -1,18 +1,23 @@
 //! A small HTTP/1.1 server for what the house shows of itself: on every private address, never on the uplink; one
-//! request a connection, bounded in number, size and time.
+//! request a connection, bounded in number, size and time. On [`HTTPS`] the same goes over TLS.
 //!
 //! The service owns the event loop; this owns the sockets and the tokens from [`FIRST`] on.
+mod wire;
+
 use crate::house::rarely::Rarely;
 use netstack::event::{Interest, Loop, Token};
 use netstack::time::Instant;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, listen, setsockopt, socket, sockopt,
 };
+use rustls::ServerConfig;
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 use std::time::Duration;
+use wire::Wire;
 
 /// The first token of the server; a service's own are smaller.
 pub const FIRST: u64 = 1 << 32;
@@ -21,12 +26,16 @@ const MOST: usize = 32;
 /// The same where pages are kept open, and how many of them a single peer may have.
 const MOST_OPEN: usize = 96;
 const MOST_OF_ONE: usize = 24;
-/// Addresses that are listened on.
-const MOST_ADDRESSES: usize = 64;
+/// Where TLS is spoken.
+pub const HTTPS: u16 = 443;
+/// Addresses that are listened on, with each of their ports.
+const MOST_ADDRESSES: usize = 128;
 /// Bytes of a request's head.
 const LARGEST: usize = 8 << 10;
 /// Bytes of a body, where files may be sent.
 const LARGEST_FILE: usize = 128 << 10;
+/// Bytes of a body that is taken as it comes.
+const LARGEST_SENT: u64 = 64 << 20;
 /// Header lines of a request.
 const HEADERS: usize = 64;
 /// Time for a request and for its answer to be taken.
@@ -49,6 +58,8 @@ pub struct Request {
     pub query: String,
     /// Who asks.
     pub peer: IpAddr,
+    /// It came over TLS.
+    pub secure: bool,
     /// The name by which the client knows us, with the port.
     pub host: String,
     /// Where a browser says that the request comes from; empty when it does not say.
@@ -59,6 +70,8 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// What a form holds.
     pub body: Vec<u8>,
+    /// Bytes of a body that is still to come, where it is taken as it comes.
+    pub coming: u64,
 }
 
 impl Request {
@@ -67,7 +80,8 @@ impl Request {
     pub fn empty() -> Request {
         let (method, path, query, host, origin, authorization) = Default::default();
         let peer = IpAddr::from([127, 0, 0, 1]);
-        Request { method, path, query, peer, host, origin, authorization, headers: Vec::new(), body: Vec::new() }
+        let (secure, headers, body, coming) = Default::default();
+        Request { method, path, query, peer, secure, host, origin, authorization, headers, body, coming }
     }
 
     /// Whether it was meant for this server: called by its address or by a name at home, which no site of the internet
@@ -215,6 +229,18 @@ pub trait Source: std::fmt::Debug {
     fn more(&mut self, into: &mut Vec<u8>) -> io::Result<bool>;
 }
 
+/// Where a body goes that is taken as it comes.
+pub trait Sink: std::fmt::Debug {
+    /// Takes some of it; how many bytes. None = not now: [`Server::resume`] goes on.
+    ///
+    /// # Errors
+    /// When it takes no more at all: the rest is heard and let go.
+    fn take(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// That was all.
+    fn done(&mut self);
+}
+
 /// What follows a request.
 #[derive(Debug)]
 pub enum Reply {
@@ -238,13 +264,16 @@ impl From<Response> for Reply {
 
 #[derive(Debug)]
 struct Connection {
-    stream: TcpStream,
+    wire: Wire,
     peer: IpAddr,
     input: Vec<u8>,
     output: Vec<u8>,
     sent: usize,
     /// The answer is still to come, with a body or without.
     later: Option<bool>,
+    /// Bytes of the body that are still to come, and who takes them; nobody = they are heard and let go.
+    left: u64,
+    sink: Option<Box<dyn Sink>>,
     /// Where more of the answer comes from.
     source: Option<Box<dyn Source>>,
     /// More is said whenever there is news.
@@ -261,13 +290,17 @@ pub struct Server {
     retry: Option<Instant>,
     any_method: bool,
     pages: bool,
+    /// Paths whose bodies are taken as they come.
+    sent: &'static [&'static str],
+    /// Who we are where TLS is spoken; none = nobody is answered there.
+    identity: Option<Arc<ServerConfig>>,
     complaint: Rarely,
 }
 
 impl Server {
-    /// One for pages that stay open and send files.
-    pub fn of_pages() -> Server {
-        Server { pages: true, ..Server::default() }
+    /// One for pages that stay open and send files; bodies that are sent to the paths `sent` are taken as they come.
+    pub fn of_pages(sent: &'static [&'static str]) -> Server {
+        Server { pages: true, sent, ..Server::default() }
     }
 
     /// One whose service does not care how it is asked; any other knows GET and HEAD only.
@@ -278,6 +311,16 @@ impl Server {
     /// Whether a token is one of the server's.
     pub fn owns(token: Token) -> bool {
         token.0 >= FIRST
+    }
+
+    /// Who we are from now on where TLS is spoken.
+    pub fn identify(&mut self, identity: Arc<ServerConfig>) {
+        self.identity = Some(identity);
+    }
+
+    /// Whether somebody comes to a port where TLS is spoken.
+    pub fn is_secure(&self, token: Token) -> bool {
+        self.listeners.iter().any(|(number, address, _)| *number == token.0 && address.port() == HTTPS)
     }
 
     /// When [`Server::tick`] is wanted.
@@ -327,12 +370,14 @@ impl Server {
         answer: impl FnOnce(&Request) -> A,
     ) {
         if let Some(at) = self.listeners.iter().position(|(number, ..)| *number == token.0) {
+            let secure = self.listeners[at].1.port() == HTTPS;
             while let Ok((stream, peer)) = self.listeners[at].2.accept() {
-                self.add(turn, now, stream, peer.ip());
+                self.add(turn, now, stream, peer.ip(), secure);
             }
             return;
         }
-        let takes = Takes { any_method: self.any_method, body: if self.pages { LARGEST_FILE } else { 0 } };
+        let takes =
+            Takes { any_method: self.any_method, body: if self.pages { LARGEST_FILE } else { 0 }, sent: self.sent };
         self.go_on(turn, token, |connection| connection.turn(now, takes, answer));
     }
 
@@ -342,8 +387,22 @@ impl Server {
             let Some(with_body) = connection.later.take() else { return Ok(None) };
             connection.output = answer.into().bytes(with_body);
             connection.deadline = now + PATIENCE;
-            connection.write(now)
+            connection.sink = None;
+            connection.pull(now)
         });
+    }
+
+    /// Takes the body of the request of the connection with this token from now on.
+    pub fn receive(&mut self, turn: &Loop, now: Instant, token: Token, sink: Box<dyn Sink>) {
+        self.go_on(turn, token, |connection| {
+            connection.sink = Some(sink);
+            connection.pull(now)
+        });
+    }
+
+    /// Its sink can take more.
+    pub fn resume(&mut self, turn: &Loop, now: Instant, token: Token) {
+        self.go_on(turn, token, |connection| connection.pull(now));
     }
 
     /// The same with content that is made while it is taken. Each time the client takes some it has [`STALL`] for the next.
@@ -406,13 +465,13 @@ impl Server {
     fn go_on(&mut self, turn: &Loop, token: Token, step: impl FnOnce(&mut Connection) -> io::Result<Option<Interest>>) {
         let Some(connection) = self.open.get_mut(&token.0) else { return };
         match step(connection) {
-            Ok(Some(interest)) if turn.modify(&connection.stream, token, interest).is_ok() => {}
+            Ok(Some(interest)) if turn.modify(connection.wire.stream(), token, interest).is_ok() => {}
             // Done, gone or refused.
             _ => drop(self.open.remove(&token.0)),
         }
     }
 
-    fn add(&mut self, turn: &Loop, now: Instant, stream: TcpStream, peer: IpAddr) {
+    fn add(&mut self, turn: &Loop, now: Instant, stream: TcpStream, peer: IpAddr, secure: bool) {
         let oldest_of = |open: &HashMap<u64, Connection>, who: &dyn Fn(&Connection) -> bool| {
             let open = open.iter().filter(|(_, open)| who(open));
             open.min_by_key(|(_, open)| (open.live, open.deadline)).map(|(number, _)| *number)
@@ -429,12 +488,16 @@ impl Server {
         oldest.and_then(|oldest| self.open.remove(&oldest));
         let number = self.next();
         let watched = stream.set_nonblocking(true).and_then(|()| turn.add(&stream, Token(number), Interest::READ));
-        if watched.is_ok() {
-            let (input, output, deadline) = (Vec::new(), Vec::new(), now + PATIENCE);
-            self.open.insert(
-                number,
-                Connection { stream, peer, input, output, sent: 0, later: None, source: None, live: false, deadline },
-            );
+        let wire = match (&self.identity, secure) {
+            (Some(identity), true) => watched.and_then(|()| Wire::secure(stream, identity)),
+            (None, true) => return,
+            (_, false) => watched.map(|()| Wire::plain(stream)),
+        };
+        if let Ok(wire) = wire {
+            let (input, output, deadline, sent, left) = (Vec::new(), Vec::new(), now + PATIENCE, 0, 0);
+            let (later, sink, source, live) = (None, None, None, false);
+            let connection = Connection { wire, peer, input, output, sent, later, left, sink, source, live, deadline };
+            self.open.insert(number, connection);
         }
     }
 
@@ -450,6 +513,8 @@ struct Takes {
     any_method: bool,
     /// Bytes of a body besides those that a head may have.
     body: usize,
+    /// Where bodies are taken as they come.
+    sent: &'static [&'static str],
 }
 
 impl Connection {
@@ -460,14 +525,17 @@ impl Connection {
         takes: Takes,
         answer: impl FnOnce(&Request) -> A,
     ) -> io::Result<Option<Interest>> {
-        if self.later.is_some() || self.live && self.sent == self.output.len() {
+        if self.left > 0 && (self.sink.is_some() || self.later.is_none()) {
+            return self.pull(now);
+        }
+        if self.later.is_some() || self.live && self.sent == self.output.len() && self.wire.is_out() {
             // Nothing is asked of it, so it can only have gone.
             return Ok(None);
         }
         if self.output.is_empty() && self.source.is_none() && !self.live {
             let mut buffer = [0; 2_048];
             loop {
-                match self.stream.read(&mut buffer) {
+                match self.wire.read(&mut buffer) {
                     Ok(0) => return Ok(None),
                     Ok(length) => self.input.extend_from_slice(&buffer[..length]),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
@@ -477,11 +545,13 @@ impl Connection {
                     break;
                 }
             }
-            match asked(&self.input, self.peer, takes) {
-                None => return Ok(Some(Interest::READ)),
+            match asked(&self.input, (self.peer, self.wire.is_secure()), takes) {
+                None => return Ok(Some(self.wire.hearing())),
                 Some(Err(refused)) => self.output = refused.bytes(true),
                 Some(Ok((request, with_body))) => {
-                    self.input = Vec::new();
+                    self.left = request.coming;
+                    let head = if self.left > 0 { end_of_head(&self.input) } else { self.input.len() };
+                    self.input.drain(..head);
                     match answer(&request).into() {
                         Reply::Now(answer) => self.output = answer.bytes(with_body),
                         Reply::Later => {
@@ -495,9 +565,42 @@ impl Connection {
         self.write(now)
     }
 
+    /// Moves a body to its sink as far as both have something to do; then the answer, when there is one.
+    fn pull(&mut self, now: Instant) -> io::Result<Option<Interest>> {
+        let mut buffer = [0; 16 << 10];
+        while self.left > 0 {
+            if self.input.is_empty() {
+                match self.wire.read(&mut buffer) {
+                    Ok(0) => return Ok(None),
+                    Ok(length) => self.input.extend_from_slice(&buffer[..length]),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Some(self.wire.hearing())),
+                    Err(error) => return Err(error),
+                }
+            }
+            let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.input.len());
+            let part = self.input.get(..most).unwrap_or_default();
+            let taken = match self.sink.as_mut().map(|sink| sink.take(part)) {
+                Some(Ok(0)) => return Ok(Some(Interest::NONE)),
+                Some(Ok(taken)) => taken,
+                Some(Err(_)) => {
+                    self.sink = None;
+                    most
+                }
+                None => most,
+            };
+            self.input.drain(..taken);
+            self.left -= taken as u64;
+            self.deadline = now + STALL;
+        }
+        if let Some(mut sink) = self.sink.take() {
+            sink.done();
+        }
+        if self.later.is_some() { Ok(Some(Interest::NONE)) } else { self.write(now) }
+    }
+
     fn write(&mut self, now: Instant) -> io::Result<Option<Interest>> {
         while self.sent < self.output.len() {
-            match self.stream.write(&self.output[self.sent..]) {
+            match self.wire.write(&self.output[self.sent..]) {
                 Ok(0) => return Ok(None),
                 Ok(length) => {
                     self.sent += length;
@@ -508,6 +611,9 @@ impl Connection {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Some(Interest::WRITE)),
                 Err(error) => return Err(error),
             }
+        }
+        if !self.wire.flush()? {
+            return Ok(Some(Interest::WRITE));
         }
         if let Some(source) = &mut self.source {
             let mut content = Vec::new();
@@ -524,8 +630,7 @@ impl Connection {
             (self.output, self.sent) = (Vec::new(), 0);
             return Ok(Some(Interest::NONE));
         }
-        // What is still coming is not waited for.
-        let _ = self.stream.shutdown(std::net::Shutdown::Write);
+        self.wire.end();
         Ok(None)
     }
 }
@@ -541,8 +646,17 @@ fn chunk(content: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// Where a head ends that was understood.
+fn end_of_head(bytes: &[u8]) -> usize {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS];
+    match httparse::Request::new(&mut headers).parse(bytes) {
+        Ok(httparse::Status::Complete(length)) => length,
+        _ => bytes.len(),
+    }
+}
+
 /// The request in these bytes and whether its answer has a body; `None` while it is not whole.
-fn asked(bytes: &[u8], peer: IpAddr, takes: Takes) -> Option<Result<(Request, bool), Response>> {
+fn asked(bytes: &[u8], (peer, secure): (IpAddr, bool), takes: Takes) -> Option<Result<(Request, bool), Response>> {
     let any_method = takes.any_method;
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];
     let mut request = httparse::Request::new(&mut headers);
@@ -567,7 +681,16 @@ fn asked(bytes: &[u8], peer: IpAddr, takes: Takes) -> Option<Result<(Request, bo
         // Where it ends must not be a matter of opinion (RFC 9112, section 6.3).
         return Some(Err(Response::text(400, "a body has one Content-Length\n")));
     }
+    let mut coming = 0;
     let (method, body, with_body) = match request.method {
+        Some("POST") if takes.sent.contains(&path.as_str()) => match header("content-length").parse() {
+            Ok(length) if length <= LARGEST_SENT => {
+                coming = length;
+                ("POST", &[][..], true)
+            }
+            Ok(_) => return Some(Err(Response::text(413, format!("a file has at most {LARGEST_SENT} bytes\n")))),
+            Err(_) => return Some(Err(Response::text(400, "Content-Length is wanted\n"))),
+        },
         Some("GET") => ("GET", &[][..], true),
         Some("HEAD") => ("GET", &[][..], false),
         Some("POST") => {
@@ -593,7 +716,8 @@ fn asked(bytes: &[u8], peer: IpAddr, takes: Takes) -> Option<Result<(Request, bo
         (header.name.to_ascii_lowercase(), value)
     };
     let headers = request.headers.iter().map(text).collect();
-    Some(Ok((Request { method, path, query, peer, host, origin, authorization, headers, body }, with_body)))
+    let request = Request { method, path, query, peer, secure, host, origin, authorization, headers, body, coming };
+    Some(Ok((request, with_body)))
 }
 
 /// Opens a listener that does not block.
@@ -610,69 +734,4 @@ pub fn open(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn requests_are_read_and_refused() {
-        let peer = IpAddr::from([192, 168, 42, 7]);
-        let asked = |bytes: &[u8]| super::asked(bytes, peer, Takes::default());
-        let any = Takes { any_method: true, body: 0 };
-        let status =
-            |text: &str| asked(text.as_bytes()).map(|result| result.map_or_else(|refused| refused.status, |_| 200));
-        assert_eq!(status("GET /metrics?x=1 HTTP/1.1\r\nHost: a\r\n\r\n"), Some(200));
-        let (request, with_body) = asked(b"GET /a?b=%41+c&d HTTP/1.0\r\n\r\n").unwrap().unwrap();
-        assert_eq!((request.path.as_str(), with_body, request.peer), ("/a", true, peer));
-        let values = ["b", "d", "e"].map(|key| request.value(key));
-        assert_eq!(values, [Some("A c".into()), Some(String::new()), None]);
-        assert!(super::asked(b"PUT /a HTTP/1.1\r\n\r\n", peer, any).unwrap().is_ok());
-        assert!(!asked(b"HEAD /a HTTP/1.1\r\n\r\n").unwrap().unwrap().1);
-        assert_eq!(status("GET /metr"), None);
-        assert_eq!(status("PUT / HTTP/1.1\r\n\r\n"), Some(405));
-        assert_eq!(status("POST / HTTP/1.1\r\n\r\n"), Some(400), "without a length");
-        assert_eq!(status("POST / HTTP/1.1\r\nContent-Length: 9000\r\n\r\n"), Some(431));
-        let post = "POST / HTTP/1.1\r\nHost: router:8067\r\nContent-Length: 3\r\n\r\na=";
-        assert_eq!(status(post), None, "not whole yet");
-        let request = asked(format!("{post}b").as_bytes()).unwrap().unwrap().0;
-        assert_eq!((request.body.as_slice(), request.host.as_str()), (&b"a=b"[..], "router:8067"));
-        assert_eq!(
-            (request.header("host"), request.field("a"), request.header("x")),
-            ("router:8067", Some("b".into()), "")
-        );
-        for twice in ["Content-Length: 3\r\nContent-Length: 4", "Content-Length: 3\r\nTransfer-Encoding: chunked"] {
-            assert_eq!(status(&format!("POST / HTTP/1.1\r\n{twice}\r\n\r\nabcd")), Some(400), "{twice}");
-        }
-        let large = Takes { any_method: false, body: 100 };
-        let post = |length: usize| format!("POST / HTTP/1.1\r\nContent-Length: {length}\r\n\r\n{}", "a".repeat(length));
-        let sent = |length: usize| {
-            super::asked(post(length).as_bytes(), peer, large).unwrap().map(|(asked, _)| asked.body.len())
-        };
-        assert_eq!((sent(100), sent(101).map_err(|refused| refused.status)), (Ok(100), Err(413)));
-        assert_eq!(status("GET\0/ HTTP/1.1\r\n\r\n"), Some(400));
-        assert_eq!(status(&format!("GET / HTTP/1.1\r\nA: {}", "a".repeat(LARGEST))), Some(431));
-        assert_eq!(status(&format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(HEADERS + 1))), Some(431));
-        assert_eq!(Response::text(200, "abc").bytes(false).windows(3).filter(|three| three == b"abc").count(), 0);
-    }
-
-    #[test]
-    fn a_request_is_meant_for_us_or_not() {
-        let is_for_us = |host: &str, origin: &str| {
-            Request { host: host.into(), origin: origin.into(), ..Request::empty() }.is_for_us()
-        };
-        for host in ["192.168.42.1:8067", "[fd00::1]:8067", "router7:8067", "router7.lan", "weir"] {
-            assert!(is_for_us(host, "") && is_for_us(host, &format!("http://{host}")), "{host}");
-            assert!(!is_for_us(host, "http://evil.example") && !is_for_us(host, "null"), "{host}");
-        }
-        assert!(!is_for_us("evil.example:8067", "") && !is_for_us("", ""));
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_met_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            if let Some(Ok((request, _))) = asked(&bytes, IpAddr::from([0; 4]), Takes { any_method: true, body: 99 }) {
-                let _ = request.value("host");
-            }
-        }
-    }
-}
+mod tests;

@@ -78,6 +78,14 @@ impl Scene {
         });
     }
 
+    fn asks(&self, request: &str) -> String {
+        let mut stream = UnixStream::connect(self.root.path("/run/captured.sock")).unwrap();
+        stream.write_all(format!("{request}\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
     fn metric(&self, series: &str) -> u64 {
         let page = self.router.output("curl", &["-sSf", "http://127.0.0.1:5023/metrics"]);
         let line = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
@@ -169,6 +177,25 @@ fn without_the_key_nobody_looks_on_and_without_keys_the_client_is_told() {
     assert_eq!(refused.wait().code(), Some(255));
     // Not by the uplink, whoever asks.
     assert!(scene.isp.run(|| TcpStream::connect("203.0.113.9:5022")).is_err());
+}
+
+#[test]
+fn packets_are_kept_without_a_key_once_somebody_says_so() {
+    let scene = Scene::new();
+    scene.root.write("/perm/authorized_keys", "");
+    let mut captured = scene.start();
+    assert!(scene.asks(r#"{"op":"ring"}"#).contains("nothing is kept: `capture on`"));
+    assert!(scene.asks(r#"{"op":"record","on":true}"#).contains("no control packet has come yet"));
+    scene.sends(&scene.lan, "192.168.42.1:67", [111; 3]);
+    scene.until(&seen("lan0"), |count| count == 3);
+    assert!(scene.asks(r#"{"op":"ring"}"#).contains("3 control packets"));
+    // Also in its next life.
+    assert!(captured.stop().success());
+    let _captured = scene.start();
+    scene.sends(&scene.lan, "192.168.42.1:67", [111; 2]);
+    scene.until(&seen("lan0"), |count| count == 2);
+    assert!(scene.asks(r#"{"op":"record","on":false}"#).contains("nothing is kept"));
+    assert!(scene.asks(r#"{"op":"record","on":false}"#).contains("nothing is kept"), "twice");
 }
 
 #[test]

@@ -20,7 +20,7 @@ const SHARED: u32 = 0o1770;
 pub fn prepare(perm: Perm, console: &Console) -> Perm {
     let damage = every_folder(console);
     match (perm, damage) {
-        (Perm::Ext4, Some(why)) => {
+        (perm, Some(why)) if perm.on_disk() => {
             let memory = perm::give_up(format!("/perm cannot be written: {why}"), console);
             every_folder(console);
             memory

@@ -2,6 +2,7 @@
 pub mod disk;
 pub mod erase;
 mod folders;
+mod mend;
 mod modules;
 mod mounts;
 mod perm;
@@ -68,16 +69,29 @@ pub fn boot() -> Result<Booted, String> {
             (Some(root::from_disk(&disk, words.slot.unwrap_or_default(), &console)?), Some(disk))
         }
     };
-    let mut perm = attach_perm(&words, disk.as_ref(), &console);
+    let (mut perm, damaged) = attach_perm(&words, disk.as_ref(), &console);
     let copies = || disk.as_ref().map_or(Ok(()), crate::disk::forget);
     erase::when_wished(Path::new("/root/perm"), copies, &console);
     help_out(&mut perm, &words, disk.as_ref(), "/root/perm", &console);
     mounts::volatile(&console);
     root::switch()?;
+    // Only what is weir's own: another device, named by hand, is its owner's.
+    let mut mendable = disk.as_ref().filter(|disk| words.perm.is_none() && disk.has_perm);
+    if damaged && let Some(disk) = mendable.take() {
+        perm = mend::mend(disk, perm, &console, &mut watchdog);
+    }
     let attached = perm.clone();
     perm = folders::prepare(perm, &console);
-    if perm != attached && help_out(&mut perm, &words, disk.as_ref(), "/perm", &console) {
+    if perm != attached {
+        help_out(&mut perm, &words, disk.as_ref(), "/perm", &console);
+        if let Some(disk) = mendable {
+            perm = mend::mend(disk, perm, &console, &mut watchdog);
+        }
         perm = folders::prepare(perm, &console);
+    }
+    if let Perm::Mended(what) = &perm {
+        // For diagd; without it, it says nothing.
+        let _ = std::fs::write("/run/mended", format!("{what}\n"));
     }
     if let (Some(disk), Some(slot)) = (&disk, slot) {
         folders::hand_over(disk, slot.other(), &console);
@@ -103,7 +117,7 @@ fn reserve_descriptors() -> std::io::Result<()> {
     Ok(())
 }
 
-fn attach_perm(words: &Words, disk: Option<&Disk>, console: &Console) -> Perm {
+fn attach_perm(words: &Words, disk: Option<&Disk>, console: &Console) -> (Perm, bool) {
     let device = match (&words.perm, disk) {
         (Some(PermWord::Memory), _) => Err("weir.perm=memory".to_owned()),
         (Some(PermWord::Device(name)), _) => Ok(name.clone()),

@@ -76,7 +76,7 @@ fn forget_in(partition: &File) -> Result<()> {
     partition.sync_all()
 }
 
-/// Puts the newest copy's files into an empty `/perm`, wherever it is being built; how many there were.
+/// Puts the newest copy's files into a `/perm` that lacks them, wherever it is being built; how many these were.
 pub fn bring_back(disk: &Disk, perm: &Path) -> Result<usize> {
     match partition(disk, false) {
         Some(partition) => bring_back_from(&partition, perm),
@@ -99,7 +99,11 @@ fn bring_back_from(partition: &File, perm: &Path) -> Result<usize> {
         }
         let mut file = File::options();
         file.write(true).create_new(true).mode(if secret { 0o600 } else { 0o644 });
-        std::io::Write::write_all(&mut file.open(path)?, &bytes)?;
+        match file.open(path) {
+            Ok(mut file) => std::io::Write::write_all(&mut file, &bytes)?,
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
+            Err(error) => return Err(error),
+        }
         count += 1;
     }
     Ok(count)
@@ -139,6 +143,10 @@ mod tests {
         assert_eq!(bring_back_from(&partition, &again).unwrap(), 2);
         assert_eq!(std::fs::read_to_string(again.join("interfaces.json")).unwrap(), "{ }");
         assert_eq!(std::fs::read_to_string(again.join("dhcp4d/leases.json")).unwrap(), "[]");
+        std::fs::write(again.join("interfaces.json"), "newer").unwrap();
+        std::fs::remove_file(again.join("dhcp4d/leases.json")).unwrap();
+        assert_eq!(bring_back_from(&partition, &again).unwrap(), 1, "only what is missing");
+        assert_eq!(std::fs::read_to_string(again.join("interfaces.json")).unwrap(), "newer");
         forget_in(&partition).unwrap();
         assert_eq!(bring_back_from(&partition, &folder).unwrap(), 0, "erased is erased");
         std::fs::remove_dir_all(&folder).unwrap();

@@ -1,6 +1,5 @@
 //! A service's process as PID 1 holds it: its pipes, its notices, its beginning and its end.
 use super::{Machine, TRIAL_MS, number};
-use crate::boot::Perm;
 use crate::disk::COPY_AFTER_MS;
 use crate::lines::{Line, Lines};
 use crate::notice::{self, NOTICE_BYTES, Notice};
@@ -150,7 +149,7 @@ impl Machine {
             }
             Notice::Changed(path) => {
                 let kept = rights::WRITTEN.contains(&path) || rights::SPARED.contains(&path);
-                if kept && self.perm == Perm::Ext4 && self.ready_ms.is_some() && self.phase == super::Phase::Serving {
+                if kept && self.perm.on_disk() && self.ready_ms.is_some() && self.phase == super::Phase::Serving {
                     self.copy_at.get_or_insert(clock::now() + COPY_AFTER_MS);
                 }
                 for reader in rights::readers(path) {
@@ -221,7 +220,7 @@ impl Machine {
         }
         self.trial_at = self.words.trial.map(|_| now + TRIAL_MS);
         if let Some(disk) = &self.disk {
-            crate::disk::settle_in_background(disk, self.words.slot, self.perm == Perm::Ext4);
+            crate::disk::settle_in_background(disk, self.words.slot, self.perm.on_disk());
         }
         // Not before: hundreds of records, and the kernel keeps them meanwhile.
         self.kernel_log(0);

@@ -40,10 +40,14 @@ impl Machine {
     fn perm_word(&self) -> String {
         match &self.perm {
             Perm::Memory(why) => format!("memory: {why}"),
-            Perm::Ext4 => {
+            Perm::Ext4 | Perm::Mended(_) => {
                 let frozen = statvfs("/perm").is_ok_and(|state| state.flags().contains(FsFlags::ST_RDONLY));
                 // The kernel does this at the first error that it finds on the disk.
-                if frozen { "ext4, read-only after an error".into() } else { "ext4".into() }
+                match &self.perm {
+                    _ if frozen => "ext4, read-only after an error".into(),
+                    Perm::Mended(what) => format!("ext4, {what}"),
+                    _ => "ext4".into(),
+                }
             }
         }
     }

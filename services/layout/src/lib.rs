@@ -8,6 +8,7 @@
 
 pub mod environment;
 pub mod gpt;
+pub mod mending;
 pub mod runs;
 pub mod spare;
 mod sum;

@@ -144,6 +144,10 @@ pub const LOG_LEVELS: &str = "/perm/log.json";
 pub const DYNDNS: &str = "/perm/dyndns.json";
 /// Authorities whose certificates are believed besides the internet's.
 pub const DYNDNS_CA: &str = "/perm/dyndns/ca.pem";
+/// A person's own certificate for the page, with those between it and its authority.
+pub const TLS_CERTIFICATE: &str = "/perm/tls/cert.pem";
+/// The key that fits it.
+pub const TLS_KEY: &str = "/perm/tls/key.pem";
 /// Every file that a person writes: configd keeps them, wherever they are.
 pub const WRITTEN: &[&str] = &[
     INTERFACES,
@@ -167,6 +171,8 @@ pub const WRITTEN: &[&str] = &[
     DYNDNS,
     DYNDNS_CA,
     LOG_LEVELS,
+    TLS_CERTIFICATE,
+    TLS_KEY,
 ];
 /// What is copied into the spare partition besides [`WRITTEN`], for the day on which `/perm` cannot be mounted: without it
 /// a LAN would lose addresses, names or its prefix, or the router its password.
@@ -184,9 +190,11 @@ pub const SPARED: &[&str] = &[
     "/perm/webd/token",
 ];
 /// Those of them that hold a secret, and the group that may read it besides configd, to which it belongs.
-pub const SECRETS: &[(&str, u32)] = &[(WIREGUARD, KEYS), (PPPOE_SECRET, PPPOE), (DYNDNS, DYNDNS_GROUP)];
+pub const SECRETS: &[(&str, u32)] = &[(WIREGUARD, KEYS), (PPPOE_SECRET, PPPOE), (DYNDNS, DYNDNS_GROUP), (TLS_KEY, TLS)];
 /// The group of the private keys. That of netconfigd's folder would not do: others read there.
 pub const KEYS: u32 = 180;
+/// The group of the key of a person's certificate. That of webd's folder would not do: configd has no business there.
+pub const TLS: u32 = 181;
 /// pppoe and its folder's group, in which there is nobody else but configd.
 const PPPOE: u32 = 110;
 /// dyndns and its folder's group, likewise.
@@ -194,7 +202,7 @@ const DYNDNS_GROUP: u32 = 118;
 /// diagd, whose group alone may open ping sockets (`net.ipv4.ping_group_range`), so that it needs no CAP_NET_RAW.
 pub const DIAGD: u32 = 111;
 /// Who is in a group that is no folder's.
-pub const MEMBERS: &[(u32, &[&str])] = &[(KEYS, &["netconfigd", "configd"])];
+pub const MEMBERS: &[(u32, &[&str])] = &[(KEYS, &["netconfigd", "configd"]), (TLS, &["webd", "configd"])];
 /// The service that writes the slot that is not running.
 pub const UPDATER: &str = "updated";
 /// Device nodes, and files of the kernel's that stand for devices, that belong to a service, by its name.
@@ -342,7 +350,7 @@ pub const SERVICES: &[Service] = &[
         stdin: Stdin::Null,
         control: Control::None,
         asks: &[],
-        run: &[],
+        run: &["/run/dnsd"],
     },
     Service {
         name: "diagd",
@@ -361,10 +369,10 @@ pub const SERVICES: &[Service] = &[
         capabilities: &[Capability::NetBindService],
         // diagd's group may send echoes as well.
         reads: &["netconfigd", "dhcp4", "dhcp6", "dhcp4d", "dnsd", "diagd"],
-        watches: &[],
+        watches: &[TLS_CERTIFICATE, TLS_KEY],
         stdin: Stdin::Null,
         control: Control::Full,
-        asks: &["captured", "configd", "deviced", "diagd"],
+        asks: &["captured", "configd", "deviced", "diagd", "dnsd"],
         run: &["/run/webd"],
     },
     Service {

@@ -4,8 +4,8 @@
 //! holds (ICMPv6 and DHCP of both families, router7's filter), then what comes, until somebody hangs up. `ssh -p 5022
 //! weir control ADDRESS` shows those of one address; `dns` and `all`, with an address or without, what comes from then on
 //! (TCP of this port left out: it would see itself). The ring has 4 MiB (`--ring-mib`), is shared by all interfaces, and a
-//! storm on one pushes out its own packets only. It is filled only where there is a key: to look at every frame costs each of
-//! them, those that are only forwarded too.
+//! storm on one pushes out its own packets only. It is filled only where there is a key or somebody has said `record` (`/perm/captured/record`
+//! is there then): to look at every frame costs each of them, those that are only forwarded too.
 //!
 //! SSH (RFC 4251 to 4254) by sunset, as user anybody, with a key of `/perm/authorized_keys`, which a person writes; where
 //! there is none, nobody is let in and the client is told why. The host key is made at the first start:
@@ -14,7 +14,8 @@
 //! The last 2,000 of them, half a megabyte at most, are written to `/perm/captured/last.pcapng` at an orderly stop and, if
 //! something has come, every ten minutes; the next boot calls that file `before.pcapng`.
 //!
-//! `/run/captured.sock`: `{"op":"ring"}` is answered by lines of words, how much is held; `{"op":"capture","filter":"control 192.168.42.7"}` is answered by a descriptor of a file in memory with
+//! `/run/captured.sock`: `{"op":"ring"}` is answered by lines of words, how much is held; `{"op":"record","on":true}`
+//! by the same, once packets are kept without a key too; `{"op":"capture","filter":"control 192.168.42.7"}` is answered by a descriptor of a file in memory with
 //! what the ring holds. Ports: 5022 on private addresses, never on the uplink; 5023 on loopback, `/metrics`. Reads
 //! `/perm/interfaces.json` for the LANs' names.
 mod client;
@@ -33,10 +34,10 @@ pub use keys::check;
 
 use crate::house::private::Addresses;
 use crate::house::rarely::Rarely;
-use crate::house::requests::{Requests, Said, error};
+use crate::house::requests::{Reply, Requests, Said, error};
 use crate::house::shown::Shown;
 use crate::house::{Failure, House};
-use crate::perm::{WallTime, interfaces};
+use crate::perm::{WallTime, file as files, interfaces};
 use crate::web;
 use client::{Client, View};
 use kept::{Kept, LAST_BOOT};
@@ -52,7 +53,7 @@ use ring::Ring;
 use serde::Deserialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
-use std::io::{Seek, Write};
+use std::io::{ErrorKind, Seek, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 use sunset::SignKey;
@@ -76,6 +77,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const GRACE: Duration = Duration::from_secs(2);
 const NO_KEYS: &str = "nobody may look on: there is no ssh-ed25519 key in /perm/authorized_keys. Put yours there: \
                        `apply` at the router's console, or `weir apply`";
+const NO_RECORD: &str = "nothing is kept: `capture on` has packets kept, and so has a key in /perm/authorized_keys";
+/// It is there where packets are kept though nobody has a key.
+const RECORD: &str = "/perm/captured/record";
 /// A peer that is silent for so long is asked whether it is still there (seconds, and how often).
 const KEEPALIVE: (u32, u32, u32) = (60, 10, 3);
 
@@ -89,6 +93,8 @@ enum Request {
     },
     /// How much that is, in words.
     Ring,
+    /// Whether packets are to be kept where nobody has a key.
+    Record { on: bool },
 }
 
 struct Captured {
@@ -158,7 +164,20 @@ pub fn run(house: House) -> Result<(), Failure> {
                 Event::Signal(Signal::Second) | Event::Timeout => {}
                 Event::Ready { token: ADDRESSES, .. } => follow |= addresses.changed(),
                 Event::Ready { token, .. } if Requests::owns(*token) => {
-                    requests.ready(&captured.turn, *token, |line| captured.says(line));
+                    let mut wish = None;
+                    requests.take(&captured.turn, *token, |number, line| match serde_json::from_slice(line) {
+                        Err(wrong) => Reply::Now(error(&wrong.to_string()).into()),
+                        Ok(Request::Record { on }) => {
+                            wish = Some((number, on));
+                            Reply::Later
+                        }
+                        Ok(asked) => Reply::Now(captured.says(asked)),
+                    });
+                    if let Some((number, on)) = wish {
+                        let done = captured.record(on);
+                        requests.say(number, &done.map_or_else(|why| error(&why), |()| captured.summary()));
+                        requests.end(number);
+                    }
                 }
                 Event::Ready { token, .. } if Shown::owns(*token) => {
                     let page = captured.page();
@@ -234,17 +253,42 @@ impl Captured {
                 Err(error) => self.complaint.warn(now, || format!("cannot listen on {address}: {error}")),
             }
         }
+        self.look();
+    }
+
+    /// Opens sockets where something is to be seen, and closes the others.
+    fn look(&mut self) {
         let faces = self.faces();
+        // A socket that sees every frame costs each of them, on the fast path too: only where somebody wants it.
+        let common: &[_] = if self.records() { &faces } else { &[] };
         let last = &mut self.last;
         let mut token = || {
             *last += 1;
             *last
         };
-        // A socket that sees every frame costs each of them, on the fast path too: only where somebody may look on.
-        let common: &[_] = if Authorized::read(&self.house).is_empty() { &[] } else { &faces };
         self.tap.follow(&self.turn, common, &mut token);
         for (tap, _) in self.clients.values_mut().filter_map(|client| client.own.as_mut()) {
             tap.follow(&self.turn, &faces, &mut token);
+        }
+    }
+
+    fn records(&self) -> bool {
+        !Authorized::read(&self.house).is_empty() || self.house.path(RECORD).exists()
+    }
+
+    /// Has packets kept where nobody has a key, from now on and after every boot, or no longer.
+    fn record(&mut self, on: bool) -> Result<(), String> {
+        let path = self.house.path(RECORD);
+        let done = match on {
+            true => files::replace(&path, b"").map(drop),
+            false => std::fs::remove_file(&path),
+        };
+        match done {
+            Err(error) if on || error.kind() != ErrorKind::NotFound => Err(format!("{RECORD}: {error}")),
+            _ => {
+                self.look();
+                Ok(())
+            }
         }
     }
 
@@ -379,22 +423,20 @@ impl Captured {
         while self.leaving.pop_front_if(|(until, _)| *until <= now).is_some() {}
     }
 
-    /// The answer to a line on the socket.
-    fn says(&self, line: &[u8]) -> Said {
-        let asked = serde_json::from_slice(line).map_err(|error| error.to_string());
-        let made = asked.and_then(|request| match request {
-            Request::Ring => Ok(None),
+    /// The answer to who wants to know what is held.
+    fn says(&self, request: Request) -> Said {
+        let made = match request {
+            Request::Ring | Request::Record { .. } => Ok(None),
             Request::Capture { filter } if filter.trim() == format!("control {LAST_BOOT}") => {
                 self.kept.before().map(Some)
             }
-            Request::Capture { filter } => {
-                let wish = Wish::parse(&filter)?;
-                if wish.filter != Filter::Control {
-                    return Err("only control packets are kept; the others come live, by ssh".into());
+            Request::Capture { filter } => Wish::parse(&filter).and_then(|wish| match wish.filter {
+                Filter::Control => {
+                    file(&self.ring, wish).map(Some).map_err(|error| format!("a file in memory: {error}"))
                 }
-                file(&self.ring, wish).map(Some).map_err(|error| format!("a file in memory: {error}"))
-            }
-        });
+                _ => Err("only control packets are kept; the others come live, by ssh".into()),
+            }),
+        };
         match made {
             Ok(Some(file)) => Said::with("{\"ok\":true}\n".into(), file.into()),
             Ok(None) => self.summary().into(),
@@ -411,8 +453,8 @@ impl Captured {
             lines.push(format!("{name:<16}{packets:>6} control packets, the oldest of {age} min ago"));
         }
         let (held, pushed_out) = self.ring.counts();
-        if Authorized::read(&self.house).is_empty() {
-            lines.push(NO_KEYS.to_owned());
+        if !self.records() {
+            lines.push(NO_RECORD.to_owned());
         } else if lines.is_empty() {
             lines.push("no control packet has come yet".to_owned());
         }

@@ -427,6 +427,13 @@ fn transcript_of_capture() {
     }));
     bench.types("\r");
     assert_eq!(bench.types("capture\r"), "capture\nlan0   7 control packets\nweir> ");
+    let mut bench = Bench::new(Some(|request| {
+        assert_eq!(request, "{\"on\":false,\"op\":\"record\"}\n");
+        vec![r#"{"line":"nothing is kept"}"#, r#"{"end":true}"#]
+    }));
+    bench.types("\r");
+    assert_eq!(bench.types("capture off\r"), "capture off\nnothing is kept\nweir> ");
+    assert!(bench.types("capture of\r").contains("capture does not take \"of\""));
 }
 
 /// What the manual's session types, and who answers what.

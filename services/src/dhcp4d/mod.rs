@@ -167,6 +167,11 @@ pub fn run(house: House) -> Result<(), Failure> {
         told: Instant::default(),
         waiting: Vec::new(),
     };
+    if server.engine.len() > 0 && !server.journal.has_file() {
+        // Who follows the log knows nothing of leases that only the file has: a router7's, or a spare copy's.
+        server.journal.commit(clock.now, &server.engine);
+        server.tell = Some(clock.now);
+    }
     server.show();
     server.follow();
     let mut happened = Vec::new();

@@ -7,16 +7,19 @@ use crate::perm::interfaces::{self, CARRIER, Interfaces, UPLINK};
 use crate::perm::lease4::Lease4;
 use crate::perm::resolver::Resolver;
 use crate::perm::stamp::Clock;
-use crate::perm::{WallTime, file, json, lease4, lease6};
+use crate::perm::{WallTime, clock, file, json, lease4, lease6};
 use netstack::address::Address;
 use netstack::conntrack;
 use netstack::link::Link;
 use netstack::netlink::Netlink;
+use netstack::time::Instant;
 use nix::sys::statvfs::{FsFlags, statvfs};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
+/// Since the boot: by then the first time server has answered, if one does.
+const PATIENCE: Instant = Instant::from_secs(300);
 /// `RT_TABLE_MAIN` and `RTN_UNICAST`.
 const MAIN: (u32, u8) = (254, 1);
 
@@ -62,7 +65,8 @@ pub fn look(house: &House, netlink: &mut Netlink, flags: &Flags, settings: &Sett
         delegated: delegated.0,
         wants_ipv6,
         built: built(&house.path("/etc/version")),
-        disk: disk(&house.path("/perm")),
+        clock_right: clock::is_right(house.root()).filter(|right| *right || Instant::now() >= PATIENCE),
+        disk: disk(&house.path("/perm"), &house.path("/run/mended")),
         memory: memory(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default()),
         connections: conntrack::usage().ok(),
         ports: links.iter().filter(|link| link.kind.is_none() && !link.loopback).map(port).collect(),
@@ -200,7 +204,7 @@ fn built(version: &Path) -> Option<WallTime> {
     Some(WallTime::from_nanos(i64::try_from(since.as_nanos()).ok()?))
 }
 
-fn disk(path: &Path) -> Option<Disk> {
+fn disk(path: &Path, mended: &Path) -> Option<Disk> {
     let found = statvfs(path).ok()?;
     let bytes = |blocks: u64| blocks.saturating_mul(found.fragment_size());
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
@@ -210,6 +214,7 @@ fn disk(path: &Path) -> Option<Disk> {
         files: Some(found.files_available()).filter(|_| found.files() > 0),
         read_only: found.flags().contains(FsFlags::ST_RDONLY),
         memory: is_memory(&mounts, path),
+        mended: mended.exists(),
     })
 }
 

@@ -216,6 +216,13 @@ fn each_cause_has_its_sentence() {
             "",
         ),
         (
+            "time",
+            |facts| facts.local.clock_right = Some(false),
+            Note,
+            "The internet works, but no time server that could be believed has answered since the boot:",
+            "",
+        ),
+        (
             "gateway",
             |facts| {
                 facts.local.neighbour4 = Neighbour::Gone;
@@ -296,6 +303,13 @@ fn each_cause_has_its_sentence() {
             "",
         ),
         ("disk", |facts| facts.local.disk.as_mut().unwrap().memory = true, Trouble, "/perm is in memory only", ""),
+        (
+            "disk",
+            |facts| facts.local.disk.as_mut().unwrap().mended = true,
+            Note,
+            "/perm was damaged and has been made",
+            "",
+        ),
         (
             "ipv6",
             |facts| {

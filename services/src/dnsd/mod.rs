@@ -34,7 +34,8 @@
 //! | `/run/deviced/devices.json`, else `/perm/dhcp4d/leases.json`: names | start, `SIGUSR1` |
 //!
 //! It writes `/perm/dnsd/subnames.json` and, where a person wants it, `/perm/dnsd/cache`. Port 8053 on private addresses:
-//! `/metrics` for Prometheus, `/dyndns?host=SUB&ip=ADDRESS`.
+//! `/metrics` for Prometheus, `/dyndns?host=SUB&ip=ADDRESS`. `/run/dnsd.sock` answers `{"op":"names"}` with the names that
+//! are asked most, of those that are remembered.
 //!
 //! `config` reads, `engine` decides, `listen`, `streams` and `outside` hold the sockets, `server` moves messages between
 //! them, `subnames` and `keep` are the files that it writes.

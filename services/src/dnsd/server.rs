@@ -1,11 +1,13 @@
 //! Moves messages between the sockets and the engine; nothing to decide.
 use super::config::Config;
+use super::engine::popular::popular;
 use super::engine::{Action, Attempt, Client, Engine};
 use super::listen::{self, Listeners};
 use super::outside::{Came, Opened, Outside};
 use super::streams::{Handled, Streams};
 use super::{metrics, subnames};
 use crate::house::rarely::Rarely;
+use crate::house::requests::{self, Requests};
 use crate::house::{Failure, House, private};
 use crate::metrics::KIND;
 use crate::perm::{WallTime, file, resolver};
@@ -34,7 +36,7 @@ const CHUNK: usize = 16 << 10;
 /// Without descriptors no connection is taken for so long.
 const PAUSE: Duration = Duration::from_millis(200);
 
-// A token is a kind in its highest byte and a number below. The web server's have the kind 0.
+// A token is a kind in its highest byte and a number below. The web server's and the requests' have the kind 0.
 const MONITOR: u64 = 0;
 const UDP: u64 = 1;
 const TCP: u64 = 2;
@@ -42,6 +44,8 @@ const STREAM: u64 = 3;
 const PORT: u64 = 4;
 const CONNECTION: u64 = 5;
 const KIND_SHIFT: u32 = 56;
+/// Names that are shown.
+const MOST_NAMES: usize = 20;
 
 fn token(kind: u64, number: u64) -> Token {
     Token(kind << KIND_SHIFT | number)
@@ -58,6 +62,7 @@ pub struct Server {
     streams: Streams,
     outside: Outside,
     web: web::Server,
+    requests: Requests,
     /// How the world is reached; none before the first look.
     way: Option<listen::Way>,
     subnames: PathBuf,
@@ -77,6 +82,7 @@ impl Server {
         let turn = Loop::new().map_err(Failure::during("event loop"))?;
         let monitor = Monitor::open().map_err(Failure::during("news of addresses"))?;
         turn.add(&monitor, token(MONITOR, 0), Interest::READ)?;
+        let requests = Requests::open(house, &turn, "dnsd")?;
         // A keyed hash of a counter: nobody who does not know the key foresees the next.
         let (key, mut counter) = (RandomState::new(), 0u64);
         let random = move || {
@@ -93,6 +99,7 @@ impl Server {
             streams: Streams::default(),
             outside: Outside::default(),
             web: web::Server::taking_any_method(),
+            requests,
             way: None,
             subnames: house.path(subnames::FILE),
             inbox: Inbox::new(LARGEST_DATAGRAM),
@@ -170,6 +177,9 @@ impl Server {
     pub fn turn(&mut self, now: Instant, which: Token) {
         let number = which.0 & ((1 << KIND_SHIFT) - 1);
         match which.0 >> KIND_SHIFT {
+            MONITOR if Requests::owns(which) => {
+                self.requests.ready(&self.turn, which, |line| answer(&self.engine, line));
+            }
             MONITOR if web::Server::owns(which) => self.show(now, which),
             MONITOR => {
                 if self.monitor.drain().any() {
@@ -374,6 +384,17 @@ impl Server {
             self.outbox.clear();
         }
     }
+}
+
+/// The one thing that may be asked: `{"op":"names"}`. Not by HTTP: what is asked for at home is nobody's who has no password.
+fn answer(engine: &Engine, line: &[u8]) -> String {
+    let asked: serde_json::Value = serde_json::from_slice(line).unwrap_or_default();
+    if asked.get("op").and_then(serde_json::Value::as_str) != Some("names") {
+        return requests::error("the one thing that can be asked is {\"op\":\"names\"}");
+    }
+    let names = popular(engine.cache(), MOST_NAMES).into_iter();
+    let names: Vec<_> = names.map(|(name, asked)| serde_json::json!({"name": name, "asked": asked})).collect();
+    format!("{}\n", serde_json::json!({"names": names}))
 }
 
 // A machine asks for a name below its own; the answer, and whether anything is new. What is answered is written down.

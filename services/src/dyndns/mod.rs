@@ -38,7 +38,7 @@ use crate::house::tls::Authorities;
 use crate::house::{Failure, House};
 use crate::perm::interfaces::UPLINK;
 use crate::perm::json::{self, Refusal};
-use crate::perm::{WallTime, devices, file};
+use crate::perm::{WallTime, clock, devices, file};
 use addresses::Sight;
 use client::Client;
 use config::{Record, Records};
@@ -199,10 +199,7 @@ impl Dyndns {
             log::error!("{words}");
         }
         self.complaints = complaints;
-        let state = file::read(&self.house.path(rights::CLOCK)).ok().flatten().unwrap_or_default();
-        let state: serde_json::Value = serde_json::from_slice(&state).unwrap_or_default();
-        let right = state.get("right").and_then(serde_json::Value::as_bool).unwrap_or(false);
-        self.handle(Event::Clock(right));
+        self.handle(Event::Clock(clock::is_right(self.house.root()).unwrap_or(false)));
         // A file that is refused leaves the one before in force, and what is known of its records.
         if let Some(Records { records, .. }) = read.filter(|read| read.records != self.records) {
             self.records.clone_from(&records);

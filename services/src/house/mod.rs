@@ -5,6 +5,7 @@ pub mod door;
 mod logger;
 pub mod names;
 mod notify;
+pub mod pair;
 pub mod private;
 pub mod question;
 pub mod questions;

@@ -31,7 +31,7 @@ use crate::house::requests::{self, Requests};
 use crate::house::shown::Shown;
 use crate::house::{Failure, House};
 use crate::perm::stamp::Clock;
-use crate::perm::{WallTime, file};
+use crate::perm::{WallTime, clock};
 use engine::{Engine, Line, syslog};
 use journal::Journal;
 use netstack::event::{Event, Interest, Loop, Signal, Token};
@@ -170,9 +170,7 @@ impl Logd {
                 None
             }
         };
-        let state = file::read(&self.house.path(rights::CLOCK)).ok().flatten().unwrap_or_default();
-        let state: Value = serde_json::from_slice(&state).unwrap_or_default();
-        self.right = state.get("right").and_then(Value::as_bool).unwrap_or(false);
+        self.right = clock::is_right(self.house.root()).unwrap_or(false);
         self.sends = self.sender.to(Instant::now(), target);
         if !self.sends {
             self.engine.forget_queue();

@@ -38,19 +38,30 @@ fn name_of(host: &str) -> String {
 
 /// Whether a request comes from no other site's page, as far as its browser tells.
 pub fn is_of_our_page(request: &Request) -> bool {
-    let origin = request.origin.split_once("://").map_or(request.origin.as_str(), |(_, host)| host);
+    let scheme = if request.secure { "https://" } else { "http://" };
+    let ours = request.origin.strip_prefix(scheme).is_some_and(|host| host == request.host);
     let site = request.header("sec-fetch-site");
-    (origin.is_empty() || origin == request.host) && matches!(site, "" | "same-origin" | "none")
+    (request.origin.is_empty() || ours) && matches!(site, "" | "same-origin" | "none")
 }
 
 /// The cookie of a session; empty when there is none.
 pub fn cookie(request: &Request) -> &str {
     let pairs = request.header("cookie").split(';').filter_map(|pair| pair.trim().split_once('='));
-    pairs.into_iter().find(|(name, _)| *name == COOKIE).map_or("", |(_, value)| value)
+    let ours = name_of_cookie(request.secure);
+    pairs.into_iter().find(|(name, _)| *name == ours).map_or("", |(_, value)| value)
 }
 
-/// The cookie's name.
-pub const COOKIE: &str = "weir";
+/// The cookie's name. Over TLS it has another one, which a browser takes and gives back over TLS only (RFC 6265bis): what
+/// was said over plain HTTP, where others may listen, is no session there, and does not stand in its way.
+pub fn name_of_cookie(secure: bool) -> &'static str {
+    if secure { "__Host-weir" } else { "weir" }
+}
+
+/// What a browser is told to keep as its cookie, for so many seconds.
+pub fn kept_cookie(secure: bool, value: &str, seconds: u32) -> String {
+    let end = if secure { "; Secure" } else { "" };
+    format!("{}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{end}", name_of_cookie(secure))
+}
 
 /// Whether a page asks for a document, whose browser would show a window of its own for a password if it were told to.
 /// Over plain HTTP a browser says nothing of itself but its name.
@@ -106,6 +117,10 @@ mod tests {
         ] {
             assert!(!ours(&[("host", "weir"), wrong]), "{wrong:?}");
         }
+        let mut secure = request(&[("host", "weir"), ("origin", "https://weir")]);
+        assert!(!is_of_our_page(&secure), "the page as others may have changed it is another one");
+        secure.secure = true;
+        assert!(is_of_our_page(&secure));
     }
 
     #[test]
@@ -113,5 +128,10 @@ mod tests {
         assert_eq!(cookie(&request(&[("cookie", "a=b; weir=0123; c=d")])), "0123");
         assert_eq!(cookie(&request(&[("cookie", "xweir=1;weir")])), "");
         assert_eq!(cookie(&request(&[])), "");
+        let mut both = request(&[("cookie", "weir=plain; __Host-weir=secure")]);
+        assert_eq!(cookie(&both), "plain");
+        both.secure = true;
+        assert_eq!(cookie(&both), "secure");
+        assert!(kept_cookie(true, "0", 1).ends_with("; Secure") && !kept_cookie(false, "0", 1).contains("Secure"));
     }
 }

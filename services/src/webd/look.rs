@@ -1,5 +1,6 @@
 //! What files and the kernel say, gathered for the documents. Reads and nothing else; what cannot be read is said not to be.
 use super::gate::Names;
+use super::identity;
 use crate::house::House;
 use crate::perm::devices::{self, Device};
 use crate::perm::interfaces::Interfaces;
@@ -12,7 +13,7 @@ use netstack::address::Address;
 use netstack::link::Link;
 use netstack::netlink::Netlink;
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// What there is to show.
 #[derive(Debug, Clone)]
@@ -88,15 +89,26 @@ pub fn names(house: &House) -> Names {
     Names { names: resolver.names.into_iter().map(|(name, _)| name).collect(), domains }
 }
 
+/// What its own certificate has to be for.
+pub fn certified(house: &House, served: &[SocketAddr]) -> Vec<String> {
+    let resolver = Resolver::read(house.root()).unwrap_or_default();
+    identity::names(&hostname(), resolver.domain_of("lan0"), &resolver.names, served)
+}
+
+/// Seconds since 1970 by the clock, which says nothing true while it is before the image.
+pub fn not_before_the_image() -> u64 {
+    u64::try_from(WallTime::now().max(made()).unix()).unwrap_or_default()
+}
+
 /// When the image was made: the date of every file in it.
 pub fn built() -> String {
+    serde_json::to_value(made()).ok().and_then(|at| at.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+fn made() -> WallTime {
     let made = std::fs::metadata("/proc/self/exe").and_then(|found| found.modified()).ok();
     let since = made.and_then(|made| made.duration_since(std::time::UNIX_EPOCH).ok()).unwrap_or_default();
-    let nanos = i64::try_from(since.as_nanos()).unwrap_or_default();
-    serde_json::to_value(WallTime::from_nanos(nanos))
-        .ok()
-        .and_then(|at| at.as_str().map(str::to_owned))
-        .unwrap_or_default()
+    WallTime::from_nanos(i64::try_from(since.as_nanos()).unwrap_or_default())
 }
 
 fn hostname() -> String {

@@ -8,7 +8,9 @@
 //! time, a minute at most; all peers together have a wrong one a second. A gokrazy password (`/perm/gokr-pw.txt`) is
 //! taken over where there is none. Where there is neither, the page takes the first password, in the first hour of a boot.
 //!
-//! Port: 80 on private addresses, never on the uplink. `/` is the page (one answer, gzip, no foreign request); `/api/` is
+//! Ports: 80 on private addresses, never on the uplink, and 443 beside it with TLS: by the certificate in `/perm/tls/`, else by
+//! one of its own (`/perm/webd/tls.pem`), which is made when it is first wanted; nobody is sent from the one port to the
+//! other, since a certificate that no authority vouches for must not lock anybody out. `/` is the page (one answer, gzip, no foreign request); `/api/` is
 //! everything that it shows, as JSON (docs/API.md); `/metrics` for Prometheus: the metrics of all services (each is asked
 //! on its own port; the table of rights says which) and what each process uses, of which PID 1 tells the numbers and
 //! `/proc` the rest. Who is silent for 3 s is left out, and said to be. `/capture.pcapng` is what captured's ring holds,
@@ -20,7 +22,11 @@
 //! writes goes to configd, on trial: it comes back by itself unless the browser that changed it says that it can still
 //! reach us.
 //!
-//! Writes `/perm/webd/password`, `/perm/webd/token`, `/run/webd/since`.
+//! `POST /api/update` takes a signed update and hands it to updated as it comes; of a backup that is
+//! sent to `/api/restore`, what a person writes goes on trial.
+//!
+//! Reads `/perm/tls/cert.pem`, `/perm/tls/key.pem`. Writes `/perm/webd/password`, `/perm/webd/token`,
+//! `/perm/webd/tls.pem`, `/perm/webd/nobackup/sessions`, `/run/webd/since`.
 mod download;
 mod engine;
 mod follow;
@@ -28,10 +34,13 @@ mod gate;
 mod gather;
 mod history;
 mod html;
+mod identity;
 mod look;
 mod metrics;
 mod packed;
 mod passwords;
+mod relay;
+mod restored;
 mod route;
 mod sampler;
 mod secrets;
@@ -53,16 +62,20 @@ use engine::Engine;
 use follow::Follow;
 use gather::Gathering;
 use history::History;
+use identity::Identity;
 use metrics::Counts;
 use netstack::event::{Event, Loop, Signal, Token};
 use netstack::netlink::Netlink;
 use netstack::time::Instant;
+use relay::Relay;
+use restored::Restored;
 use sampler::Sampler;
 use secrets::Secrets;
 use serve::Purpose;
 use sessions::Sessions;
 use snapshot::Looking;
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use viewers::Viewers;
 
 const PORT: u16 = 80;
@@ -77,10 +90,15 @@ struct Webd {
     hour: Instant,
     counts: Counts,
     web: web::Server,
+    /// Where it listens.
+    served: Vec<SocketAddr>,
+    identity: Identity,
     gathering: Option<Gathering>,
     looking: Option<Looking>,
     viewers: Viewers,
     asking: Questions,
+    relay: Option<Relay>,
+    restored: Option<Restored>,
     purposes: HashMap<Token, Purpose>,
     follow: Follow,
     sampler: Sampler,
@@ -104,17 +122,22 @@ pub fn run(house: House) -> Result<(), Failure> {
     let (engine, sessions) = (engine.map_err(Failure::new)?, sessions.map_err(Failure::new)?);
     let netlink = Netlink::route().map_err(Failure::during("rtnetlink"))?;
     let now = Instant::now();
+    let secrets = Secrets::open(&house);
     let mut webd = Webd {
         engine: Engine::new(engine),
-        secrets: Secrets::open(&house),
-        sessions: Sessions::new(sessions),
+        sessions: secrets.sessions(&house, now, sessions),
+        secrets,
         hour: passwords::hour(&house, now),
         counts: Counts::default(),
-        web: web::Server::of_pages(),
+        web: web::Server::of_pages(route::SENT),
+        served: Vec::new(),
+        identity: Identity::default(),
         gathering: None,
         looking: None,
         viewers: Viewers::default(),
         asking: Questions::default(),
+        relay: None,
+        restored: None,
         purposes: HashMap::new(),
         follow: Follow::default(),
         sampler: Sampler::new(netlink, now),
@@ -123,7 +146,7 @@ pub fn run(house: House) -> Result<(), Failure> {
         complaint: Rarely::default(),
         house,
     };
-    webd.web.follow(&turn, now, &addresses.served(now, PORT));
+    webd.follow(&turn, now, &mut addresses);
     webd.house.ready();
     // Only now: the boot does not wait for a hash.
     webd.secrets.take_over(&webd.house);
@@ -135,8 +158,10 @@ pub fn run(house: House) -> Result<(), Failure> {
         for event in &events {
             match event {
                 Event::Signal(Signal::Terminate) => return Ok(()),
-                Event::Signal(_) | Event::Timeout => {}
+                Event::Signal(_) => webd.identity.outdated(),
+                Event::Timeout => {}
                 Event::Ready { token: ADDRESSES, .. } => follow |= addresses.changed(),
+                Event::Ready { token: relay::TOKEN, writable, .. } => webd.relayed(&turn, now, *writable),
                 Event::Ready { token: sampler::TOKEN, .. } => webd.sampler.ready(now),
                 Event::Ready { token, .. } if Questions::owns(*token) => {
                     if let Some((asker, said)) = webd.asking.ready(*token) {
@@ -153,16 +178,28 @@ pub fn run(house: House) -> Result<(), Failure> {
         }
         webd.step(&turn, now);
         if follow || webd.web.wants_follow(now) {
-            webd.web.follow(&turn, now, &addresses.served(now, PORT));
+            webd.follow(&turn, now, &mut addresses);
         }
     }
 }
 
 impl Webd {
+    /// Listens on the addresses of now.
+    fn follow(&mut self, turn: &Loop, now: Instant, addresses: &mut Addresses) {
+        self.served = addresses.served(now, PORT);
+        self.served.extend_from_within(..);
+        let half = self.served.len() / 2;
+        self.served.iter_mut().skip(half).for_each(|address| address.set_port(web::HTTPS));
+        self.identity.outdated();
+        self.web.follow(turn, now, &self.served);
+    }
+
     fn deadline(&self) -> Instant {
         let gathering = self.gathering.as_ref().map(|gathering| gathering.deadline);
         let looking = self.looking.as_ref().map(|looking| looking.deadline);
-        let deadlines = [self.web.deadline(), gathering, looking, self.asking.deadline(), self.follow.deadline()];
+        let relay = self.relay.as_ref().map(|relay| relay.deadline);
+        let deadlines =
+            [self.web.deadline(), gathering, looking, self.asking.deadline(), self.follow.deadline(), relay];
         deadlines.into_iter().flatten().fold(self.sampler.deadline(), Instant::min)
     }
 
@@ -190,6 +227,9 @@ impl Webd {
             self.tell(turn, now, news);
         }
         self.web.tick(now);
+        self.relay_on(turn, now);
+        self.restore_on(turn, now);
+        self.secrets.keep(&self.house, now, &mut self.sessions);
         let Webd { follow, web, purposes, .. } = self;
         follow.keep(|reader| web.is_open(reader));
         purposes.retain(|asker, _| web.is_open(*asker));

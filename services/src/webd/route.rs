@@ -6,6 +6,14 @@ use serde_json::{Value, json};
 /// How many seconds a trial lasts where nobody has said.
 const CONFIRM: u64 = 60;
 
+/// Where an update is sent.
+pub const UPDATE: &str = "/api/update";
+
+/// Where a backup is sent.
+pub const RESTORE: &str = "/api/restore";
+/// What is sent and taken as it comes.
+pub const SENT: &[&str] = &[UPDATE, RESTORE];
+
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route {
@@ -19,6 +27,8 @@ pub enum Route {
     LogOut,
     /// Everybody's metrics.
     Metrics,
+    /// Who the router is over TLS, for who wants to trust it.
+    Certificate,
     /// What captured's ring holds, of one address or of all.
     Capture(String),
     /// Whether the internet works.
@@ -39,6 +49,10 @@ pub enum Route {
     Diagnosis,
     /// Something is to change.
     Change(Change),
+    /// A signed update, as it comes.
+    Update,
+    /// A backup.
+    Restore,
     /// The first password.
     FirstPassword(String),
     /// Another one.
@@ -98,8 +112,15 @@ impl Route {
     /// What one must be.
     pub fn needs(&self) -> Needs {
         match self {
-            Route::Page | Route::LogIn(_) | Route::Metrics | Route::Health | Route::Session => Needs::Nothing,
-            Route::Change(_) | Route::FirstPassword(_) | Route::NextPassword { .. } | Route::LogOut => Needs::Word,
+            Route::Page | Route::LogIn(_) | Route::Metrics | Route::Health | Route::Session | Route::Certificate => {
+                Needs::Nothing
+            }
+            Route::Change(_)
+            | Route::Update
+            | Route::Restore
+            | Route::FirstPassword(_)
+            | Route::NextPassword { .. }
+            | Route::LogOut => Needs::Word,
             _ => Needs::Owner,
         }
     }
@@ -118,6 +139,7 @@ impl Route {
             "/" if json() && request.method == "GET" => Route::Overview,
             "/" => Route::Page,
             "/metrics" => Route::Metrics,
+            "/certificate.pem" => Route::Certificate,
             "/capture.pcapng" => Route::Capture(word("filter")),
             "/log" => {
                 let path = word("path");
@@ -231,6 +253,8 @@ fn posted(request: &Request) -> Result<Route, (u16, String)> {
             change(INIT, json!({"op": word, "name": name}))
         }
         Op::End(word) => change(INIT, json!({"op": word})),
+        Op::Update => Ok(Route::Update),
+        Op::Restore => Ok(Route::Restore),
         Op::FirstPassword => Ok(Route::FirstPassword(body::<Password>(request)?.password)),
         Op::NextPassword => {
             let Password { old, password } = body(request)?;
@@ -248,6 +272,8 @@ enum Op {
     Device(&'static str),
     Service(&'static str),
     End(&'static str),
+    Update,
+    Restore,
     FirstPassword,
     NextPassword,
 }
@@ -269,6 +295,8 @@ impl Op {
             "/api/service/restart" => Op::Service("restart"),
             "/api/reboot" => Op::End("reboot"),
             "/api/poweroff" => Op::End("poweroff"),
+            UPDATE => Op::Update,
+            RESTORE => Op::Restore,
             "/api/setup/password" => Op::FirstPassword,
             "/api/password" => Op::NextPassword,
             _ => return None,
@@ -308,6 +336,8 @@ mod tests {
             ("/api/poweroff", ""),
             ("/api/setup/password", r#"{"password":"correct horse"}"#),
             ("/api/password", r#"{"old":"a","password":"correct horse"}"#),
+            ("/api/update", ""),
+            ("/api/restore", ""),
             ("/logout", ""),
         ] {
             assert_eq!(of("POST", path, body).map(|route| route.needs()), Ok(Needs::Word), "{path}");
@@ -328,7 +358,7 @@ mod tests {
             assert_eq!(of("GET", path, "").map(|route| route.needs()), Ok(Needs::Owner), "{path}");
             assert_eq!(of("POST", path, ""), Err(405), "{path}");
         }
-        for path in ["/", "/metrics", "/api/health", "/api/session"] {
+        for path in ["/", "/metrics", "/certificate.pem", "/api/health", "/api/session"] {
             assert_eq!(of("GET", path, "").map(|route| route.needs()), Ok(Needs::Nothing), "{path}");
         }
     }

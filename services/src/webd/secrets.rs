@@ -1,13 +1,16 @@
-//! What webd keeps: the hash of the password and the sum of the token, in files of its own.
+//! What webd keeps: the hash of the password, the sum of the token and those of the sessions, in files of its own.
+use super::sessions::{Sessions, from_hex, hex};
 use crate::house::House;
 use crate::password::{self, SALT};
-use crate::perm::file;
+use crate::perm::{WallTime, file};
 use blake2::digest::Digest;
+use netstack::time::Instant;
 use std::io;
 use std::path::Path;
 
 const PASSWORD: &str = "/perm/webd/password";
 const TOKEN: &str = "/perm/webd/token";
+const SESSIONS: &str = "/perm/webd/nobackup/sessions";
 /// Since when the first visit is open, in milliseconds of boot time.
 pub const VISIT: &str = "/run/webd/visit";
 /// Stands for a password that was forgotten, so that gokrazy's is not taken over again.
@@ -87,7 +90,7 @@ impl Secrets {
         }
         write(&house.path(PASSWORD), NONE)?;
         (self.password, self.token, self.fresh, self.unset) = (None, None, false, true);
-        let now = netstack::time::Instant::now().as_millis().to_string();
+        let now = Instant::now().as_millis().to_string();
         file::replace(&house.path(VISIT), now.as_bytes()).map(drop).map_err(|error| format!("{VISIT}: {error}"))
     }
 
@@ -113,6 +116,23 @@ impl Secrets {
         }))
     }
 
+    /// The sessions of before that were begun with this password; `key` is random.
+    pub fn sessions(&self, house: &House, now: Instant, key: [u8; 32]) -> Sessions {
+        let kept = text(&house.path(SESSIONS)).unwrap_or_default();
+        let password = self.password.as_deref().unwrap_or_default();
+        Sessions::read(&kept, now, wall(), password, key)
+    }
+
+    /// Writes down what has changed of them. What the disk refuses lasts until the next restart.
+    pub fn keep(&self, house: &House, now: Instant, sessions: &mut Sessions) {
+        let password = self.password.as_deref().unwrap_or_default();
+        if let Some(text) = sessions.text(now, wall(), password)
+            && let Err(error) = write(&house.path(SESSIONS), &text)
+        {
+            log::error!("{error}");
+        }
+    }
+
     /// Whether there is a password.
     pub fn has_password(&self) -> bool {
         self.password.is_some()
@@ -127,6 +147,10 @@ impl Secrets {
     pub fn is_token(&self, token: &str) -> bool {
         self.token.is_some_and(|kept| password::equal(&sum(token), &kept))
     }
+}
+
+fn wall() -> u64 {
+    u64::try_from(WallTime::now().unix()).unwrap_or_default()
 }
 
 /// A token has 256 random bits: nobody guesses it, so its sum may be a quick one.
@@ -154,19 +178,6 @@ fn text(path: &Path) -> Option<String> {
 
 fn write(path: &Path, text: &str) -> Result<(), String> {
     file::replace_with(path, text.as_bytes(), OWN).map(drop).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn from_hex(text: &str) -> Option<[u8; 32]> {
-    let digit = |at: usize| char::from(*text.as_bytes().get(at)?).to_digit(16);
-    let mut bytes = [0; 32];
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = (digit(2 * at)? << 4 | digit(2 * at + 1)?) as u8;
-    }
-    (text.len() == 64).then_some(bytes)
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! A request on port 80, from its head to its answer.
 use super::follow::News;
 use super::gather::Gathering;
+use super::relay::{Next, Relay};
+use super::restored::{self, Restored};
 use super::route::{Log, Needs, Route};
 use super::sessions::{BASIC, Kind};
 use super::viewers::Want;
-use super::{Webd, download, gate, look, secrets};
+use super::{Webd, download, gate, look, secrets, sessions};
 use crate::house::door::{Claim, refused};
 use crate::house::questions::Said;
 use crate::metrics::KIND;
@@ -67,13 +69,17 @@ fn wrong(status: u16, words: &str) -> Answer {
     json(status, &json!({"error": words}))
 }
 
-fn cookie(value: &str) -> String {
-    format!("{}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age=604800", gate::COOKIE)
+/// A session's cookie; a browser need not keep it for longer than the session lives unused.
+fn cookie(secure: bool, value: &str) -> String {
+    gate::kept_cookie(secure, value, 604_800)
 }
 
 impl Webd {
     /// A connection is ready.
     pub(super) fn show(&mut self, turn: &Loop, now: Instant, token: Token) {
+        if self.web.is_secure(token) {
+            self.identify(now);
+        }
         let mut asked = None;
         self.web.ready(turn, now, token, |request| {
             asked = Some(request.clone());
@@ -82,6 +88,18 @@ impl Webd {
         let Some(request) = asked else { return };
         if let Some(answer) = self.serve(turn, now, token, &request) {
             self.web.answer(turn, now, token, answer);
+        }
+    }
+
+    /// Makes sure that we are somebody where TLS is spoken.
+    fn identify(&mut self, now: Instant) {
+        if !self.identity.is_outdated(now) {
+            return;
+        }
+        let names = look::certified(&self.house, &self.served);
+        let wall = look::not_before_the_image();
+        if let Some(pair) = self.identity.look(&self.house, now, wall, &names) {
+            self.web.identify(std::sync::Arc::clone(pair.config()));
         }
     }
 
@@ -107,7 +125,7 @@ impl Webd {
         }
         // Who needs not be anybody is not asked, so that nothing is hashed for it.
         let caller = match (&route, needs) {
-            (Route::Metrics | Route::Health, _) => Caller::Nobody(String::new()),
+            (Route::Metrics | Route::Health | Route::Certificate, _) => Caller::Nobody(String::new()),
             _ => self.caller(now, request),
         };
         match (&caller, needs) {
@@ -147,7 +165,7 @@ impl Webd {
         };
         match route {
             Route::Page => {
-                let visitor = self.visitor(now, caller);
+                let visitor = self.visitor(now, request.secure, caller);
                 let zipped = request.header("accept-encoding").split(',').any(|word| word.trim().starts_with("gzip"));
                 self.want(turn, now, token, Want::Page(visitor, zipped));
                 None
@@ -174,6 +192,15 @@ impl Webd {
                 }
                 None
             }
+            Route::Certificate => {
+                self.identify(now);
+                Some(match self.identity.certificate() {
+                    Some(pem) => {
+                        sealed(Response { status: 200, kind: "application/x-pem-file", body: pem.into_bytes() })
+                    }
+                    None => wrong(503, "there is no certificate: the log of webd says why"),
+                })
+            }
             Route::Session => Some(json(200, &self.session(now, &caller))),
             Route::History => Some(json(200, &self.history.json())),
             Route::Events => {
@@ -191,11 +218,14 @@ impl Webd {
                 log::info!("{}: {:.120}", request.peer.to_canonical(), summary(&change.line));
                 ask(self, change.socket, &change.line, Purpose::Relay)
             }
+            Route::Update => self.update(turn, now, token, request),
+            Route::Restore => self.restore(turn, now, token, request),
             Route::LogOut => {
                 if let Caller::Owner(cookie, _) = caller {
                     self.sessions.end(&cookie);
+                    self.secrets.keep(&self.house, now, &mut self.sessions);
                 }
-                Some(to_page("weir=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0"))
+                Some(to_page(&gate::kept_cookie(request.secure, "", 0)))
             }
             Route::FirstPassword(password) => {
                 let first = self.may_be_first(now);
@@ -204,11 +234,11 @@ impl Webd {
                 } else {
                     Err("there is a password already, or its hour is over".into())
                 };
-                Some(self.settled(now, set))
+                Some(self.settled(now, request.secure, set))
             }
             Route::NextPassword { old, new } => {
                 let set = self.password(now, request.peer.to_canonical(), &old).and_then(|()| self.set(&new));
-                Some(self.settled(now, set))
+                Some(self.settled(now, request.secure, set))
             }
             // It was met before.
             Route::LogIn(_) => None,
@@ -236,7 +266,7 @@ impl Webd {
         }
     }
 
-    fn visitor(&mut self, now: Instant, caller: Caller) -> Visitor {
+    fn visitor(&mut self, now: Instant, secure: bool, caller: Caller) -> Visitor {
         match caller {
             Caller::Owner(cookie, kind) => {
                 let sets_up = matches!(kind, Kind::SetUp(_));
@@ -247,7 +277,7 @@ impl Webd {
                 Ok(secret) => {
                     let begun = self.sessions.begin(now, secret, Kind::SetUp(self.hour));
                     let token = self.sessions.token(&begun);
-                    Visitor::Owner { token, sets_up: true, cookie: Some(cookie(&begun)) }
+                    Visitor::Owner { token, sets_up: true, cookie: Some(cookie(secure, &begun)) }
                 }
                 Err(why) => Visitor::Stranger(Some(why)),
             },
@@ -276,7 +306,7 @@ impl Webd {
         match said.and_then(|()| secrets::random()) {
             Ok(secret) => {
                 let begun = self.sessions.begin(now, secret, Kind::Owner);
-                Some(to_page(&cookie(&begun)))
+                Some(to_page(&cookie(request.secure, &begun)))
             }
             Err(why) => {
                 let words = if why == "it is wrong" {
@@ -291,12 +321,12 @@ impl Webd {
     }
 
     /// A password was set, or was not: who has set it is in.
-    fn settled(&mut self, now: Instant, set: Result<(), String>) -> Answer {
+    fn settled(&mut self, now: Instant, secure: bool, set: Result<(), String>) -> Answer {
         match set.and_then(|()| secrets::random()) {
             Ok(secret) => {
                 let begun = self.sessions.begin(now, secret, Kind::Owner);
                 let token = self.sessions.token(&begun);
-                json(200, &json!({"ok": true, "token": token})).header("Set-Cookie", &cookie(&begun))
+                json(200, &json!({"ok": true, "token": token})).header("Set-Cookie", &cookie(secure, &begun))
             }
             Err(why) => wrong(409, &why),
         }
@@ -353,6 +383,103 @@ impl Webd {
             }
         };
         self.web.answer(turn, now, asker, answer);
+    }
+
+    /// An update begins to come.
+    fn update(&mut self, turn: &Loop, now: Instant, token: Token, request: &Request) -> Option<Answer> {
+        if self.relay.is_some() {
+            return Some(wrong(503, "another update is being taken: wait for its end"));
+        }
+        if request.coming == 0 {
+            return Some(wrong(400, "an update is a file, and this one is empty"));
+        }
+        log::info!("{}: sends an update of {} bytes", request.peer.to_canonical(), request.coming);
+        let ticket = secrets::random::<32>().map(|bytes| sessions::hex(&bytes));
+        match ticket.and_then(|ticket| Relay::begin(turn, now, token, ticket)) {
+            Ok(relay) => {
+                self.relay = Some(relay);
+                None
+            }
+            Err(why) => Some(wrong(503, &why)),
+        }
+    }
+
+    /// updated has said something, or can take more.
+    pub(super) fn relayed(&mut self, turn: &Loop, now: Instant, writable: bool) {
+        let Some(relay) = &mut self.relay else { return };
+        let asker = relay.asker;
+        match relay.ready(now, writable) {
+            Next::Wait => {}
+            Next::Resume => self.web.resume(turn, now, asker),
+            Next::Take => match relay.sink() {
+                Ok(sink) => self.web.receive(turn, now, asker, sink),
+                Err(error) => self.broken_off(turn, now, 503, &json!({"error": error.to_string()})),
+            },
+            Next::Over(status, said) => self.broken_off(turn, now, status, &said),
+        }
+    }
+
+    fn broken_off(&mut self, turn: &Loop, now: Instant, status: u16, said: &Value) {
+        if let Some(relay) = self.relay.take() {
+            log::info!("the update: {said}");
+            self.web.answer(turn, now, relay.asker, json(status, said));
+        }
+    }
+
+    /// Gives up what nobody sends any more or nobody takes, and waits for room where there is none.
+    pub(super) fn relay_on(&mut self, turn: &Loop, now: Instant) {
+        let Some(relay) = &mut self.relay else { return };
+        if relay.deadline <= now {
+            return self.broken_off(turn, now, 503, &json!({"error": "updated does not answer"}));
+        }
+        if self.web.is_open(relay.asker) {
+            relay.settle(turn);
+        } else {
+            log::warn!("the update: who sent it has gone");
+            self.relay = None;
+        }
+    }
+
+    /// A backup begins to come: from who says the password once more.
+    fn restore(&mut self, turn: &Loop, now: Instant, token: Token, request: &Request) -> Option<Answer> {
+        if self.restored.is_some() {
+            return Some(wrong(503, "another backup is being taken: wait for its end"));
+        }
+        if request.coming == 0 || request.coming > restored::LARGEST {
+            return Some(wrong(413, &format!("a backup has 1 to {} bytes here", restored::LARGEST)));
+        }
+        let said = Claim::of(request);
+        let Some(password) = said.as_ref().and_then(Claim::password) else {
+            return Some(wrong(403, "a backup is taken from who says the password with it"));
+        };
+        if let Err(why) = self.password(now, request.peer.to_canonical(), password) {
+            return Some(wrong(403, &format!("the password: {why}")));
+        }
+        log::info!("{}: sends a backup of {} bytes", request.peer.to_canonical(), request.coming);
+        let (restored, sink) = Restored::begin(token);
+        self.restored = Some(restored);
+        self.web.receive(turn, now, token, sink);
+        None
+    }
+
+    /// Goes on with a backup that is all there, and gives up one that nobody sends any more.
+    pub(super) fn restore_on(&mut self, turn: &Loop, now: Instant) {
+        let web = &self.web;
+        let over = |restored: &mut Restored| restored.is_whole() || !web.is_open(restored.asker);
+        let Some(restored) = self.restored.take_if(over) else { return };
+        let asker = restored.asker;
+        if !self.web.is_open(asker) {
+            return;
+        }
+        let asked = restored.question().map_err(|why| (409, why)).and_then(|line| {
+            let path = self.house.path("/run/configd.sock");
+            let asked = self.asking.ask(turn, now, &path, &line, asker);
+            asked.map_err(|error| (503, format!("{}: {error}", path.display())))
+        });
+        match asked {
+            Ok(()) => drop(self.purposes.insert(asker, Purpose::Relay)),
+            Err((status, why)) => self.web.answer(turn, now, asker, wrong(status, &why)),
+        }
     }
 
     /// Answers who waits for the metrics, when they are whole or time is up.

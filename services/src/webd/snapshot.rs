@@ -25,12 +25,13 @@ enum Whom {
 }
 
 /// Each by its name, in the order of [`Said`]'s fields.
-const ASKED: [(&str, Whom); 5] = [
+const ASKED: [(&str, Whom); 6] = [
     ("init", Whom::Socket("/run/init.sock", "{\"op\":\"list\"}\n")),
     ("diagd", Whom::Socket("/run/diagd.sock", "{\"op\":\"last\"}\n")),
     ("configd", Whom::Socket("/run/configd.sock", "{\"op\":\"state\"}\n")),
     ("netconfigd", Whom::Page(8066)),
     ("dnsd", Whom::Page(8053)),
+    ("names", Whom::Socket("/run/dnsd.sock", "{\"op\":\"names\"}\n")),
 ];
 
 /// What was said.
@@ -46,6 +47,8 @@ pub struct Said {
     pub netconfigd: String,
     /// dnsd's.
     pub dnsd: String,
+    /// The names that it is asked most.
+    pub names: Value,
     /// Who has said nothing.
     pub missing: Vec<&'static str>,
 }
@@ -53,8 +56,8 @@ pub struct Said {
 impl Said {
     /// Before anybody was asked.
     pub const fn nothing() -> Said {
-        let (init, diagd, configd) = (Value::Null, Value::Null, Value::Null);
-        Said { init, diagd, configd, netconfigd: String::new(), dnsd: String::new(), missing: Vec::new() }
+        let (init, diagd, configd, names) = (Value::Null, Value::Null, Value::Null, Value::Null);
+        Said { init, diagd, configd, netconfigd: String::new(), dnsd: String::new(), names, missing: Vec::new() }
     }
 }
 
@@ -135,7 +138,10 @@ impl Looking {
         let mut said = Said::default();
         for ((name, _), source) in ASKED.iter().zip(self.sources) {
             let Source::Said(bytes) = source else {
-                said.missing.push(name);
+                // Who it is says its page already.
+                if *name != "names" {
+                    said.missing.push(name);
+                }
                 continue;
             };
             let json = || serde_json::from_slice::<Value>(&bytes).unwrap_or_default();
@@ -145,6 +151,7 @@ impl Looking {
                 "diagd" => said.diagd = json(),
                 "configd" => said.configd = json(),
                 "netconfigd" => said.netconfigd = text(),
+                "names" => said.names = json(),
                 _ => said.dnsd = text(),
             }
         }

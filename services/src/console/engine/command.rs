@@ -70,8 +70,8 @@ pub enum Command {
     Top,
     /// Gives lan0 another address, on trial.
     Lan(Ipv4Net),
-    /// What captured holds, and how to see it.
-    Capture,
+    /// What captured holds, and how to see it; or whether it is to hold something where nobody has a key.
+    Capture(Option<bool>),
     /// Erases all that was ever said to the router, and starts it again.
     FactoryReset,
     /// The other slot, once.
@@ -139,6 +139,8 @@ firewall         what is let in, what was refused
 clock            the time, and whom it is from
 top              what each process costs, until a key
 capture          the last packets that were kept, and how to see them
+capture on       keep them, also where nobody has a key
+capture off      keep them only where somebody has one
 dmesg            the kernel's messages
 restart NAME     stop a service and start it again
 signal NAME SIG  send a service USR1, USR2, TERM or KILL
@@ -196,7 +198,9 @@ impl Command {
             ("password", _) => (Command::Password, 0),
             ("token", _) => (Command::Token, 0),
             ("top", _) => (Command::Top, 0),
-            ("capture", _) => (Command::Capture, 0),
+            ("capture", ["on", ..]) => (Command::Capture(Some(true)), 1),
+            ("capture", ["off", ..]) => (Command::Capture(Some(false)), 1),
+            ("capture", _) => (Command::Capture(None), 0),
             ("lan", [net, ..]) => (Command::Lan(lan::parse(net)?), 1),
             ("lan", []) => return Err("lan wants an address with a length, such as 192.168.42.1/24".into()),
             ("trial", _) => (Command::Trial, 0),
@@ -224,7 +228,8 @@ impl Command {
     pub fn request(&self) -> Option<String> {
         let value = match self {
             Command::Status | Command::Top => serde_json::json!({"op": "list"}),
-            Command::Capture => serde_json::json!({"op": "ring"}),
+            Command::Capture(None) => serde_json::json!({"op": "ring"}),
+            Command::Capture(Some(on)) => serde_json::json!({"op": "record", "on": on}),
             Command::FactoryReset => serde_json::json!({"op": "factory-reset"}),
             Command::Log { name, follow } => serde_json::json!({"op": "logs", "name": name, "follow": follow}),
             Command::Restart(name) => serde_json::json!({"op": "restart", "name": name}),
@@ -261,7 +266,7 @@ impl Command {
             Command::Password | Command::Token => Peer::Webd,
             Command::Clock => Peer::Ntpd,
             Command::LastBoot(_) => Peer::Logd,
-            Command::Capture => Peer::Captured,
+            Command::Capture(_) => Peer::Captured,
             _ => Peer::Init,
         }
     }

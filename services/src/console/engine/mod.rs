@@ -375,12 +375,12 @@ impl Session {
                 self.top.list = list;
                 return vec![Wish::HangUp, Wish::LookAtProcesses(self.top.processes())];
             }
-            (Ok(Answer::Line { line, .. }), Command::Tool { .. } | Command::Capture) => {
+            (Ok(Answer::Line { line, .. }), Command::Tool { .. } | Command::Capture(_)) => {
                 self.output.push(&format!("{}\n", tables::clean(&line)));
                 return Vec::new();
             }
             (Ok(Answer::Health(health)), Command::Diag) => tables::health(&health),
-            (Ok(Answer::End), Command::Tool { .. } | Command::Capture) => String::new(),
+            (Ok(Answer::End), Command::Tool { .. } | Command::Capture(_)) => String::new(),
             (Ok(Answer::Ok), Command::FactoryReset) => "everything is erased at the next start, which is now\n".into(),
             (Ok(Answer::Ok), Command::Lan(net)) => format!(
                 "lan0 has {net} for {} s: `keep` keeps it, `revert` takes it back; machines ask for another address by themselves\n",
@@ -401,7 +401,7 @@ impl Session {
             (Ok(Answer::Ok), Command::Revert) => "taken back\n".into(),
             (Ok(Answer::Ok), Command::Device { .. } | Command::Password) => "done\n".into(),
             (Ok(Answer::Said(said)), Command::Token) => format!("{}\n", tables::clean(&said)),
-            (Ok(Answer::Error(error)), Command::Diag | Command::Tool { .. } | Command::Capture) => {
+            (Ok(Answer::Error(error)), Command::Diag | Command::Tool { .. } | Command::Capture(_)) => {
                 format!("{}\n", tables::clean(&error))
             }
             (Ok(Answer::Error(error)), _) if !matches!(command.peer(), Peer::Init | Peer::Ntpd | Peer::Logd) => {

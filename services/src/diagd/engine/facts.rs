@@ -80,6 +80,8 @@ pub struct Local {
     pub wants_ipv6: Option<bool>,
     /// When the image was made.
     pub built: Option<WallTime>,
+    /// Whether ntpd holds the clock to be right; none while it has not had the time to find out.
+    pub clock_right: Option<bool>,
     /// The filesystem of `/perm`.
     pub disk: Option<Disk>,
     /// Memory in KiB: available, in all.
@@ -139,6 +141,8 @@ pub struct Disk {
     pub read_only: bool,
     /// It is memory: what it holds ends with the boot.
     pub memory: bool,
+    /// It was damaged, and made anew in this boot.
+    pub mended: bool,
 }
 
 /// An interface with a cable.

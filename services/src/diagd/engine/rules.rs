@@ -92,6 +92,7 @@ pub const RULES: &[Rule] = &[
     ("duplex", duplex),
     ("errors", errors),
     ("nat", nat),
+    ("time", time),
 ];
 
 fn ok<T>(tried: &Tried<T>) -> bool {
@@ -252,6 +253,10 @@ fn route(case: &Case<'_>) -> Sentence {
 
 fn clock(case: &Case<'_>) -> Sentence {
     let (built, wall) = (case.facts.local.built?, case.wall);
+    // Then it is the image's date that is wrong.
+    if case.facts.local.clock_right == Some(true) {
+        return None;
+    }
     let day = |time| day_and_time(case.zone, time, WallTime::default());
     let words = if wall < built {
         format!("{}, before this image was made ({})", day(wall), day(built))
@@ -380,6 +385,10 @@ fn disk(case: &Case<'_>) -> Sentence {
         "is full"
     } else if disk.memory {
         "is in memory only: there is no disk that can be used"
+    } else if disk.mended {
+        let words = "/perm was damaged and has been made anew at the last boot with what could be read of it: \
+                     /perm/mended/report, in every backup, says what was lost.";
+        return Some((Level::Note, words.into()));
     } else {
         return None;
     };
@@ -451,6 +460,12 @@ fn nat(case: &Case<'_>) -> Sentence {
         return None;
     };
     Some((Level::Note, format!("The internet works, but {words}; over IPv4 nobody reaches this router from outside.")))
+}
+
+fn time(case: &Case<'_>) -> Sentence {
+    let words = "The internet works, but no time server that could be believed has answered since the boot: \
+                 whether the clock is right is not known.";
+    (case.facts.local.clock_right == Some(false)).then(|| (Level::Note, words.into()))
 }
 
 /// RFC 6598.

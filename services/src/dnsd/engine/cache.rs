@@ -37,6 +37,8 @@ pub struct Entry {
     asked: bool,
     /// How often it was given, as far as it matters for [`POPULAR`].
     given: u8,
+    /// How often its name and type were given since there is an answer to them.
+    total: u32,
 }
 
 /// How an entry may be used.
@@ -151,12 +153,15 @@ impl Cache {
         let entry = self.slots.get_mut(at as usize)?.as_mut()?;
         entry.asked = true;
         entry.given = entry.given.saturating_add(1);
+        entry.total = entry.total.saturating_add(1);
         Some((&entry.stored, usable))
     }
 
     /// Keeps an answer for `life` seconds. A `failure` is never given once it has run out.
     pub fn insert(&mut self, now: Instant, hash: u64, stored: Stored, life: u32, failure: bool) {
-        if let Some(at) = self.index.get(&hash).copied() {
+        let before = self.index.get(&hash).copied();
+        let total = before.and_then(|at| self.entry(at)).map_or(0, |entry| entry.total);
+        if let Some(at) = before {
             self.remove(at);
         }
         let cost = stored.size() + OVERHEAD;
@@ -175,6 +180,7 @@ impl Cache {
             failure,
             asked: false,
             given: 0,
+            total,
         };
         let at = match self.free.pop() {
             Some(at) => at,
@@ -212,6 +218,11 @@ impl Cache {
         let older = |entry: &&Entry| self.entry(entry.older);
         let entries = std::iter::successors(self.entry(self.newest), older).filter(|entry| !entry.failure);
         entries.map(move |entry| (&entry.stored, seconds(now.since(entry.since)), seconds(entry.until.since(now))))
+    }
+
+    /// Each answer's key, and how often it and those before it under that key were given.
+    pub fn given(&self) -> impl Iterator<Item = (&[u8], u32)> {
+        self.slots.iter().flatten().map(|entry| (entry.stored.key(), entry.total))
     }
 
     /// Forgets who could not be reached: the upstreams are others now.

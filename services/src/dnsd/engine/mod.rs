@@ -7,6 +7,7 @@ pub mod forward;
 pub mod kept;
 pub mod local;
 pub mod name;
+pub mod popular;
 pub mod query;
 pub mod rebind;
 pub mod stored;

@@ -1,5 +1,6 @@
 //! What is kept, for how long, and in how much memory.
 use super::*;
+use crate::dnsd::engine::popular::popular;
 
 #[test]
 fn an_answer_is_asked_for_once_and_counts_down() {
@@ -40,6 +41,29 @@ fn the_shortest_ttl_decides_and_each_record_keeps_its_own() {
     assert_eq!(addresses(&world.query(&ask("x.com", Rtype::A)).unwrap()), [(1, 281), (2, 1)]);
     world.seconds(1);
     assert!(world.query(&ask("x.com", Rtype::A)).is_none());
+}
+
+#[test]
+fn names_are_counted_over_their_answers() {
+    let mut world = World::new(&["10.0.0.1"]);
+    for name in ["www.example.com", "Once.example", "never.example"] {
+        world.fill(name, 300);
+    }
+    world.query(&ask("once.example", Rtype::A));
+    for _ in 0..2 {
+        world.query(&ask("www.EXAMPLE.com", Rtype::A));
+    }
+    world.query(&ask("www.example.com", Rtype::AAAA));
+    world.reply(Rcode::NOERROR, |_| ());
+    world.late();
+    // A new answer takes over what was asked of the old one.
+    world.seconds(300);
+    world.fill("www.example.com", 300);
+    world.query(&ask("www.example.com", Rtype::A));
+    let names = |most| popular(world.engine.cache(), most);
+    let www = ("www.example.com.".to_owned(), 4);
+    assert_eq!(names(1), std::slice::from_ref(&www));
+    assert_eq!(names(9), [www, ("once.example.".to_owned(), 1)]);
 }
 
 #[test]

@@ -21,7 +21,7 @@ function h(tag, props, ...children) {
 async function api(path, body) {
   const options = body === undefined ? {} : { method: 'POST', headers: { 'Content-Type': 'application/json', 'X-Weir-Token': token }, body: JSON.stringify(body) };
   let answer;
-  try { answer = await fetch('/api/' + path, options); } catch { throw new Error('The router does not answer. Is this device still connected to it?'); }
+  try { answer = await fetch('/api/' + path, options); } catch { throw Object.assign(new Error('The router does not answer. Is this device still connected to it?'), { lost: true }); }
   const value = await answer.json().catch(() => ({}));
   if (answer.status === 401) { location.reload(); throw new Error('You have been logged out.'); }
   if (!answer.ok) throw new Error(value.error || 'The router answered ' + answer.status + '.');
@@ -382,6 +382,7 @@ function names(where) {
     dns.missing.length ? h('p', { class: 'warn' }, 'dnsd does not answer. See Services.') : dns.queries === undefined ? empty('A moment…') : [
       h('div', { class: 'card tiles' }, tile(dns.queries.toLocaleString(), 'questions since it began'), tile(share + ' %', 'answered from memory or known at home'), tile(dns.cache_answers.toLocaleString(), 'answers remembered, ' + bytes(dns.cache_bytes)),
         tile(dns.refused_rebinding.toLocaleString(), 'answers refused that led into the house'), tile(dns.refused_rate.toLocaleString(), 'refused because a device asked too often'), tile(dns.failures.toLocaleString(), 'nobody could answer')),
+      h('section', { class: 'card' }, h('h2', {}, 'Asked most'), dns.names.length ? table('Names asked most', [['Name'], ['Asked', 'n']], dns.names.map(one => [h('span', { class: 'mono' }, one.name.replace(/\.$/, '')), one.asked.toLocaleString()])) : empty('No name of the internet was asked for twice yet.')),
       h('section', { class: 'card' }, h('h2', {}, 'Who is asked'), dns.upstreams.length ? table('Name servers', [['Server'], ['State'], ['Takes', 'n'], ['Asked', 'n'], ['Answered', 'n']], dns.upstreams.map(one => [h('span', { class: 'mono' }, one.address),
         one.asked === 0 ? h('span', { class: 'badge' }, 'not asked yet') : one.alive ? h('span', { class: 'badge ok' }, 'answers') : h('span', { class: 'badge wrong' }, 'silent'), one.replies ? digits(one.rtt_ms) + ' ms' : '–', one.asked.toLocaleString(), one.replies.toLocaleString()])) : empty('No name server is known yet: the provider names them when the router is connected.'))]);
 }
@@ -428,12 +429,13 @@ function system(where) {
         ['Memory', bytes(router.memory.total - router.memory.available) + ' of ' + bytes(router.memory.total)], ['Storage', router.storage.total ? bytes(router.storage.total - router.storage.available) + ' of ' + bytes(router.storage.total) + ', ' + router.perm : router.perm]])),
       h('section', { class: 'card' }, h('h2', {}, 'Switch'), h('p', { class: 'hint' }, 'Restarting takes a few seconds, in which nobody at home has internet.'), h('div', { class: 'row' },
         button('Restart the router', () => sure('Restart the router?', 'For a few seconds nobody at home has internet. This page comes back by itself.', 'Restart', reboot), '', { id: 'reboot' }),
-        button('Switch off', () => sure('Switch the router off?', 'Nobody has internet until somebody switches it on again, by hand.', 'Switch off', async () => { await api('poweroff', {}); gone('The router is switching itself off.'); }), 'danger')))),
+        button('Update', update, '', { id: 'update' }),
+        button('Switch off', () => sure('Switch the router off?', 'Nobody has internet until somebody switches it on again, by hand.', 'Switch off', async () => { await order('poweroff'); gone('The router is switching itself off.'); }), 'danger')))),
     h('div', { class: 'grid' },
       h('section', { class: 'card' }, h('h2', {}, 'Take with you'), h('p', { class: 'hint' }, 'The backup holds keys and passwords’ hashes: keep it as you keep a key. It asks for the user gokrazy and the router’s password.'), h('div', { class: 'row' },
-        h('a', { class: 'button', href: 'http://' + here + ':8077/backup.tar.gz' }, 'Backup'), h('a', { class: 'button', href: '/capture.pcapng', download: 'capture.pcapng' }, 'Packets of the last minutes'), h('a', { class: 'button', href: '/metrics' }, 'Metrics'))),
+        h('a', { class: 'button', href: 'http://' + here + ':8077/backup.tar.gz' }, 'Backup'), button('Restore a backup', restore, '', { id: 'restore' }), h('a', { class: 'button', href: '/capture.pcapng', download: 'capture.pcapng' }, 'Packets of the last minutes'), h('a', { class: 'button', href: '/metrics' }, 'Metrics'))),
       h('section', { class: 'card' }, h('h2', {}, 'Password and place'), h('p', { class: 'hint' }, 'Who knows the password may do everything that is on this page.'), h('div', { class: 'row' }, button('Change the password', changePassword), button('Address at home', changeLan),
-        h('form', { method: 'post', action: '/logout' }, h('input', { type: 'hidden', name: 'token', value: token }), h('button', {}, 'Log out'))))),
+        h('form', { method: 'post', action: '/logout', onsubmit: event => { event.target.elements.token.value = token; } }, h('input', { type: 'hidden', name: 'token', value: token }), h('button', {}, 'Log out'))))),
     h('section', { class: 'card' }, h('h2', {}, 'Files'), h('p', { class: 'hint' }, 'Everything that can be said to the router stands in these files. Those that hold secrets are not shown. A change is checked, then on trial for a minute.'), h('p', { class: 'small' }, '\u00a0'),
       h('div', { class: 'row' }, TEXTS.map(name => button(name, () => editText(name), 'mono')))));
 }
@@ -466,7 +468,7 @@ function lanField() {
 }
 async function moveLan(address) {
   await tryFiles(await withLan(address), 300);
-  const there = 'http://' + address.split('/')[0] + '/';
+  const there = location.protocol + '//' + address.split('/')[0] + '/';
   if (address.split('/')[0] !== location.hostname) gone('The router is now at ' + there + '. Reconnect this device (take the cable out and in again, or switch Wi-Fi off and on), open that address and press Keep. If nobody does within five minutes, the old address comes back.', there);
 }
 function changeLan() {
@@ -478,9 +480,14 @@ function gone(words, link) {
   main.replaceChildren(h('div', { class: 'hero' }, h('h1', { role: 'status' }, words), link && h('p', {}, h('a', { href: link }, link))));
   document.getElementById('nav').replaceChildren();
 }
+// The answer of a machine that goes may be lost with it.
+const order = path => api(path, {}).catch(error => { if (!error.lost) throw error; });
 async function reboot() {
-  await api('reboot', {});
-  gone('The router is restarting. This page comes back when it is there again.');
+  await order('reboot');
+  comesBack('The router is restarting. This page comes back when it is there again.');
+}
+function comesBack(words) {
+  gone(words);
   const before = state.status.router.uptime_ms;
   const look = async () => {
     try {
@@ -490,6 +497,67 @@ async function reboot() {
     setTimeout(look, 1000);
   };
   setTimeout(look, 1000);
+}
+
+// --- files that are sent
+function send(path, file, headers, seen, box) {
+  return new Promise((done, fail) => {
+    const request = new XMLHttpRequest();
+    request.open('POST', '/api/' + path);
+    for (const [name, value] of Object.entries({ 'X-Weir-Token': token, ...headers })) request.setRequestHeader(name, value);
+    request.upload.onprogress = event => seen(event.loaded / event.total);
+    request.onerror = () => fail(new Error('The connection broke off.'));
+    request.onabort = () => fail(new Error('It was broken off.'));
+    request.onload = () => {
+      let value = {};
+      try { value = JSON.parse(request.responseText); } catch { /* It says nothing more. */ }
+      if (request.status === 200) done(value); else fail(new Error(value.error || 'The router answered ' + request.status + '.'));
+    };
+    box.addEventListener('close', () => request.abort());
+    request.send(file);
+  });
+}
+async function readUpdate(file) {
+  const [mark, line] = (await file.slice(0, 5000).text()).split('\n');
+  try { if (mark === 'weir update 1') return JSON.parse(line); } catch { /* It is said below. */ }
+  throw new Error(file.name + ' is no update of weir’s.');
+}
+function update() {
+  const file = field('The update', { type: 'file', accept: '.update', required: true, name: 'update' }, 'A file that ends with .update, signed by a key that this router trusts.');
+  const about = h('p', { role: 'status' });
+  const bar = h('progress', { max: 1, value: 0, hidden: true, 'aria-label': 'Sent' });
+  const called = one => 'Version ' + one.version + (one.commit ? ' (' + one.commit.slice(0, 12) + ')' : '') + ', made ' + moment(new Date(one.made * 1000).toISOString());
+  file.input.addEventListener('change', async () => {
+    try { about.textContent = called(await readUpdate(file.input.files[0])) + '.'; } catch (error) { about.textContent = error.message; }
+  });
+  form('Update the router', [file.node, about, bar], 'Send and start it', async box => {
+    const one = await readUpdate(file.input.files[0]);
+    bar.hidden = false;
+    const { slot } = await send('update', file.input.files[0], {}, part => { bar.value = part; if (part === 1) about.textContent = 'All is there. It is checked on the router’s disk.'; }, box);
+    sessionStorage.setItem('update', JSON.stringify({ words: called(one), slot }));
+    comesBack('The update is in slot ' + slot + ' and is being started. This page comes back by itself, whichever of the two systems runs then.');
+  });
+}
+function restore() {
+  const file = field('The backup', { type: 'file', accept: '.gz', required: true, name: 'backup' }, 'backup.tar.gz of this router, of another one, or of a router7.');
+  const word = field('The router’s password', { type: 'password', autocomplete: 'current-password', required: true });
+  form('Restore a backup', [h('p', {}, 'What a person has written comes back: addresses, ports, rules, names. Leases, keys and the password stay as they are. It is on trial for five minutes.'), WHO(), file.node, word.node], 'Try it', async box => {
+    const said = btoa(String.fromCharCode(...new TextEncoder().encode('gokrazy:' + word.input.value)));
+    await send('restore', file.input.files[0], { Authorization: 'Basic ' + said }, () => {}, box);
+    await refresh();
+    say('On trial. If all still works, keep it.');
+  });
+}
+// After the restart that an update brings: which of the two systems it is.
+function updated() {
+  const one = JSON.parse(sessionStorage.getItem('update') || 'null');
+  if (!one) return;
+  sessionStorage.removeItem('update');
+  const runs = state.status.router.slot === one.slot;
+  const box = h('section', { class: 'card', id: 'updated', role: 'status' }, h('h2', {}, runs ? 'The update runs' : 'The update was left again'),
+    h('p', {}, runs ? one.words + ', from slot ' + one.slot + '.' : one.words + ' was started from slot ' + one.slot + ' and was no good, so slot ' + state.status.router.slot + ' runs as before. The console and the log of the kernel say more.'),
+    h('div', { class: 'row' }, button('Good', () => box.remove(), 'main')));
+  document.getElementById('overview').before(box);
 }
 
 // --- first visit
@@ -589,6 +657,7 @@ frame();
 addEventListener('hashchange', () => visit());
 addEventListener('resize', plots);
 if (document.body.dataset.setup === 'true') setup();
+updated();
 trial();
 visit(true);
 follow();

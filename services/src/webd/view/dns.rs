@@ -39,6 +39,7 @@ pub fn dns(said: &Said) -> Value {
         "cache_answers": one("weir_dns_cache_answers"),
         "cache_bytes": one("weir_dns_cache_bytes"),
         "upstreams": upstreams.collect::<Vec<_>>(),
+        "names": said.names.get("names").cloned().unwrap_or_else(|| json!([])),
         "missing": [],
     })
 }

@@ -57,6 +57,7 @@ fn facts() -> Facts {
 
 fn said() -> Said {
     Said {
+        names: json!({"names": [{"name": "www.example.com.", "asked": 4}]}),
         init: json!({"version": "0.1.0", "uptime_ms": 5_000, "slot": "a", "perm": "ext4", "services": [
             {"name": "dnsd", "state": "running", "pid": 7, "uptime_ms": 4_000, "restarts": 0, "memory_kib": 900},
             {"name": "dhcp6", "state": "waiting", "pid": 0, "uptime_ms": 0, "restarts": 3, "memory_kib": 0}]}),
@@ -123,6 +124,7 @@ fn devices_that_are_here_come_first_with_their_traffic() {
 fn names_and_their_servers() {
     let dns = dns(&said());
     assert_eq!((&dns["queries"], &dns["local"], &dns["cache_hits"]), (&json!(10), &json!(4), &json!(3)));
+    assert_eq!(dns["names"], json!([{"name": "www.example.com.", "asked": 4}]));
     assert_eq!(
         dns["upstreams"],
         json!([{"address": "9.9.9.9:53", "asked": 6, "replies": 0, "rtt_ms": 12.3, "alive": true}])
