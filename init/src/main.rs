@@ -9,6 +9,7 @@ mod cmdline;
 mod console;
 mod control;
 mod disk;
+mod helper;
 mod kmsg;
 mod lines;
 mod machine;

@@ -3,12 +3,32 @@ use crate::boot::disk::Disk;
 use crate::boot::{Perm, random};
 use crate::console::Console;
 use crate::control::End;
+use crate::helper::Helper;
+use crate::watchdog::Watchdog;
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::reboot::{RebootMode, reboot};
 
-/// Writes everything out, leaves `/perm` clean, and ends the machine.
-pub fn finish(end: End, perm: &Perm, disk: Option<&Disk>, console: &Console) -> ! {
+/// For the last copy of `/perm` on a disk that weir was installed on.
+const COPY_MS: u64 = 30_000;
+
+/// Writes everything out, leaves `/perm` clean, and ends the machine. `installed` are disks that weir was put on in
+/// this boot: what was said since then goes there as well.
+pub fn finish(
+    end: End,
+    perm: &Perm,
+    disk: Option<&Disk>,
+    installed: &[String],
+    console: &Console,
+    watchdog: &mut Watchdog,
+) -> ! {
+    for name in installed {
+        let helper = Helper::start(&["install", "again", name]);
+        match helper.and_then(|helper| helper.wait(COPY_MS, watchdog, &mut |line| console.say(line))) {
+            Ok(what) => console.say(what),
+            Err(why) => console.say(format_args!("/perm on {name} is as it was installed, and no newer: {why}")),
+        }
+    }
     if perm.on_disk() {
         if let Some(disk) = disk {
             crate::disk::copy(disk, console);

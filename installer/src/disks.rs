@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+const BLOCK: &str = "/sys/block";
 /// How often the kernel is asked for disks, and how long none that is new must come.
 const LOOK: Duration = Duration::from_millis(200);
 const QUIET: Duration = Duration::from_secs(3);
@@ -57,17 +58,40 @@ pub fn wait(wanted: Option<&str>) -> Vec<Disk> {
     let begun = Instant::now();
     let (mut names, mut since) = (Vec::new(), begun);
     loop {
-        let now = names_in(Path::new("/sys/block"));
+        let now = names_in(Path::new(BLOCK));
         if now != names {
             (names, since) = (now, Instant::now());
         }
         let is_there = wanted.is_some_and(|wanted| names.iter().any(|name| name == wanted));
         let settled = wanted.is_none() && !names.is_empty() && since.elapsed() >= QUIET;
         if is_there || settled || begun.elapsed() >= PATIENCE {
-            return names.iter().filter_map(|name| look(Path::new("/sys/block"), Path::new("/dev"), name)).collect();
+            return look_at(&names);
         }
         std::thread::sleep(LOOK);
     }
+}
+
+/// The disks that are there now.
+pub fn found() -> Vec<Disk> {
+    look_at(&names_in(Path::new(BLOCK)))
+}
+
+/// A disk's size in sectors; 0 when there is none.
+pub fn sectors(name: &str) -> u64 {
+    read(Path::new(BLOCK), name, "size").parse().unwrap_or(0)
+}
+
+/// First sectors of a disk's partitions, as the kernel knows them.
+pub fn starts(name: &str) -> Vec<u64> {
+    let entries = std::fs::read_dir(Path::new(BLOCK).join(name)).into_iter().flatten().flatten();
+    let start = |path: std::path::PathBuf| std::fs::read_to_string(path.join("start")).ok()?.trim().parse().ok();
+    let mut starts: Vec<u64> = entries.filter_map(|entry| start(entry.path())).collect();
+    starts.sort_unstable();
+    starts
+}
+
+fn look_at(names: &[String]) -> Vec<Disk> {
+    names.iter().filter_map(|name| look(Path::new(BLOCK), Path::new("/dev"), name)).collect()
 }
 
 /// Disks that can be written to; not what is in memory, nor a card's hidden parts.
@@ -121,7 +145,7 @@ pub fn table(disk: &File, sectors: u64) -> Option<Table> {
 }
 
 #[cfg(test)]
-pub mod tests {
+mod tests {
     use super::*;
     use crate::write::tests::Folder;
 

@@ -8,13 +8,12 @@
 //! Words of the kernel's command line: `weir.install.disk=sda` (that disk and no other), `weir.install.overwrite` (whatever is
 //! on it), `weir.install.erase` (`/perm` as well), `weir.install.mac=MAC` (who we are).
 #![forbid(unsafe_code)]
-mod disks;
 mod machine;
 mod plan;
 mod report;
 mod words;
-mod write;
 
+use installer::{disks, write};
 use layout::runs::Runs;
 use plan::Plan;
 use report::Report;
@@ -57,7 +56,8 @@ fn main() {
 fn install(words: &Words, report: &mut Report) -> Result<String, String> {
     let mut file = File::open(RUNS).map_err(|error| format!("{RUNS}: {error}"))?;
     let damaged = |damage: layout::runs::Damage| format!("{RUNS} {damage}: start the machine again");
-    let total = write::measure(&mut Runs::open(BufReader::new(&file)).map_err(damaged)?).map_err(damaged)?;
+    let total = write::measure(&mut Runs::open(BufReader::new(&file)).map_err(damaged)?)
+        .map_err(|why| format!("{RUNS}: {why}: start the machine again"))?;
     report.busy("looking for the disk");
     let found = disks::wait(words.disk.as_deref());
     let Plan { disk, keeps_perm } = plan::choose(&found, words)?;

@@ -1,6 +1,6 @@
 //! Which disk becomes weir's: what is asked for, never what is assumed.
-use crate::disks::{Disk, Holds};
 use crate::words::Words;
+use installer::disks::{Disk, Holds};
 use layout::{LEAST_SECTORS, SECTOR};
 
 /// What is to be done.

@@ -1,7 +1,7 @@
 //! Writing the disk, and reading it back. What lies there already is not written again; the partition table comes last:
 //! who pulls the plug before has what was there, or a disk that does not start.
 use layout::gpt::{self, Table};
-use layout::runs::{Damage, Piece, Runs};
+use layout::runs::{Piece, Runs};
 use layout::{SECTOR, crc32};
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use std::fs::File;
@@ -9,6 +9,21 @@ use std::io::{Error, Read};
 use std::os::unix::fs::FileExt;
 
 use crate::disks;
+
+/// What is to be written, piece by piece.
+pub trait Pieces {
+    /// The next piece; none at the end.
+    ///
+    /// # Errors
+    /// In words: it is damaged, or cannot be read.
+    fn piece(&mut self) -> Result<Option<Piece>, String>;
+}
+
+impl<R: Read> Pieces for Runs<R> {
+    fn piece(&mut self) -> Result<Option<Piece>, String> {
+        Runs::piece(self).map_err(|damage| format!("what was loaded {damage}"))
+    }
+}
 
 /// What is equal in pieces of this size is left alone.
 const BLOCK: usize = 4096;
@@ -30,9 +45,9 @@ pub struct Job<'a> {
 ///
 /// # Errors
 /// What is damaged.
-pub fn measure<R: Read>(runs: &mut Runs<R>) -> Result<u64, Damage> {
+pub fn measure(pieces: &mut impl Pieces) -> Result<u64, String> {
     let mut total = 0;
-    while let Some(piece) = runs.piece()? {
+    while let Some(piece) = pieces.piece()? {
         total += (piece.bytes.len() * piece.places.len()) as u64;
     }
     Ok(total)
@@ -43,12 +58,12 @@ impl Job<'_> {
     ///
     /// # Errors
     /// In words.
-    pub fn write<R: Read>(&self, runs: &mut Runs<R>, progress: &mut dyn FnMut(u64)) -> Result<(), String> {
+    pub fn write(&self, pieces: &mut impl Pieces, progress: &mut dyn FnMut(u64)) -> Result<(), String> {
         // Found before anything is changed: who keeps /perm keeps its length as well.
         let old = disks::table(self.target, self.sectors).filter(|_| self.keeps_perm);
         let table = Table::keeping(old.as_ref(), self.sectors);
         let mut code = None;
-        self.each(runs, progress, |place, bytes| {
+        self.each(pieces, progress, |place, bytes| {
             if place == 0 {
                 code = Some(bytes.to_vec());
                 return Ok(());
@@ -68,14 +83,14 @@ impl Job<'_> {
     ///
     /// # Errors
     /// The first place that does not hold what was written.
-    pub fn check<R: Read>(&self, runs: &mut Runs<R>, progress: &mut dyn FnMut(u64)) -> Result<(), String> {
+    pub fn check(&self, pieces: &mut impl Pieces, progress: &mut dyn FnMut(u64)) -> Result<(), String> {
         // The kernel's memory of what was written is no proof.
         posix_fadvise(self.target, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)
             .map_err(|error| format!("the disk: {error}"))?;
         let wrong = |place: u64| {
             format!("the disk does not hold at byte {place} what was written there: it is failing, take another one")
         };
-        self.each(runs, progress, |place, bytes| {
+        self.each(pieces, progress, |place, bytes| {
             let mut there = vec![0; bytes.len()];
             self.target.read_exact_at(&mut there, place).map_err(|error| at("read", place, &error))?;
             if crc32(&there) == crc32(bytes) && there == bytes { Ok(()) } else { Err(wrong(place)) }
@@ -83,14 +98,14 @@ impl Job<'_> {
         disks::table(self.target, self.sectors).filter(Table::is_ours).map(drop).ok_or_else(|| wrong(SECTOR))
     }
 
-    fn each<R: Read>(
+    fn each(
         &self,
-        runs: &mut Runs<R>,
+        pieces: &mut impl Pieces,
         progress: &mut dyn FnMut(u64),
         mut each: impl FnMut(u64, &[u8]) -> Result<(), String>,
     ) -> Result<(), String> {
         let (mut done, mut told) = (0, 0);
-        while let Some(piece) = runs.piece().map_err(|damage| format!("what was loaded {damage}"))? {
+        while let Some(piece) = pieces.piece()? {
             let Piece { places, bytes } = &piece;
             for place in piece.places_beside_perm(self.keeps_perm) {
                 each(place, bytes)?;
@@ -128,7 +143,7 @@ fn at(verb: &str, place: u64, error: &Error) -> String {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use super::*;
     use layout::runs::{MAGIC, finish, push};
     use layout::{BOOT, PERM, ROOT_A, ROOT_B, SPARE};

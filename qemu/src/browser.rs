@@ -192,6 +192,30 @@ impl<'a> Browser<'a> {
         self.command(&format!("/element/{element}/value"), &body).unwrap_or_else(|error| panic!("{selector}: {error}"));
     }
 
+    /// Puts what it downloads into a folder.
+    pub fn keeps(&self, folder: &Path) {
+        std::fs::create_dir_all(folder).unwrap();
+        self.tool(
+            "Browser.setDownloadBehavior",
+            json!({"behavior": "allow", "downloadPath": folder.to_str().unwrap()}),
+        );
+    }
+
+    /// The download of this name, as soon as it is whole.
+    pub fn kept(&self, path: &Path) {
+        let deadline = Instant::now() + PATIENCE;
+        while !path.exists() {
+            assert!(Instant::now() < deadline, "{}: it was not downloaded", path.display());
+            std::thread::yield_now();
+        }
+    }
+
+    /// Says the password with every request, as who has typed it into the browser's own box.
+    pub fn says(&self, authorization: &str) {
+        self.tool("Network.enable", json!({}));
+        self.tool("Network.setExtraHTTPHeaders", json!({"headers": {"Authorization": authorization}}));
+    }
+
     /// Presses the tabulator key.
     pub fn tab(&self) {
         let key = json!({"type": "keyDown", "key": "Tab", "code": "Tab", "windowsVirtualKeyCode": 9});

@@ -23,7 +23,7 @@ const ALLOWED: &[&str] = &[
 ];
 const REFUSED: &[&str] = &["tokio", "async-std", "aws-lc-sys", "aws-lc-rs", "openssl-sys", "openssl"];
 /// What runs on the router.
-const ROUTER: &[&str] = &["init", "services", "netstack", "layout", "rights"];
+const ROUTER: &[&str] = &["init", "services", "netstack", "layout", "rights", "installer"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()

@@ -9,6 +9,7 @@ use qemu::router::Router;
 use qemu::step;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
+use weir::machine::Firmware;
 
 const PASSWORD: &str = "correct horse";
 const SECTIONS: [&str; 6] = ["overview", "devices", "access", "names", "services", "system"];
@@ -88,7 +89,9 @@ fn a_family_uses_the_page() {
         PAGE.trim()
     );
     disk.write("diagd/config.json", config.as_bytes());
-    let mut router = Router::boot(&bed, &disk);
+    disk.write("captured/record", b"");
+    disk.set_environment(&[("words", "no_timer_check")]);
+    let mut router = Router::boot_with(&bed, &disk, |machine| machine.firmware(Firmware::Bios));
     router.wait_ready();
     router.command_until("status", |text| text.contains(WAN));
     let lease = bed.reach_the_internet("laptop");
@@ -179,6 +182,23 @@ fn a_family_uses_the_page() {
     browser.wait_for("studio");
     bed.dig_until(&["studio.lan"], &address);
 
+    step("its address is reserved");
+    browser.click("[aria-label='Edit studio']");
+    browser.click("dialog [type=checkbox]");
+    browser.press("Save");
+    browser.click("#keep");
+    browser.wait_for("always this one");
+
+    step("the packets of the last minutes are taken home");
+    let folder = bed.folder.0.join("downloads");
+    browser.keeps(&folder);
+    browser.run("location.hash = '#system'");
+    browser.press("Packets of the last minutes");
+    let capture = folder.join("capture.pcapng");
+    browser.kept(&capture);
+    let packets = bed.lan.output("tshark", &["-r", capture.to_str().unwrap(), "-Y", "dhcp"]);
+    assert!(packets.contains("DHCP ACK"), "{packets}");
+
     step("a port is opened on trial, and kept");
     assert!(!reaches(&bed, 8080));
     let open = |name: &str, port: &str, inner: &str| {
@@ -238,6 +258,26 @@ fn a_family_uses_the_page() {
 
     let status = router.command("status");
     eprintln!("{}", status.lines().find(|line| line.trim_start().starts_with("webd")).unwrap());
+
+    step("the router gets another address: nobody keeps it, and the page at the old one comes back");
+    let moves = |address: &str| {
+        browser.run("location.hash = '#system'");
+        browser.press("Address at home");
+        browser.fill("[name=lan]", address);
+        browser.press("Try it");
+        browser.wait_for("The router is now at http://192.168.42.");
+    };
+    moves("192.168.42.2/24");
+    let before = browser.run("return performance.timeOrigin");
+    let there = "http://192.168.42.2";
+    let who = format!("gokrazy:{PASSWORD}");
+    let all = ["-sS", "--retry", "30", "--retry-all-errors", "--max-time", "5", "-u", &who];
+    let session = bed.lan.output("curl", &[&all[..], &[&format!("{there}/api/session")]].concat());
+    let session: serde_json::Value = serde_json::from_str(&session).unwrap();
+    let word = format!("X-Weir-Token: {}", session["token"].as_str().unwrap());
+    let revert = format!("{there}/api/config/revert");
+    bed.lan.output("curl", &["-sS", "--max-time", "5", "-u", &who, "-H", &word, "-d", "{}", &revert]);
+    browser.wait(&format!("performance.timeOrigin !== {before} && !!document.querySelector('#hero')"));
 
     step("without JavaScript the status is there");
     browser.tool("Emulation.setScriptExecutionDisabled", serde_json::json!({"value": true}));

@@ -11,7 +11,7 @@ use qemu::step;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use weir::machine::{Firmware, LAN_MAC, Machine, Nic};
+use weir::machine::{Firmware, LAN_MAC, Mac, Machine, Nic};
 
 /// What an emulator on a busy host needs.
 const WORDS: &str = "no_timer_check";
@@ -28,16 +28,16 @@ fn serve(bed: &Bed, words: &[&str]) -> Child {
 
 /// Starts a machine by its NIC; it ends where it would start anew.
 fn netboot(bed: &Bed, disk: &Path, firmware: Firmware) -> Router {
+    netboot_with(bed, disk, firmware, Nic::Tap { name: "lan".into(), mac: LAN_MAC }, true)
+}
+
+/// The same by another NIC, or without a ROM.
+fn netboot_with(bed: &Bed, disk: &Path, firmware: Firmware, nic: Nic, rom: bool) -> Router {
     let disk = Disk::at(disk);
     Router::boot_with(bed, &disk, |machine| {
         let other = Machine::of_image(&qemu::images()).disk(weir::machine::Disk::raw(&disk.path));
         drop(machine);
-        other
-            .nic(Nic::Tap { name: "lan".into(), mac: LAN_MAC })
-            .serial(weir::machine::Serial::Stdio)
-            .firmware(firmware)
-            .netboot(true)
-            .no_reboot(true)
+        other.nic(nic).rom(rom).serial(weir::machine::Serial::Stdio).firmware(firmware).netboot(true).no_reboot(true)
     })
 }
 
@@ -82,6 +82,48 @@ fn an_empty_disk_gets_weir_by_bios_and_by_uefi() {
         router.wait_for("perm (ext4)");
         router.wait_ready();
     }
+}
+
+#[test]
+fn firmware_without_ipxe_loads_one_first() {
+    let bed = bed();
+    let path = blank(&bed, "own", 4 << 21);
+    let mut host = serve(&bed, &[]);
+    let nic = Nic::Tap { name: "lan".into(), mac: LAN_MAC };
+    let mut machine = netboot_with(&bed, &path, Firmware::Uefi, nic, false);
+    host.wait_for("52:54:00:77:00:02 has 192.168.77.201 and loads snponly.efi");
+    host.wait_for("52:54:00:77:00:02 has 192.168.77.201 and loads boot.ipxe");
+    machine.wait_for("weir: installed: weir is on vda, every byte checked; /perm is new");
+    machine.wait_off();
+    assert!(host.wait().success());
+}
+
+#[test]
+fn two_machines_at_once_are_both_installed() {
+    let bed = bed();
+    for command in ["tuntap add dev lan2 mode tap", "link set lan2 master br-lan up"] {
+        bed.machine.ip(command);
+    }
+    let paths = ["one", "two"].map(|name| blank(&bed, name, 4 << 21));
+    let nics = [("lan", LAN_MAC), ("lan2", Mac([0x52, 0x54, 0, 0x77, 0, 3]))];
+    let mut host = serve(&bed, &[]);
+    let mut machines: Vec<Router> = paths
+        .iter()
+        .zip(nics)
+        .map(|(path, (tap, mac))| {
+            let machine = netboot_with(&bed, path, Firmware::Bios, Nic::Tap { name: tap.into(), mac }, true);
+            // Whichever is first is not done before the other one has begun.
+            host.wait_for(&format!("{mac} has 192.168.77.20"));
+            machine
+        })
+        .collect();
+    for machine in &mut machines {
+        machine.wait_for("weir: installed: weir is on vda, every byte checked; /perm is new");
+        machine.wait_off();
+    }
+    assert!(host.wait().success(), "it ends with the last of them");
+    let roots = paths.map(|path| Disk::at(&path).bytes(layout::ROOT_A.offset(), 1 << 20));
+    assert!(roots[0] == roots[1] && roots[0].starts_with(b"hsqs"));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::perm::resolver::Resolver;
 use crate::perm::shaping::Shaping;
 use crate::perm::wireguard::Tunnels;
 use crate::perm::{levels, schedule, ula};
-use crate::{captured, deviced, dhcp4, dhcp4d, dhcp6, diagd, dyndns, logd, netconfigd, ntpd, pppoe, radvd};
+use crate::{captured, deviced, dhcp4, dhcp4d, dhcp6, diagd, dnsd, dyndns, logd, netconfigd, ntpd, pppoe, radvd};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -53,6 +53,7 @@ pub fn check(files: &Files, zone: impl Fn(&str) -> Option<String>) -> Vec<String
             rights::SYSLOG => logd::check(path, bytes),
             rights::DYNDNS => dyndns::check(path, bytes).map(|mut refused| wrong.append(&mut refused)),
             rights::LOG_LEVELS => levels::parse(path, bytes).map(drop),
+            rights::DNSD_CA => dnsd::check_authorities(path, bytes),
             rights::DYNDNS_CA => dyndns::check_authorities(path, bytes),
             rights::TLS_CERTIFICATE => pair::chain(path, bytes).map(drop),
             rights::MQTT => deviced::check(path, bytes),

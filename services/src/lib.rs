@@ -15,6 +15,7 @@ mod diagd;
 mod dnsd;
 mod dyndns;
 mod house;
+mod install;
 mod logd;
 mod mend;
 mod metrics;
@@ -74,6 +75,9 @@ pub fn main() -> ExitCode {
     }
     if name == "mend" {
         return mend::main(words);
+    }
+    if name == "install" {
+        return install::main(words);
     }
     let Some((name, run)) = ENTRIES.iter().find(|(entry, _)| *entry == name) else {
         eprintln!("services: no service is called {name:?}\n{USAGE}");

@@ -2,9 +2,18 @@
 //! request a connection, bounded in number, size and time. On [`HTTPS`] the same goes over TLS.
 //!
 //! The service owns the event loop; this owns the sockets and the tokens from [`FIRST`] on.
+mod answer;
+mod connection;
+mod request;
 mod wire;
 
+pub use answer::{Answer, Response};
+pub use connection::{Flow, Sink, Source};
+pub use request::Request;
+
 use crate::house::rarely::Rarely;
+use answer::chunk;
+use connection::{Connection, Takes};
 use netstack::event::{Interest, Loop, Token};
 use netstack::time::Instant;
 use nix::sys::socket::{
@@ -12,7 +21,7 @@ use nix::sys::socket::{
 };
 use rustls::ServerConfig;
 use std::collections::HashMap;
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -34,10 +43,6 @@ const MOST_ADDRESSES: usize = 128;
 const LARGEST: usize = 8 << 10;
 /// Bytes of a body, where files may be sent.
 const LARGEST_FILE: usize = 128 << 10;
-/// Bytes of a body that is taken as it comes.
-const LARGEST_SENT: u64 = 64 << 20;
-/// Header lines of a request.
-const HEADERS: usize = 64;
 /// Time for a request and for its answer to be taken.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Time for a piece of a stream to be taken.
@@ -46,200 +51,6 @@ const STALL: Duration = Duration::from_secs(60);
 const BEHIND: usize = 64 << 10;
 /// After this an address that could not be bound is tried again.
 const RETRY: Duration = Duration::from_secs(1);
-
-/// What is asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
-    /// `GET` (also for `HEAD`) or `POST`.
-    pub method: String,
-    /// Without what follows a `?`.
-    pub path: String,
-    /// What follows the `?`, as it came.
-    pub query: String,
-    /// Who asks.
-    pub peer: IpAddr,
-    /// It came over TLS.
-    pub secure: bool,
-    /// The name by which the client knows us, with the port.
-    pub host: String,
-    /// Where a browser says that the request comes from; empty when it does not say.
-    pub origin: String,
-    /// What the client says of who it is, such as `Basic Z29r...`; empty when it does not say.
-    pub authorization: String,
-    /// Every header, by its name in lower case.
-    pub headers: Vec<(String, String)>,
-    /// What a form holds.
-    pub body: Vec<u8>,
-    /// Bytes of a body that is still to come, where it is taken as it comes.
-    pub coming: u64,
-}
-
-impl Request {
-    /// One that asks for nothing, to be filled by tests.
-    #[cfg(test)]
-    pub fn empty() -> Request {
-        let (method, path, query, host, origin, authorization) = Default::default();
-        let peer = IpAddr::from([127, 0, 0, 1]);
-        let (secure, headers, body, coming) = Default::default();
-        Request { method, path, query, peer, secure, host, origin, authorization, headers, body, coming }
-    }
-
-    /// Whether it was meant for this server: called by its address or by a name at home, which no site of the internet
-    /// has, and from no other site's page.
-    pub fn is_for_us(&self) -> bool {
-        let name = match self.host.strip_prefix('[') {
-            Some(rest) => rest.split(']').next().unwrap_or_default(),
-            None => self.host.rsplit_once(':').map_or(self.host.as_str(), |(name, _)| name),
-        };
-        let name = name.trim_end_matches('.').to_ascii_lowercase();
-        let at_home = name.parse::<std::net::IpAddr>().is_ok() || !name.contains('.') || name.ends_with(".lan");
-        let origin = self.origin.split_once("://").map_or(self.origin.as_str(), |(_, host)| host);
-        !name.is_empty() && at_home && (origin.is_empty() || origin == self.host)
-    }
-
-    /// The first value of a key of the query, decoded; what decodes to no text is none.
-    pub fn value(&self, key: &str) -> Option<String> {
-        value_of(&self.query, key)
-    }
-
-    /// The same of a form.
-    pub fn field(&self, key: &str) -> Option<String> {
-        value_of(std::str::from_utf8(&self.body).ok()?, key)
-    }
-
-    /// A header by its name in lower case; empty when it is not there.
-    pub fn header(&self, name: &str) -> &str {
-        self.headers.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value.as_str())
-    }
-}
-
-fn value_of(pairs: &str, key: &str) -> Option<String> {
-    let mut pairs = pairs.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    pairs.find(|(name, _)| decoded(name).as_deref() == Some(key)).and_then(|(_, value)| decoded(value))
-}
-
-// `%41` is A and `+` is a space (WHATWG URL, application/x-www-form-urlencoded).
-fn decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let &[first, ref tail @ ..] = rest {
-        rest = tail;
-        match (first, tail) {
-            (b'%', &[high, low, ref after @ ..]) => {
-                let digit = |byte: u8| char::from(byte).to_digit(16);
-                bytes.push((digit(high)? << 4 | digit(low)?) as u8);
-                rest = after;
-            }
-            (b'%', _) => return None,
-            (b'+', _) => bytes.push(b' '),
-            _ => bytes.push(first),
-        }
-    }
-    String::from_utf8(bytes).ok()
-}
-
-/// What is answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Response {
-    /// Status code.
-    pub status: u16,
-    /// `Content-Type`.
-    pub kind: &'static str,
-    /// The content.
-    pub body: Vec<u8>,
-}
-
-impl Response {
-    /// Plain text.
-    pub fn text(status: u16, body: impl Into<Vec<u8>>) -> Response {
-        Response { status, kind: "text/plain; charset=utf-8", body: body.into() }
-    }
-
-    fn bytes(&self, with_body: bool) -> Vec<u8> {
-        self.bytes_with("", with_body)
-    }
-
-    fn bytes_with(&self, headers: &str, with_body: bool) -> Vec<u8> {
-        let reason = match self.status {
-            200 => "OK",
-            302 => "Found",
-            303 => "See Other",
-            400 => "Bad Request",
-            401 => "Unauthorized",
-            403 => "Forbidden",
-            404 => "Not Found",
-            405 => "Method Not Allowed",
-            413 => "Content Too Large",
-            421 => "Misdirected Request",
-            429 => "Too Many Requests",
-            431 => "Request Header Fields Too Large",
-            503 => "Service Unavailable",
-            _ => "Error",
-        };
-        let head = format!(
-            "HTTP/1.1 {} {reason}\r\nContent-Type: {}\r\nContent-Length: {}\r\nConnection: close\r\n{headers}\r\n",
-            self.status,
-            self.kind,
-            self.body.len()
-        );
-        let mut bytes = head.into_bytes();
-        bytes.extend_from_slice(if with_body { &self.body } else { &[] });
-        bytes
-    }
-}
-
-/// A response with headers of its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    response: Response,
-    headers: String,
-}
-
-impl From<Response> for Answer {
-    fn from(response: Response) -> Answer {
-        Answer { response, headers: String::new() }
-    }
-}
-
-impl Answer {
-    /// Adds a header; line ends in it are left out.
-    #[must_use]
-    pub fn header(mut self, name: &str, value: &str) -> Answer {
-        let value: String = value.chars().filter(|letter| !letter.is_control()).collect();
-        self.headers.push_str(&format!("{name}: {value}\r\n"));
-        self
-    }
-
-    /// To another page of ours.
-    pub fn redirect(path: &str) -> Answer {
-        Answer::from(Response::text(302, "")).header("Location", path)
-    }
-
-    fn bytes(&self, with_body: bool) -> Vec<u8> {
-        self.response.bytes_with(&self.headers, with_body)
-    }
-}
-
-/// Content that is made while it is taken.
-pub trait Source: std::fmt::Debug {
-    /// Appends some more to `into`; `false` = that was all. What is asked for is never more than can be sent soon.
-    ///
-    /// # Errors
-    /// What breaks the content off: the connection is closed so that the client notices.
-    fn more(&mut self, into: &mut Vec<u8>) -> io::Result<bool>;
-}
-
-/// Where a body goes that is taken as it comes.
-pub trait Sink: std::fmt::Debug {
-    /// Takes some of it; how many bytes. None = not now: [`Server::resume`] goes on.
-    ///
-    /// # Errors
-    /// When it takes no more at all: the rest is heard and let go.
-    fn take(&mut self, bytes: &[u8]) -> io::Result<usize>;
-
-    /// That was all.
-    fn done(&mut self);
-}
 
 /// What follows a request.
 #[derive(Debug)]
@@ -260,25 +71,6 @@ impl From<Response> for Reply {
     fn from(response: Response) -> Reply {
         Reply::Now(response.into())
     }
-}
-
-#[derive(Debug)]
-struct Connection {
-    wire: Wire,
-    peer: IpAddr,
-    input: Vec<u8>,
-    output: Vec<u8>,
-    sent: usize,
-    /// The answer is still to come, with a body or without.
-    later: Option<bool>,
-    /// Bytes of the body that are still to come, and who takes them; nobody = they are heard and let go.
-    left: u64,
-    sink: Option<Box<dyn Sink>>,
-    /// Where more of the answer comes from.
-    source: Option<Box<dyn Source>>,
-    /// More is said whenever there is news.
-    live: bool,
-    deadline: Instant,
 }
 
 /// The listeners and connections of a service.
@@ -400,7 +192,7 @@ impl Server {
         });
     }
 
-    /// Its sink can take more.
+    /// Its sink can take more, or its source has more.
     pub fn resume(&mut self, turn: &Loop, now: Instant, token: Token) {
         self.go_on(turn, token, |connection| connection.pull(now));
     }
@@ -414,6 +206,19 @@ impl Server {
             );
             connection.output = head.into_bytes();
             connection.source = with_body.then_some(source);
+            connection.deadline = now + STALL;
+            connection.write(now)
+        });
+    }
+
+    /// Passes on what another server answers, head and all; that is never asked for a head alone.
+    pub fn pass(&mut self, turn: &Loop, now: Instant, token: Token, source: Box<dyn Source>) {
+        self.go_on(turn, token, |connection| {
+            match connection.later.take() {
+                None => return Ok(None),
+                Some(false) => connection.output = Response::text(405, "only GET\n").bytes(false),
+                Some(true) => (connection.source, connection.raw) = (Some(source), true),
+            }
             connection.deadline = now + STALL;
             connection.write(now)
         });
@@ -495,8 +300,9 @@ impl Server {
         };
         if let Ok(wire) = wire {
             let (input, output, deadline, sent, left) = (Vec::new(), Vec::new(), now + PATIENCE, 0, 0);
-            let (later, sink, source, live) = (None, None, None, false);
-            let connection = Connection { wire, peer, input, output, sent, later, left, sink, source, live, deadline };
+            let (later, sink, source, dry, raw, live) = (None, None, None, false, false, false);
+            let connection =
+                Connection { wire, peer, input, output, sent, later, left, sink, source, dry, raw, live, deadline };
             self.open.insert(number, connection);
         }
     }
@@ -505,219 +311,6 @@ impl Server {
         self.last = self.last.max(FIRST) + 1;
         self.last
     }
-}
-
-/// What a server takes besides GET, HEAD and short forms.
-#[derive(Debug, Clone, Copy, Default)]
-struct Takes {
-    any_method: bool,
-    /// Bytes of a body besides those that a head may have.
-    body: usize,
-    /// Where bodies are taken as they come.
-    sent: &'static [&'static str],
-}
-
-impl Connection {
-    /// Reads the request, then writes the answer. Gives what to wait for; none when it is over.
-    fn turn<A: Into<Reply>>(
-        &mut self,
-        now: Instant,
-        takes: Takes,
-        answer: impl FnOnce(&Request) -> A,
-    ) -> io::Result<Option<Interest>> {
-        if self.left > 0 && (self.sink.is_some() || self.later.is_none()) {
-            return self.pull(now);
-        }
-        if self.later.is_some() || self.live && self.sent == self.output.len() && self.wire.is_out() {
-            // Nothing is asked of it, so it can only have gone.
-            return Ok(None);
-        }
-        if self.output.is_empty() && self.source.is_none() && !self.live {
-            let mut buffer = [0; 2_048];
-            loop {
-                match self.wire.read(&mut buffer) {
-                    Ok(0) => return Ok(None),
-                    Ok(length) => self.input.extend_from_slice(&buffer[..length]),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    Err(error) => return Err(error),
-                }
-                if self.input.len() > LARGEST + takes.body {
-                    break;
-                }
-            }
-            match asked(&self.input, (self.peer, self.wire.is_secure()), takes) {
-                None => return Ok(Some(self.wire.hearing())),
-                Some(Err(refused)) => self.output = refused.bytes(true),
-                Some(Ok((request, with_body))) => {
-                    self.left = request.coming;
-                    let head = if self.left > 0 { end_of_head(&self.input) } else { self.input.len() };
-                    self.input.drain(..head);
-                    match answer(&request).into() {
-                        Reply::Now(answer) => self.output = answer.bytes(with_body),
-                        Reply::Later => {
-                            self.later = Some(with_body);
-                            return Ok(Some(Interest::NONE));
-                        }
-                    }
-                }
-            }
-        }
-        self.write(now)
-    }
-
-    /// Moves a body to its sink as far as both have something to do; then the answer, when there is one.
-    fn pull(&mut self, now: Instant) -> io::Result<Option<Interest>> {
-        let mut buffer = [0; 16 << 10];
-        while self.left > 0 {
-            if self.input.is_empty() {
-                match self.wire.read(&mut buffer) {
-                    Ok(0) => return Ok(None),
-                    Ok(length) => self.input.extend_from_slice(&buffer[..length]),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Some(self.wire.hearing())),
-                    Err(error) => return Err(error),
-                }
-            }
-            let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.input.len());
-            let part = self.input.get(..most).unwrap_or_default();
-            let taken = match self.sink.as_mut().map(|sink| sink.take(part)) {
-                Some(Ok(0)) => return Ok(Some(Interest::NONE)),
-                Some(Ok(taken)) => taken,
-                Some(Err(_)) => {
-                    self.sink = None;
-                    most
-                }
-                None => most,
-            };
-            self.input.drain(..taken);
-            self.left -= taken as u64;
-            self.deadline = now + STALL;
-        }
-        if let Some(mut sink) = self.sink.take() {
-            sink.done();
-        }
-        if self.later.is_some() { Ok(Some(Interest::NONE)) } else { self.write(now) }
-    }
-
-    fn write(&mut self, now: Instant) -> io::Result<Option<Interest>> {
-        while self.sent < self.output.len() {
-            match self.wire.write(&self.output[self.sent..]) {
-                Ok(0) => return Ok(None),
-                Ok(length) => {
-                    self.sent += length;
-                    if self.source.is_some() || self.live {
-                        self.deadline = now + STALL;
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Some(Interest::WRITE)),
-                Err(error) => return Err(error),
-            }
-        }
-        if !self.wire.flush()? {
-            return Ok(Some(Interest::WRITE));
-        }
-        if let Some(source) = &mut self.source {
-            let mut content = Vec::new();
-            let more = source.more(&mut content)?;
-            (self.output, self.sent) = (chunk(&content), 0);
-            if !more {
-                self.source = None;
-                self.output.extend_from_slice(b"0\r\n\r\n");
-            }
-            // The others have their turn before this one goes on.
-            return Ok(Some(Interest::WRITE));
-        }
-        if self.live {
-            (self.output, self.sent) = (Vec::new(), 0);
-            return Ok(Some(Interest::NONE));
-        }
-        self.wire.end();
-        Ok(None)
-    }
-}
-
-/// A piece of a body whose length nobody knows yet (RFC 9112, section 7.1); nothing is no piece, as that would be the end.
-fn chunk(content: &[u8]) -> Vec<u8> {
-    if content.is_empty() {
-        return Vec::new();
-    }
-    let mut bytes = format!("{:x}\r\n", content.len()).into_bytes();
-    bytes.extend_from_slice(content);
-    bytes.extend_from_slice(b"\r\n");
-    bytes
-}
-
-/// Where a head ends that was understood.
-fn end_of_head(bytes: &[u8]) -> usize {
-    let mut headers = [httparse::EMPTY_HEADER; HEADERS];
-    match httparse::Request::new(&mut headers).parse(bytes) {
-        Ok(httparse::Status::Complete(length)) => length,
-        _ => bytes.len(),
-    }
-}
-
-/// The request in these bytes and whether its answer has a body; `None` while it is not whole.
-fn asked(bytes: &[u8], (peer, secure): (IpAddr, bool), takes: Takes) -> Option<Result<(Request, bool), Response>> {
-    let any_method = takes.any_method;
-    let mut headers = [httparse::EMPTY_HEADER; HEADERS];
-    let mut request = httparse::Request::new(&mut headers);
-    let end = match request.parse(bytes) {
-        Ok(httparse::Status::Complete(length)) => length,
-        Ok(httparse::Status::Partial) if bytes.len() <= LARGEST => return None,
-        Ok(httparse::Status::Partial) | Err(httparse::Error::TooManyHeaders) => {
-            return Some(Err(Response::text(431, "too large\n")));
-        }
-        Err(error) => return Some(Err(Response::text(400, format!("{error}\n")))),
-    };
-    let path = request.path.unwrap_or_default();
-    let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    let (path, query) = (path.to_owned(), query.to_owned());
-    let header = |name: &str| {
-        let found = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
-        found.and_then(|header| std::str::from_utf8(header.value).ok()).unwrap_or_default().trim().to_owned()
-    };
-    let (host, origin, authorization) = (header("host"), header("origin"), header("authorization"));
-    let lengths = request.headers.iter().filter(|header| header.name.eq_ignore_ascii_case("content-length")).count();
-    if lengths > 1 || !header("transfer-encoding").is_empty() {
-        // Where it ends must not be a matter of opinion (RFC 9112, section 6.3).
-        return Some(Err(Response::text(400, "a body has one Content-Length\n")));
-    }
-    let mut coming = 0;
-    let (method, body, with_body) = match request.method {
-        Some("POST") if takes.sent.contains(&path.as_str()) => match header("content-length").parse() {
-            Ok(length) if length <= LARGEST_SENT => {
-                coming = length;
-                ("POST", &[][..], true)
-            }
-            Ok(_) => return Some(Err(Response::text(413, format!("a file has at most {LARGEST_SENT} bytes\n")))),
-            Err(_) => return Some(Err(Response::text(400, "Content-Length is wanted\n"))),
-        },
-        Some("GET") => ("GET", &[][..], true),
-        Some("HEAD") => ("GET", &[][..], false),
-        Some("POST") => {
-            let length = match header("content-length").parse::<usize>() {
-                Ok(length) => length,
-                Err(_) if any_method => 0,
-                Err(_) => return Some(Err(Response::text(400, "Content-Length is wanted\n"))),
-            };
-            if takes.body > 0 && length > takes.body {
-                return Some(Err(Response::text(413, format!("a body has at most {} bytes\n", takes.body))));
-            }
-            if takes.body == 0 && end.saturating_add(length) > LARGEST {
-                return Some(Err(Response::text(431, "too large\n")));
-            }
-            ("POST", bytes.get(end..end + length)?, true)
-        }
-        Some(other) if any_method => (other, &[][..], true),
-        _ => return Some(Err(Response::text(405, "only GET, HEAD and POST\n"))),
-    };
-    let (method, body) = (method.to_owned(), body.to_vec());
-    let text = |header: &httparse::Header<'_>| {
-        let value = String::from_utf8_lossy(header.value).trim().to_owned();
-        (header.name.to_ascii_lowercase(), value)
-    };
-    let headers = request.headers.iter().map(text).collect();
-    let request = Request { method, path, query, peer, secure, host, origin, authorization, headers, body, coming };
-    Some(Ok((request, with_body)))
 }
 
 /// Opens a listener that does not block.

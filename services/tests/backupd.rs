@@ -134,6 +134,55 @@ fn who_takes_it_slowly_holds_one_connection_and_no_memory() {
 }
 
 #[test]
+fn webd_passes_it_on_where_a_page_came_over_tls() {
+    let scene = Scene::new();
+    scene.fill(3_000_000);
+    let _webd = scene.webd();
+    let mut backupd = scene.start("backupd");
+    let backup = scene.root.path("/tmp/backup.tar.gz");
+    let backup = backup.to_str().unwrap();
+    let perm = scene.root.path("/perm");
+    for url in ["https://192.168.42.1/backup.tar.gz", "http://192.168.42.1/backup.tar.gz"] {
+        let asked = |words: &[&str]| {
+            let all = ["-sSk", "--max-time", "60", "-o", backup, "-w", "%{http_code} %{content_type}"];
+            scene.lan.output("curl", &[&all[..], words, &[url]].concat())
+        };
+        assert_eq!(asked(&["-u", USER]), "200 application/gzip");
+        assert_eq!(scene.lan.output("tar", &["dzf", backup, "-C", perm.to_str().unwrap()]), "", "{url}");
+        assert_eq!(asked(&["-u", USER, "--limit-rate", "2M"]), "200 application/gzip");
+        assert_eq!(scene.lan.output("tar", &["dzf", backup, "-C", perm.to_str().unwrap()]), "", "{url}, slowly");
+        let token = scene.ask(&json!({"op": "token"}))["said"].as_str().unwrap().to_owned();
+        assert!(asked(&["-H", &format!("Authorization: Bearer {token}")]).starts_with("200 "));
+        assert!(asked(&[]).starts_with("401 "));
+        let from_elsewhere = ["-u", USER, "-H", "Sec-Fetch-Site: cross-site"];
+        assert!(asked(&from_elsewhere).starts_with("403 "));
+        assert!(asked(&["-u", USER, "--head"]).starts_with("405 "));
+    }
+    // What breaks off there breaks off here.
+    scene.fill(48_000_000);
+    let mut slow = scene.lan.run(|| TcpStream::connect("192.168.42.1:80")).unwrap();
+    let head = "GET /backup.tar.gz HTTP/1.1\r\nHost: weir\r\nAuthorization: Basic Z29rcmF6eTpjb3JyZWN0IGhvcnNl\r\n\r\n";
+    slow.write_all(head.as_bytes()).unwrap();
+    slow.set_read_timeout(Some(PATIENCE)).unwrap();
+    slow.read_exact(&mut vec![0; 1_000_000]).unwrap();
+    std::fs::File::options().write(true).open(scene.root.path("/perm/dnsd/cache")).unwrap().set_len(9).unwrap();
+    let mut all = Vec::new();
+    let _ = slow.read_to_end(&mut all);
+    assert!(!all.ends_with(b"0\r\n\r\n"));
+    backupd.wait_for("the backup is broken off");
+    drop(backupd);
+    let asked = |words: &[&str]| {
+        let all = ["-sS", "--max-time", "60", "-w", "%{http_code}"];
+        scene.lan.output("curl", &[&all[..], words, &["http://192.168.42.1/backup.tar.gz"]].concat())
+    };
+    let said = asked(&["-u", USER]);
+    assert!(said.starts_with("backupd does not answer") && said.ends_with("503"), "{said}");
+    for wrong in [["-u", "gokrazy:wrong"], ["-u", "root:correct horse"]] {
+        assert!(asked(&wrong).ends_with("401"), "{wrong:?}");
+    }
+}
+
+#[test]
 fn a_backup_that_breaks_off_is_seen_by_the_client() {
     let scene = Scene::new();
     scene.fill(48_000_000);

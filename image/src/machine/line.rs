@@ -2,7 +2,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::{Board, Bus, Cache, Firmware, Format, Mac, Machine, Nic, Serial, Transport};
+use super::{Board, Bus, Cache, Disk, Firmware, Format, Mac, Machine, Nic, Serial, Transport};
 
 /// PCI slots of the devices; NICs follow each other from `SLOT_FIRST_NIC` on.
 const SLOT_DISK: u8 = 0x3;
@@ -24,7 +24,7 @@ impl Machine {
         line.option(
             "-machine",
             match self.board {
-                Board::Virtio if self.bus != Some(Bus::Ahci) => "q35,sata=off",
+                Board::Virtio if self.bus != Some(Bus::Ahci) && self.more.is_empty() => "q35,sata=off",
                 Board::Virtio | Board::Q35 => "q35",
                 Board::Pc => "pc",
             },
@@ -43,7 +43,12 @@ impl Machine {
         self.firmware_arguments(&mut line);
         self.disk_arguments(&mut line);
         for (number, nic) in self.nics.iter().enumerate() {
-            nic_arguments(&mut line, number, nic, self.netboot && number == 0);
+            let rom = match (self.netboot && number == 0, self.rom) {
+                (false, _) => "romfile=",
+                (true, true) => "bootindex=0",
+                (true, false) => "romfile=,bootindex=0",
+            };
+            nic_arguments(&mut line, number, nic, rom);
         }
         if let Some(path) = &self.record {
             let rest = ",maxlen=128";
@@ -84,20 +89,12 @@ impl Machine {
     }
 
     fn disk_arguments(&self, line: &mut Line) {
+        for (port, disk) in (1..).zip(&self.more) {
+            drive(line, disk, &format!("disk{port}"));
+            line.option("-device", &format!("ide-hd,drive=disk{port},bus=ide.{port}"));
+        }
         let Some(disk) = &self.disk else { return };
-        let rest = format!(
-            ",if=none,id=disk,format={},cache={},snapshot={}",
-            match disk.format {
-                Format::Raw => "raw",
-                Format::Qcow2 => "qcow2",
-            },
-            match disk.cache {
-                Cache::Writeback => "writeback",
-                Cache::Unsafe => "unsafe",
-            },
-            if disk.snapshot { "on" } else { "off" }
-        );
-        line.joined("-drive", &[Part::Text("file="), Part::Path(&disk.path), Part::Text(&rest)]);
+        drive(line, disk, "disk");
         let by_board = if self.board == Board::Q35 { Bus::Ahci } else { Bus::Virtio };
         let first = if self.firmware == Firmware::Kernel { "" } else { ",bootindex=1" };
         match self.bus.unwrap_or(by_board) {
@@ -127,7 +124,23 @@ impl Machine {
     }
 }
 
-fn nic_arguments(line: &mut Line, number: usize, nic: &Nic, boots: bool) {
+fn drive(line: &mut Line, disk: &Disk, name: &str) {
+    let rest = format!(
+        ",if=none,id={name},format={},cache={},snapshot={}",
+        match disk.format {
+            Format::Raw => "raw",
+            Format::Qcow2 => "qcow2",
+        },
+        match disk.cache {
+            Cache::Writeback => "writeback",
+            Cache::Unsafe => "unsafe",
+        },
+        if disk.snapshot { "on" } else { "off" }
+    );
+    line.joined("-drive", &[Part::Text("file="), Part::Path(&disk.path), Part::Text(&rest)]);
+}
+
+fn nic_arguments(line: &mut Line, number: usize, nic: &Nic, rom: &str) {
     let (netdev, mac) = match nic {
         Nic::User { mac, network, forwards } => {
             // QEMU's network of its own has no way to the IPv6 internet, and says so at every packet.
@@ -150,16 +163,15 @@ fn nic_arguments(line: &mut Line, number: usize, nic: &Nic, boots: bool) {
             let paths =
                 [Part::Text(",local.path="), Part::Path(local), Part::Text(",remote.path="), Part::Path(remote)];
             line.joined("-netdev", &[&[Part::Text(&text)][..], &paths].concat());
-            return card(line, number, mac, boots);
+            return card(line, number, mac, rom);
         }
     };
     line.option("-netdev", &netdev);
-    card(line, number, mac, boots);
+    card(line, number, mac, rom);
 }
 
-fn card(line: &mut Line, number: usize, mac: &Mac, boots: bool) {
+fn card(line: &mut Line, number: usize, mac: &Mac, rom: &str) {
     let slot = SLOT_FIRST_NIC + u8::try_from(number).unwrap_or(0);
-    let rom = if boots { "bootindex=0" } else { "romfile=" };
     line.device(&format!("virtio-net-pci,netdev=net{number},mac={mac},{rom}"), slot);
 }
 
@@ -209,7 +221,7 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::{Disk, Forward, LAN_MAC};
+    use crate::machine::{Forward, LAN_MAC};
 
     fn text(machine: &Machine) -> String {
         machine.arguments().iter().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
@@ -236,6 +248,20 @@ mod tests {
         let machine = Machine::new("k", "i").board(Board::Q35).disk(Disk::raw("d"));
         assert!(text(&machine).contains("ide-hd,drive=disk,bus=ide.0"));
         assert!(text(&machine.bus(Bus::Virtio)).contains("virtio-blk-pci"));
+    }
+
+    #[test]
+    fn more_disks_are_on_ports_of_their_own() {
+        let machine = Machine::new("k", "i").disk(Disk::raw("stick")).bus(Bus::Usb).firmware(Firmware::Bios);
+        let text = text(&machine.another_disk(Disk::raw("a")).another_disk(Disk::raw("b")));
+        assert!(
+            text.contains("-machine q35 ") && text.contains("usb-storage,drive=disk,bus=xhci.0,bootindex=1"),
+            "{text}"
+        );
+        assert!(
+            text.contains("ide-hd,drive=disk1,bus=ide.1") && text.contains("ide-hd,drive=disk2,bus=ide.2"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -30,12 +30,14 @@ pub struct Machine {
     memory_mib: u32,
     cpus: u32,
     disk: Option<Disk>,
+    more: Vec<Disk>,
     nics: Vec<Nic>,
     serial: Serial,
     qmp: Option<PathBuf>,
     watchdog: bool,
     no_reboot: bool,
     netboot: bool,
+    rom: bool,
     icount: bool,
     plugin: Option<Plugin>,
     record: Option<PathBuf>,
@@ -55,12 +57,14 @@ impl Machine {
             memory_mib: 256,
             cpus: 1,
             disk: None,
+            more: Vec::new(),
             nics: Vec::new(),
             serial: Serial::Stdio,
             qmp: None,
             watchdog: true,
             no_reboot: false,
             netboot: false,
+            rom: true,
             icount: false,
             plugin: None,
             record: None,
@@ -121,6 +125,13 @@ impl Machine {
         self
     }
 
+    /// Plugs in one more disk, at the next of the AHCI controller's ports from the second on; up to five.
+    #[must_use]
+    pub fn another_disk(mut self, disk: Disk) -> Self {
+        self.more.push(disk);
+        self
+    }
+
     /// Adds a NIC behind those already there: the first is the uplink.
     #[must_use]
     pub fn nic(mut self, nic: Nic) -> Self {
@@ -167,6 +178,14 @@ impl Machine {
     #[must_use]
     pub fn record(mut self, path: impl Into<PathBuf>) -> Self {
         self.record = Some(path.into());
+        self
+    }
+
+    /// Whether [`Machine::netboot`] is done by QEMU's ROM, an iPXE (it is, unless said otherwise), or by the firmware's own
+    /// PXE, which only UEFI has.
+    #[must_use]
+    pub fn rom(mut self, rom: bool) -> Self {
+        self.rom = rom;
         self
     }
 

@@ -10,6 +10,8 @@ use netstack::wire::dhcpv4::{Header, Kind, Message, emit};
 
 /// The shortest message that old firmware takes, in bytes (RFC 1542).
 const SHORTEST: usize = 300;
+/// PXE's vendor options: tag 6 with bit 3 alone, and the end.
+const DISCOVERY_CONTROL: [u8; 4] = [6, 1, 8, 255];
 /// Seconds that an address is given for: longer than any installation.
 const LEASE: u32 = 3_600;
 /// How many machines have an address at once.
@@ -151,6 +153,8 @@ impl Server {
             if firmware {
                 // Without its own name in the answer firmware takes us for a server of addresses only.
                 options.push((60, b"PXEClient".to_vec()));
+                // And without this it asks for a boot server first (PXE 2.1: discovery control, the named file at once).
+                options.push((43, DISCOVERY_CONTROL.to_vec()));
             }
         }
         emit(&header, &options, SHORTEST)
@@ -225,6 +229,15 @@ mod tests {
             let (to, address, kind, name) = told(server().answer(&query(MAC, Kind::Discover, options), &[]));
             assert_eq!((to, address), (load, Ipv4Addr::new(10, 9, 0, 201)));
             assert_eq!((kind, name), (Kind::Offer, Some(file.as_bytes().to_vec())));
+        }
+        for (options, firmware) in [(bios, true), (&[(77, b"iPXE")], false)] {
+            let Said::Answer { bytes, .. } = server().answer(&query(MAC, Kind::Discover, options), &[]) else {
+                panic!()
+            };
+            let message = Message::parse(&bytes).unwrap();
+            let said = [60, 43].map(|code| message.option(code).map(|value| value.to_vec()));
+            let wanted = [b"PXEClient".to_vec(), DISCOVERY_CONTROL.to_vec()].map(|value| firmware.then_some(value));
+            assert_eq!(said, wanted, "no boot server is looked for");
         }
         let arm = query(MAC, Kind::Discover, &[(60, b"PXEClient:Arch:00011"), (93, &[0, 11])]);
         assert!(matches!(server().answer(&arm, &[]), Said::Refused(MAC, _)));

@@ -10,13 +10,14 @@ mod script;
 mod tftp;
 mod told;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use netstack::netlink::Netlink;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, setsockopt, socket, sockopt};
@@ -38,6 +39,9 @@ pub use dhcp::FIRST_HOST;
 const IPXE: &str = "/usr/lib/ipxe";
 /// Words for the kernel, besides those of an installation.
 const WORDS: &str = "console=tty0 console=ttyS0,115200 panic=10 quiet weir.install.mac=${netX/mac}";
+/// When one machine is done, others that have begun are waited for; not for longer than this without a word of any.
+const SILENCE: Duration = Duration::from_secs(60);
+const FOR_EVER: Duration = Duration::from_secs(1 << 30);
 /// Transfers by TFTP at once.
 const TRANSFERS: usize = 16;
 
@@ -69,6 +73,8 @@ pub struct Order {
 pub enum News {
     /// To be said once in a row.
     Said(String),
+    /// A machine has taken an address, and begins to load.
+    Begun(Mac, String),
     /// How far a machine's loading is.
     Loading {
         /// Which machine.
@@ -113,12 +119,32 @@ pub fn recover(order: &Order) -> Result<()> {
     watch(&news, &done, order.stay)
 }
 
-/// Shows the news; ends with the first machine's end, unless it is to stay.
+/// Shows the news; ends with the end of the first machine and of all that have begun meanwhile, unless it is to stay.
 fn watch(news: &Receiver<News>, done: &Mutex<Vec<Mac>>, stay: bool) -> Result<()> {
     let (mut last, mut parts) = (String::new(), BTreeMap::new());
-    for one in news {
+    // Those that are at it, whether one is at its end, and the first that could not be installed.
+    let (mut at_it, mut ended, mut failed) = (BTreeSet::new(), false, None);
+    loop {
+        if ended && at_it.is_empty() && !stay {
+            return failed.map_or(Ok(()), Err);
+        }
+        let one = match news.recv_timeout(if ended { SILENCE } else { FOR_EVER }) {
+            Ok(one) => one,
+            Err(RecvTimeoutError::Disconnected) => return Err(Error::new("nobody serves any more")),
+            Err(RecvTimeoutError::Timeout) => {
+                // Switched off on its way, perhaps: it is not waited for.
+                if ended {
+                    at_it.clear();
+                }
+                continue;
+            }
+        };
         let line = match one {
             News::Said(words) => words,
+            News::Begun(mac, words) => {
+                at_it.insert(mac);
+                words
+            }
             News::Loading { peer, sent, length } => {
                 let tenth = sent * 10 / length.max(1);
                 if parts.insert(peer, tenth) == Some(tenth) {
@@ -135,17 +161,20 @@ fn watch(news: &Receiver<News>, done: &Mutex<Vec<Mac>>, stay: bool) -> Result<()
                         if !done.contains(&mac) {
                             done.push(mac);
                         }
-                        if !stay {
-                            eprintln!("weir recover: {line}");
-                            return Ok(());
-                        }
+                        ended |= !stay;
+                        at_it.remove(&mac);
                         format!("{}: DONE: {words}", dhcp::text(mac))
                     }
-                    Told::Failed(words) if !stay => {
-                        return Err(Error::new(format!("{}: not installed: {words}", dhcp::text(mac)))
-                            .next("see the words above; then weir recover once more: the machine restarts by itself"));
+                    Told::Failed(words) => {
+                        ended |= !stay;
+                        at_it.remove(&mac);
+                        failed.get_or_insert_with(|| {
+                            Error::new(format!("{}: not installed: {words}", dhcp::text(mac))).next(
+                                "see the words above; then weir recover once more: the machine restarts by itself",
+                            )
+                        });
+                        line
                     }
-                    Told::Failed(_) => line,
                 }
             }
         };
@@ -154,7 +183,6 @@ fn watch(news: &Receiver<News>, done: &Mutex<Vec<Mac>>, stay: bool) -> Result<()
         }
         last = line;
     }
-    Err(Error::new("nobody serves any more"))
 }
 
 /// The interface and its one IPv4 address.
@@ -256,17 +284,18 @@ fn answer_dhcp(socket: &UdpSocket, mut server: Server, done: &Mutex<Vec<Mac>>, n
         finished.iter().for_each(|mac| server.forget(*mac));
         let said = match server.answer(buffer.get(..length).unwrap_or_default(), &finished) {
             Said::Nothing => continue,
-            Said::Refused(mac, why) => format!("{} {why}", dhcp::text(mac)),
+            Said::Refused(mac, why) => News::Said(format!("{} {why}", dhcp::text(mac))),
             Said::Answer { mac, load, address, taken, bytes } => {
                 // Lost like any datagram: firmware asks again.
                 let _ = socket.send_to(&bytes, (Ipv4Addr::BROADCAST, 68));
                 if !taken {
                     continue;
                 }
-                format!("{} has {address} and loads {}", dhcp::text(mac), load.file().unwrap_or_default())
+                let words = format!("{} has {address} and loads {}", dhcp::text(mac), load.file().unwrap_or_default());
+                News::Begun(mac, words)
             }
         };
-        if news.send(News::Said(said)).is_err() {
+        if news.send(said).is_err() {
             return;
         }
     }
@@ -353,5 +382,62 @@ fn hear(socket: &UdpSocket, news: &Sender<News>) {
         {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: Mac = [2, 0, 0, 0, 0, 1];
+    const SECOND: Mac = [2, 0, 0, 0, 0, 2];
+
+    /// What comes of these news, whether all of them were heard, and who is done.
+    fn watched(all: &[News], stay: bool) -> (Result<()>, usize, usize) {
+        let (sender, news) = channel();
+        let count = all.len();
+        for one in all {
+            sender
+                .send(match one {
+                    News::Said(words) => News::Said(words.clone()),
+                    News::Begun(mac, words) => News::Begun(*mac, words.clone()),
+                    News::Loading { peer, sent, length } => News::Loading { peer: *peer, sent: *sent, length: *length },
+                    News::Told(mac, told) => News::Told(*mac, told.clone()),
+                })
+                .unwrap();
+        }
+        drop(sender);
+        let done = Mutex::default();
+        let result = watch(&news, &done, stay);
+        (result, count - news.iter().count(), done.into_inner().unwrap().len())
+    }
+
+    fn begun(mac: Mac) -> News {
+        News::Begun(mac, "loads".into())
+    }
+
+    fn told(mac: Mac, told: Told) -> News {
+        News::Told(mac, told)
+    }
+
+    #[test]
+    fn it_ends_with_the_first_machine_and_those_that_have_begun_meanwhile() {
+        let done = |mac| told(mac, Told::Done("weir is on sda".into()));
+        let (result, heard, finished) = watched(&[begun(FIRST), done(FIRST), begun(SECOND)], false);
+        assert_eq!((result.is_ok(), heard, finished), (true, 2, 1));
+        let both = [begun(FIRST), begun(SECOND), done(FIRST), told(SECOND, Told::Busy("x".into())), done(SECOND)];
+        let (result, heard, finished) = watched(&both, false);
+        assert_eq!((result.is_ok(), heard, finished), (true, 5, 2));
+        let (result, heard, _) = watched(&both, true);
+        assert!(result.is_err() && heard == 5, "who stays ends with its servers only");
+    }
+
+    #[test]
+    fn one_that_failed_is_told_at_the_end_and_the_other_one_is_not_left_alone() {
+        let failed = told(FIRST, Told::Failed("no disk".into()));
+        let done = told(SECOND, Told::Done("weir is on sda".into()));
+        let (result, heard, finished) = watched(&[begun(FIRST), begun(SECOND), failed, done], false);
+        assert!(result.unwrap_err().to_string().contains("02:00:00:00:00:01: not installed: no disk"));
+        assert_eq!((heard, finished), (4, 1));
     }
 }

@@ -1,5 +1,5 @@
 //! Finding the boot disk by the partition table's geometry, which is router7's, as sysfs tells it.
-use layout::{PERM, ROOT_A};
+use layout::{PERM, ROOT_A, partition_of};
 use std::path::Path;
 
 /// A disk to boot from.
@@ -16,12 +16,6 @@ impl Disk {
     pub fn partition(&self, number: u32) -> String {
         partition_of(&self.name, number)
     }
-}
-
-/// A disk whose own name ends in a digit has a `p` before the partition's number.
-fn partition_of(disk: &str, number: u32) -> String {
-    let between = if disk.ends_with(|last: char| last.is_ascii_digit()) { "p" } else { "" };
-    format!("{disk}{between}{number}")
 }
 
 /// Looks for the boot disk in `/sys/block`.

@@ -50,6 +50,19 @@ impl Feed {
         Feed { places: vec![Place::new(log, ring)], end: (!follow).then(|| ring.end()), all: false }
     }
 
+    /// What comes from now on.
+    pub fn from_now(log: usize, ring: &Ring) -> Feed {
+        let place = Place { at: ring.end(), ..Place::new(log, ring) };
+        Feed { places: vec![place], end: None, all: false }
+    }
+
+    /// Whoever follows this log alone has come to its end.
+    pub fn end(&mut self, log: usize, ring: &Ring) {
+        if !self.all && self.end.is_none() && self.places.iter().any(|place| place.log == log) {
+            self.end = Some(ring.end());
+        }
+    }
+
     /// Every log, and what comes. Who is too slow misses lines, and is told so in their place.
     pub fn of_all(rings: &[Ring]) -> Feed {
         let places = rings.iter().enumerate().map(|(log, ring)| Place::new(log, ring)).collect();
@@ -86,7 +99,8 @@ impl Feed {
 
 fn json(entry: &Entry, log: Option<usize>) -> String {
     let line = serde_json::Value::from(&*entry.line);
-    let name = |log: usize| rights::SERVICES.get(log).map_or("kernel", |service| service.name);
+    let other = |log| if log == rights::INSTALL { "install" } else { "kernel" };
+    let name = |log: usize| rights::SERVICES.get(log).map_or_else(|| other(log), |service| service.name);
     let name = log.map(|log| format!("\"name\":\"{}\",", name(log))).unwrap_or_default();
     format!("{{{name}\"t_ms\":{},\"stream\":\"{}\",\"line\":{line}}}\n", entry.t_ms, entry.stream.word())
 }
@@ -127,6 +141,21 @@ mod tests {
     }
 
     #[test]
+    fn who_follows_from_now_on_hears_nothing_old_and_is_told_the_end() {
+        let mut ring = ring(2);
+        let mut feed = Feed::from_now(0, &ring[0]);
+        assert_eq!(feed.next(&ring), Next::Wait);
+        ring[0].push(5, Stream::Out, b"new");
+        assert!(matches!(feed.next(&ring), Next::Line(line) if line.contains("new")));
+        feed.end(1, &ring[0]);
+        assert_eq!(feed.next(&ring), Next::Wait, "another log's end");
+        ring[0].push(6, Stream::Out, b"last");
+        feed.end(0, &ring[0]);
+        assert!(matches!(feed.next(&ring), Next::Line(line) if line.contains("last")));
+        assert_eq!(feed.next(&ring), Next::End);
+    }
+
+    #[test]
     fn a_slow_follower_is_overtaken_a_slow_reader_is_not() {
         // What was lost before they came does not count.
         let mut ring = ring(500);
@@ -141,10 +170,10 @@ mod tests {
 
     #[test]
     fn all_logs_come_in_the_order_of_time_and_by_name() {
-        let mut rings: Vec<Ring> = (0..=rights::SERVICES.len()).map(|_| Ring::default()).collect();
+        let mut rings: Vec<Ring> = (0..=rights::INSTALL).map(|_| Ring::default()).collect();
         rings[1].push(5, Stream::Err, b"second");
         rings[0].push(3, Stream::Out, b"first");
-        rings[rights::SERVICES.len()].push(9, Stream::Kernel, b"third");
+        rings[rights::KERNEL].push(9, Stream::Kernel, b"third");
         let mut feed = Feed::of_all(&rings);
         let first =
             format!("{{\"name\":\"{}\",\"t_ms\":3,\"stream\":\"out\",\"line\":\"first\"}}\n", rights::SERVICES[0].name);

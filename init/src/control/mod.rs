@@ -18,8 +18,8 @@ pub enum End {
     Trial,
 }
 
-/// A request, understood. A number is a row of the table; in `Logs`, the number of rows is the kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A request, understood. A number is a row of the table; in `Logs`, there are the kernel and an installation behind them.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
     /// What runs, and how it is.
     List,
@@ -44,6 +44,17 @@ pub enum Request {
     Commit,
     /// It is not: back to the other one.
     Back,
+    /// What disks there are, and what is on them.
+    Disks,
+    /// Put weir on another disk.
+    Install {
+        /// Its name under `/dev`.
+        disk: String,
+        /// What the asker knows to be on it.
+        over: String,
+        /// Every line until the end; else that it has begun.
+        follow: bool,
+    },
     /// Erase `/perm` at the next start, which is at once.
     Erase,
 }
@@ -54,7 +65,12 @@ impl Request {
         match self {
             Request::List | Request::Logs { .. } | Request::Journal => Control::Read,
             Request::Trial | Request::Commit | Request::Back => Control::Update,
-            Request::Wish(..) | Request::Signal(..) | Request::End(_) | Request::Erase => Control::Full,
+            Request::Wish(..)
+            | Request::Signal(..)
+            | Request::End(_)
+            | Request::Disks
+            | Request::Install { .. }
+            | Request::Erase => Control::Full,
         }
     }
 }
@@ -82,7 +98,11 @@ pub fn parse(line: &[u8], level: Control) -> Result<Request, String> {
     let request = match op {
         "list" => Request::List,
         "logs" => {
-            let log = if word("name") == Some("kernel") { rights::SERVICES.len() } else { service()? };
+            let log = match word("name") {
+                Some("kernel") => rights::KERNEL,
+                Some("install") => rights::INSTALL,
+                _ => service()?,
+            };
             Request::Logs { log, follow: value.get("follow").and_then(Value::as_bool).unwrap_or(false) }
         }
         "journal" => Request::Journal,
@@ -104,6 +124,12 @@ pub fn parse(line: &[u8], level: Control) -> Result<Request, String> {
         "trial" => Request::Trial,
         "commit" => Request::Commit,
         "back" => Request::Back,
+        "disks" => Request::Disks,
+        "install" => Request::Install {
+            disk: word("disk").ok_or("no disk")?.to_owned(),
+            over: word("over").unwrap_or_default().to_owned(),
+            follow: value.get("follow").and_then(Value::as_bool).unwrap_or(false),
+        },
         "factory-reset" => Request::Erase,
         other => return Err(format!("unknown op {other:?}")),
     };
@@ -135,6 +161,12 @@ mod tests {
             (r#"{"op":"logs","name":"dhcp4","follow":false}"#, Request::Logs { log: row("dhcp4"), follow: false }),
             (r#"{"op":"logs","name":"kernel","follow":true}"#, Request::Logs { log: kernel, follow: true }),
             (r#"{"op":"logs","name":"dnsd"}"#, Request::Logs { log: row("dnsd"), follow: false }),
+            (r#"{"op":"logs","name":"install"}"#, Request::Logs { log: rights::INSTALL, follow: false }),
+            (r#"{"op":"disks"}"#, Request::Disks),
+            (
+                r#"{"op":"install","disk":"sda","over":"weir","follow":true}"#,
+                Request::Install { disk: "sda".into(), over: "weir".into(), follow: true },
+            ),
             (r#"{"op":"journal"}"#, Request::Journal),
             (r#"{"op":"start","name":"dnsd"}"#, Request::Wish(row("dnsd"), Wish::Start)),
             (r#"{"op":"stop","name":"dnsd"}"#, Request::Wish(row("dnsd"), Wish::Stop)),
@@ -159,6 +191,7 @@ mod tests {
             r#"{"op":7}"#,
             r#"{"op":"List"}"#,
             r#"{"op":"start"}"#,
+            r#"{"op":"install"}"#,
             r#"{"op":"start","name":"kernel"}"#,
             r#"{"op":"logs","name":"../x"}"#,
             r#"{"op":"signal","name":"dhcp4","signal":"STOP"}"#,
@@ -186,7 +219,13 @@ mod tests {
             assert!(parse(line, Control::Read).is_err());
         }
         assert!(parse(br#"{"op":"reboot"}"#, Control::Update).is_err());
-        for line in [r#"{"op":"factory-reset"}"#, r#"{"op":"reboot"}"#, r#"{"op":"stop","name":"dnsd"}"#] {
+        for line in [
+            r#"{"op":"factory-reset"}"#,
+            r#"{"op":"reboot"}"#,
+            r#"{"op":"stop","name":"dnsd"}"#,
+            r#"{"op":"disks"}"#,
+            r#"{"op":"install","disk":"sda"}"#,
+        ] {
             assert_eq!(parse(line.as_bytes(), Control::Read), Err("not allowed".into()));
         }
         assert!(parse(br#"{"op":"list"}"#, Control::None).is_err());

@@ -116,6 +116,21 @@ impl Server {
         }
     }
 
+    /// Gives the connection away: who gets it answers, and whoever asked sees its end.
+    pub fn take(&mut self, place: usize, epoll: &Epoll) -> Option<UnixStream> {
+        let connection = self.places.get_mut(place)?.take()?;
+        // The description lives on elsewhere, and with it epoll's interest.
+        epoll.delete(&connection.stream).ok()?;
+        Some(connection.stream)
+    }
+
+    /// Tells whoever follows this log that it is over.
+    pub fn end_feeds(&mut self, log: usize, ring: &Ring) {
+        for feed in self.places.iter_mut().flatten().filter_map(|connection| connection.feed.as_mut()) {
+            feed.end(log, ring);
+        }
+    }
+
     /// Sends what can be sent, and closes what is over.
     pub fn flush(&mut self, place: usize, rings: &[Ring], epoll: &Epoll) {
         let Some(Some(connection)) = self.places.get_mut(place) else { return };

@@ -73,7 +73,8 @@ impl Machine {
         {
             // It is left running: the next kernel's PID 1 has its whole time.
             self.watchdog.feed();
-            shutdown::finish(end, &self.perm, self.disk.as_ref(), &self.console);
+            let installed = std::mem::take(&mut self.install.done);
+            shutdown::finish(end, &self.perm, self.disk.as_ref(), &installed, &self.console, &mut self.watchdog);
         }
     }
 }

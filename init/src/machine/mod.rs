@@ -1,6 +1,7 @@
 //! The running machine: one epoll loop over signals, timers, the services' pipes, the kernel's log and the control
 //! socket. What to do about a life or a death is `supervise`'s to decide; this carries it out.
 mod ending;
+mod install;
 mod life;
 mod report;
 mod requests;
@@ -17,6 +18,7 @@ use crate::supervise::Supervisor;
 use crate::sys;
 use crate::watchdog::Watchdog;
 use ending::Phase;
+use install::Install;
 use layout::Slot;
 use life::Life;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -36,6 +38,7 @@ mod number {
     pub const KMSG: u64 = 3;
     pub const LISTENER: u64 = 4;
     pub const LOADED: u64 = 5;
+    pub const INSTALL: u64 = 6;
     pub const CONNECTIONS: u64 = 0x100;
     pub const PIPES: u64 = 0x1000;
 }
@@ -69,7 +72,7 @@ pub struct Machine {
     armed: Option<u64>,
     supervisor: Supervisor,
     lives: Vec<Life>,
-    /// One for each row of the table, then the kernel's.
+    /// One for each row of the table, then the kernel's and that of an installation.
     rings: Vec<Ring>,
     kmsg: Option<Kmsg>,
     server: Option<Server>,
@@ -90,6 +93,7 @@ pub struct Machine {
     /// When the spare copy of `/perm` is due.
     copy_at: Option<u64>,
     phase: Phase,
+    install: Install,
     /// A turn's bound was reached with zombies left.
     more_dead: bool,
     /// A ring has new lines.
@@ -131,7 +135,7 @@ impl Machine {
             armed: None,
             supervisor: Supervisor::new(SERVICES.len()),
             lives: SERVICES.iter().map(|_| Life::default()).collect(),
-            rings: (0..=SERVICES.len()).map(|_| Ring::default()).collect(),
+            rings: (0..=rights::INSTALL).map(|_| Ring::default()).collect(),
             kmsg: None,
             server,
             null: File::options().read(true).write(true).open("/dev/null")?,
@@ -145,6 +149,7 @@ impl Machine {
             load_until: None,
             copy_at: None,
             phase: Phase::Serving,
+            install: Install::default(),
             more_dead: false,
             logged: false,
         })
@@ -196,6 +201,7 @@ impl Machine {
             number::WATCHDOG => self.watchdog.feed(),
             number::KMSG => self.kernel_log(PER_TURN),
             number::LOADED => self.loaded(),
+            number::INSTALL => self.install_goes_on(),
             number::LISTENER => {
                 if let Some(server) = &mut self.server {
                     server.accept(&self.epoll);
@@ -269,8 +275,9 @@ impl Machine {
     fn reap(&mut self) {
         for _ in 0..PER_TURN {
             let Some(child) = sys::peek() else { return };
-            if let Some(row) = self.supervisor.row_of(child.pid) {
-                self.bury(row, child.pid, child.how.to_string());
+            match self.supervisor.row_of(child.pid) {
+                Some(row) => self.bury(row, child.pid, child.how.to_string()),
+                None => self.helper_ended(child.pid),
             }
             sys::collect(child.pid);
         }
@@ -286,7 +293,7 @@ impl Machine {
             let _ = self.epoll.add(&kmsg, EpollEvent::new(EpollFlags::EPOLLIN, number::KMSG));
             self.kmsg = Some(kmsg);
         }
-        if let (Some(kmsg), Some(ring)) = (&mut self.kmsg, self.rings.last_mut()) {
+        if let (Some(kmsg), Some(ring)) = (&mut self.kmsg, self.rings.get_mut(rights::KERNEL)) {
             kmsg.read(ring, most);
             self.logged = true;
         }

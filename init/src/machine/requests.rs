@@ -7,7 +7,7 @@ use crate::control::feed::Feed;
 use crate::control::{End, Request, parse};
 use crate::disk::Count;
 use nix::sys::epoll::{EpollEvent, EpollFlags};
-use rights::{Control, SERVICES};
+use rights::Control;
 use std::path::Path;
 
 /// To who judges without a trial.
@@ -39,7 +39,7 @@ impl Machine {
                 return;
             }
             Ok(Request::Logs { log, follow }) => {
-                if log == SERVICES.len() {
+                if log == rights::KERNEL {
                     self.kernel_log(KERNEL_RECORDS);
                 }
                 if let (Some(server), Some(ring)) = (&mut self.server, self.rings.get(log)) {
@@ -67,6 +67,14 @@ impl Machine {
             Ok(Request::Trial) => self.begin_trial(),
             Ok(Request::Commit) => self.commit(),
             Ok(Request::Back) => self.back(),
+            Ok(Request::Disks) => match self.look_at_disks(place) {
+                Ok(()) => return,
+                Err(why) => Err(why),
+            },
+            Ok(Request::Install { disk, over, follow }) => match self.begin_install(&disk, &over) {
+                Ok(()) if follow => return self.follow_install(place),
+                done => done,
+            },
             Ok(Request::Erase) => erase::wish(Path::new("/perm")).map(|()| self.end(End::Reboot)),
             Err(why) => Err(why),
         };

@@ -136,6 +136,13 @@ pub const fn perm_last(sectors: u64) -> u64 {
     sectors.saturating_sub(35)
 }
 
+/// The name of a disk's partition under `/dev`: `sda4`, `nvme0n1p4`. A disk whose own name ends in a digit has a `p` before
+/// the number.
+pub fn partition_of(disk: &str, number: u32) -> String {
+    let between = if disk.ends_with(|last: char| last.is_ascii_digit()) { "p" } else { "" };
+    format!("{disk}{between}{number}")
+}
+
 /// A run of sectors of [`BOOT`], counted from its first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extent {

@@ -124,6 +124,8 @@ pub const SERVER4: &str = "/perm/dhcp4d/config.json";
 pub const MQTT: &str = "/perm/dhcp4d/mqtt-broker.txt";
 /// Whom dnsd asks, what it says itself, and whom it refuses.
 pub const RESOLVER: &str = "/perm/dnsd/config.json";
+/// Authorities whose certificates dnsd believes besides the internet's.
+pub const DNSD_CA: &str = "/perm/dnsd/ca.pem";
 /// Whom diagd asks on the internet.
 pub const DIAGNOSIS: &str = "/perm/diagd/config.json";
 /// Whom ntpd asks for the time.
@@ -164,6 +166,7 @@ pub const WRITTEN: &[&str] = &[
     SERVER4,
     MQTT,
     RESOLVER,
+    DNSD_CA,
     DIAGNOSIS,
     AUTHORIZED_KEYS,
     TIME_SERVERS,
@@ -346,7 +349,7 @@ pub const SERVICES: &[Service] = &[
         uid: 104,
         capabilities: &[Capability::NetBindService],
         reads: &["netconfigd", "dhcp4", "dhcp6", "dhcp4d"],
-        watches: &[APPLIED, RESOLVER, LEASE4, LEASE_PPPOE, LEASE6, LEASES, DEVICES],
+        watches: &[APPLIED, RESOLVER, DNSD_CA, CLOCK, LEASE4, LEASE_PPPOE, LEASE6, LEASES, DEVICES],
         stdin: Stdin::Null,
         control: Control::None,
         asks: &[],
@@ -464,6 +467,11 @@ pub const SERVICES: &[Service] = &[
         run: &[],
     },
 ];
+
+/// The number of the kernel's log, behind those of the rows.
+pub const KERNEL: usize = SERVICES.len();
+/// The number of the log that tells how an installation goes.
+pub const INSTALL: usize = KERNEL + 1;
 
 /// The row of a service, by name.
 pub fn service(name: &str) -> Option<&'static Service> {

@@ -1,5 +1,5 @@
 //! A folder as `tar.gz`, made piece by piece while somebody takes it: one file open at a time, nothing held whole.
-use crate::web::Source;
+use crate::web::{Flow, Source};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use nix::dir::Dir;
@@ -190,7 +190,7 @@ impl Archive {
 }
 
 impl Source for Archive {
-    fn more(&mut self, into: &mut Vec<u8>) -> io::Result<bool> {
+    fn more(&mut self, into: &mut Vec<u8>) -> io::Result<Flow> {
         let mut done = 0;
         let mut more = true;
         while more && done < TURN && self.gzip.get_ref().len() < PIECE {
@@ -205,7 +205,7 @@ impl Source for Archive {
             }
         }
         into.append(self.gzip.get_mut());
-        Ok(more)
+        Ok(if more { Flow::More } else { Flow::End })
     }
 }
 

@@ -2,7 +2,7 @@
 use super::archive::Archive;
 use crate::perm::file::tests::Folder;
 use crate::restore::{Entry, read};
-use crate::web::Source;
+use crate::web::{Flow, Source};
 use std::collections::BTreeMap;
 use std::fs;
 
@@ -14,7 +14,7 @@ fn pack(folder: &Folder) -> std::io::Result<Vec<u8>> {
         let more = archive.more(&mut piece)?;
         assert!(piece.len() < 400_000, "{} bytes in one piece", piece.len());
         bytes.append(&mut piece);
-        if !more {
+        if more == Flow::End {
             return Ok(bytes);
         }
     }
@@ -79,10 +79,10 @@ fn a_file_that_grows_is_cut_and_one_that_shrinks_breaks_it_off() {
         fs::write(&path, vec![b'x'; 2_000_000]).unwrap();
         let mut archive = Archive::of(&folder.0).unwrap();
         let mut bytes = Vec::new();
-        assert!(archive.more(&mut bytes).unwrap(), "over too early");
+        assert_eq!(archive.more(&mut bytes).unwrap(), Flow::More, "over too early");
         fs::File::options().write(true).open(&path).unwrap().set_len(length).unwrap();
-        let mut result = Ok(true);
-        while matches!(result, Ok(true)) {
+        let mut result = Ok(Flow::More);
+        while matches!(result, Ok(Flow::More)) {
             result = archive.more(&mut bytes);
         }
         assert_eq!(result.is_ok(), whole);

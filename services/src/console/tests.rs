@@ -420,6 +420,48 @@ fn everything_is_erased_only_by_a_whole_yes() {
 }
 
 #[test]
+fn transcript_of_an_installation() {
+    let mut bench = Bench::new(Some(|request| {
+        let request: serde_json::Value = serde_json::from_str(request).unwrap();
+        match request["op"].as_str().unwrap() {
+            "disks" => vec![
+                r#"{"running":"sdb","disks":[{"name":"sda","words":"sda (SSD, 16.0 GB)","over":"","refused":null},{"name":"sdb","words":"sdb (Stick, 1.3 GB)","over":"weir","refused":"weir runs from it"},{"name":"sdc","words":"sdc (HDD, 500.1 GB)","over":"NTFS (Windows)","refused":null}]}"#,
+            ],
+            "install" if request["disk"] == "sda" && request["over"] == "" && request["follow"] == true => {
+                vec![r#"{"t_ms":1,"stream":"out","line":"writing sda: 10 %"}"#, r#"{"end":true}"#]
+            }
+            "install" => {
+                assert_eq!((&request["disk"], &request["over"]), (&"sdc".into(), &"NTFS (Windows)".into()));
+                vec![r#"{"error":"weir is being installed on sda"}"#]
+            }
+            other => panic!("{other}"),
+        }
+    }));
+    bench.types("\r");
+    let list = "\
+install
+sda (SSD, 16.0 GB): empty
+sdb (Stick, 1.3 GB): weir (weir runs from it)
+sdc (HDD, 500.1 GB): NTFS (Windows)
+install DISK puts weir on one of them
+weir> ";
+    assert_eq!(bench.types("install\r"), list);
+    assert!(bench.types("install sdz\r").contains("there is no disk \"sdz\"\nsda (SSD"));
+    let said = "install sdb\nnothing has changed: sdb (Stick, 1.3 GB): weir runs from it\nweir> ";
+    assert_eq!(bench.types("install sdb\r"), said);
+    assert!(bench.types("install /dev/sda\r").ends_with("sda (SSD, 16.0 GB): it is empty.\nweir is written to it, the running slot into both slots, with a copy of all of /perm.\ntype yes to do it: "));
+    assert_eq!(bench.types("yes\r"), "yes\nwriting sda: 10 %\nweir> ");
+    let said = bench.types("install sdc\r");
+    assert!(
+        said.contains("on it is NTFS (Windows): ALL OF IT WILL BE LOST") && said.ends_with("type sdc to do it: "),
+        "{said}"
+    );
+    assert_eq!(bench.types("yes\r"), "yes\nnothing has changed\nweir> ");
+    bench.types("install sdc\r");
+    assert_eq!(bench.types("sdc\r"), "sdc\nPID 1 refuses: weir is being installed on sda\nweir> ");
+}
+
+#[test]
 fn transcript_of_capture() {
     let mut bench = Bench::new(Some(|request| {
         assert_eq!(request, "{\"op\":\"ring\"}\n");

@@ -77,7 +77,9 @@ pub fn look(house: &House, netlink: &mut Netlink, flags: &Flags, settings: &Sett
     let fixed = interfaces.uplink().map(|uplink| uplink.dns.as_slice()).unwrap_or_default();
     let dns4 = leased.iter().flat_map(|lease| lease.dns.iter().flatten()).filter_map(|text| text.parse().ok());
     let ours: Vec<IpAddr> = addresses.iter().map(|address| address.ip).collect();
-    let servers = resolver.asked(fixed, dns4.chain(delegated.1.into_iter().map(IpAddr::V6)), &ours);
+    let servers = resolver.asked(fixed, dns4.chain(delegated.1.into_iter().map(IpAddr::V6)), &ours, |_| None);
+    // Those with TLS are dnsd's to reach: asked in the clear they would say nothing of that.
+    let servers = servers.into_iter().filter(|server| !server.is_secure()).map(|server| server.address).collect();
     let plan = plan(&local, usable, settings, servers, sources(&interfaces, &links, &addresses, &local));
     Ok(Look { local, plan })
 }

@@ -12,12 +12,13 @@ use crate::perm::interfaces::Interfaces;
 use crate::perm::leases::Lease;
 use crate::perm::resolver::{Resolver, is_label};
 use crate::perm::stamp::Clock;
-use crate::perm::{WallTime, interfaces, lease4, lease6, leases};
+use crate::perm::upstream::{Server, Upstream};
+use crate::perm::{WallTime, clock, file, interfaces, lease4, lease6, leases};
 use ipnet::IpNet;
 use netstack::time::Instant;
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Names that only a person may give to a machine: many clients run whatever the machine of that name hands them.
 const DANGEROUS: [&str; 2] = ["wpad", "isatap"];
@@ -34,6 +35,12 @@ pub struct Config {
     pub resolver: Resolver,
     /// Names below names.
     pub subnames: Vec<Subname>,
+    /// Authorities that are believed besides the internet's (PEM).
+    pub authorities: Vec<u8>,
+    /// Whether the clock is known to be right.
+    pub clock_is_right: bool,
+    /// Where upstreams are that are written by name, as far as is known.
+    pub known: BTreeMap<String, IpAddr>,
     hostname: String,
     interfaces: Interfaces,
     dns: Vec<Ipv4Addr>,
@@ -75,6 +82,12 @@ impl Config {
             Ok(resolver) => self.resolver = resolver,
             Err(refusal) => complaints.push(refusal.to_string()),
         }
+        let authorities = file::in_force(house.root(), rights::DNSD_CA);
+        match file::read(&authorities) {
+            Ok(bytes) => self.authorities = bytes.unwrap_or_default(),
+            Err(error) => complaints.push(format!("{}: {error}", authorities.display())),
+        }
+        self.clock_is_right = clock::is_right(house.root()).unwrap_or(false);
         match lease4::read(&house.path(lease4::in_force(&self.interfaces))) {
             Ok(lease) => self.dns = lease.map(|lease| lease.dns).unwrap_or_default(),
             Err(refusal) => complaints.push(refusal.to_string()),
@@ -103,11 +116,16 @@ impl Config {
 
     /// What the engine is to know.
     pub fn settings(&self, now: Instant, wall: WallTime, around: &Surroundings) -> Settings {
-        let mut groups = vec![Group { domain: Box::new([0]), servers: self.upstreams(&around.ours) }];
+        let all: Box<[u8]> = Box::new([0]);
+        let mut groups = vec![Group { domain: all.clone(), servers: self.upstreams(&around.ours), aside: false }];
         for (domain, servers) in &self.resolver.domains {
             let Some(domain) = name::from_text(domain) else { continue };
-            let servers = servers.iter().copied().filter(|server| !around.ours.contains(&server.ip())).collect();
-            groups.push(Group { domain, servers });
+            let servers =
+                servers.iter().filter(|server| !around.ours.contains(&server.address.ip())).cloned().collect();
+            groups.push(Group { domain, servers, aside: false });
+        }
+        if self.names().next().is_some() {
+            groups.push(Group { domain: all, servers: self.resolver.bootstrap.clone(), aside: true });
         }
         let domains: BTreeSet<&String> = self.resolver.lan_domains.values().filter(|domain| *domain != "lan").collect();
         Settings {
@@ -123,10 +141,18 @@ impl Config {
         }
     }
 
-    fn upstreams(&self, ours: &[IpAddr]) -> Vec<SocketAddr> {
+    /// Upstreams that are written by name.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.resolver.upstreams.iter().filter_map(|upstream| match upstream {
+            Upstream::At(_) => None,
+            Upstream::Named { name, .. } => Some(&**name),
+        })
+    }
+
+    fn upstreams(&self, ours: &[IpAddr]) -> Vec<Server> {
         let fixed = self.interfaces.uplink().map(|uplink| uplink.dns.as_slice()).unwrap_or_default();
         let leased = self.dns.iter().map(|ip| IpAddr::V4(*ip)).chain(self.dns6.iter().map(|ip| IpAddr::V6(*ip)));
-        self.resolver.asked(fixed, leased, ours)
+        self.resolver.asked(fixed, leased, ours, |name| self.known.get(name).copied())
     }
 
     // The router itself, what a person has fixed, then the devices, or the leases where there is no table of devices.
@@ -290,7 +316,7 @@ mod tests {
         let around = Surroundings { ours: ours.clone(), ..Surroundings::default() };
         let ask = |config: Config| {
             let settings = config.settings(Instant::from_secs(1), WallTime::from_unix(1), &around);
-            settings.groups[0].servers.iter().map(SocketAddr::to_string).collect::<Vec<_>>()
+            settings.groups[0].servers.iter().map(Server::to_string).collect::<Vec<_>>()
         };
         let dns = vec![ip("192.168.42.1"), ip("0.0.0.0"), ip("10.0.0.7"), ip("224.0.0.1")];
         let dns6 = vec!["2001:db8::1".parse().unwrap(), "2001:db8::53".parse().unwrap(), "fe80::1".parse().unwrap()];

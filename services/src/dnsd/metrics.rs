@@ -16,7 +16,7 @@ pub fn page(engine: &Engine) -> Vec<u8> {
     page.value("dns_upstream", &[("upstream", "local")], counters.local);
     let upstreams = engine.forward().upstreams();
     for upstream in upstreams {
-        page.value("dns_upstream", &[("upstream", &upstream.address.to_string())], upstream.asked);
+        page.value("dns_upstream", &[("upstream", &upstream.server.to_string())], upstream.asked);
     }
     // Every message that is answered has one question.
     let (asked, none) = (counters.queries.saturating_sub(counters.malformed), counters.malformed);
@@ -48,16 +48,16 @@ pub fn page(engine: &Engine) -> Vec<u8> {
     let answered = "weir_dns_upstream_replies_total";
     page.metric(answered, "counter", "Replies of an upstream.");
     for upstream in upstreams {
-        page.value(answered, &[("upstream", &upstream.address.to_string())], upstream.answered);
+        page.value(answered, &[("upstream", &upstream.server.to_string())], upstream.answered);
     }
     let (rtt, alive) = ("weir_dns_upstream_rtt_seconds", "weir_dns_upstream_alive");
     page.metric(rtt, "gauge", "Smoothed time to its reply.");
     for upstream in upstreams {
-        page.value(rtt, &[("upstream", &upstream.address.to_string())], upstream.rtt().as_secs_f64());
+        page.value(rtt, &[("upstream", &upstream.server.to_string())], upstream.rtt().as_secs_f64());
     }
     page.metric(alive, "gauge", "Whether it replies.");
     for upstream in upstreams {
-        page.value(alive, &[("upstream", &upstream.address.to_string())], u8::from(upstream.is_alive()));
+        page.value(alive, &[("upstream", &upstream.server.to_string())], u8::from(upstream.is_alive()));
     }
     page.into_bytes()
 }

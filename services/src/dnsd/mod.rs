@@ -20,6 +20,12 @@
 //! in flight is asked again. A reply counts only from the address that was asked, to the port, with the id, the question
 //! and the capitals of its letters (RFC 5452, 0x20). Identical questions in flight are asked once.
 //!
+//! An upstream may be asked over TLS (RFC 7858, strict as in RFC 8310): then its certificate must hold for the name that a
+//! person has written, and it is asked in no other way, nor is anybody else in its place. One connection is kept for many
+//! questions, a session is taken up again, and a query's length tells nothing (RFC 7830, 8467). As long as the clock is not
+//! known to be right, a certificate is held against its times only where it had run out before this program was made:
+//! whoever sets the clock is found by name. Once it is right every connection is made anew.
+//!
 //! Answers are kept in wire form with their TTLs (RFC 2181), absences by their SOA (RFC 2308), failures for a second
 //! (RFC 9520); popular ones are asked for again before they run out; what has run out is given when nobody can be asked
 //! (RFC 8767). An answer of the world with an address of the house is refused. A client hears SERVFAIL after four
@@ -30,6 +36,7 @@
 //! |---|---|
 //! | `/perm/interfaces.json`, else its last good copy | start, `SIGUSR1` |
 //! | `/perm/dnsd/config.json`: upstreams, domains, names, limits | start, `SIGUSR1` |
+//! | `/perm/dnsd/ca.pem`, `/run/ntpd/state.json`: whose certificates are believed | start, `SIGUSR1` |
 //! | `/perm/dhcp4/wire/lease.json`, `/perm/dhcp6/lease.json`: upstreams | start, `SIGUSR1` |
 //! | `/run/deviced/devices.json`, else `/perm/dhcp4d/leases.json`: names | start, `SIGUSR1` |
 //!
@@ -37,7 +44,7 @@
 //! `/metrics` for Prometheus, `/dyndns?host=SUB&ip=ADDRESS`. `/run/dnsd.sock` answers `{"op":"names"}` with the names that
 //! are asked most, of those that are remembered.
 //!
-//! `config` reads, `engine` decides, `listen`, `streams` and `outside` hold the sockets, `server` moves messages between
+//! `config` reads, `engine` decides, `listen`, `streams`, `outside` and `secure` hold the sockets, `server` moves messages between
 //! them, `subnames` and `keep` are the files that it writes.
 mod config;
 mod engine;
@@ -45,20 +52,32 @@ mod keep;
 mod listen;
 mod metrics;
 mod outside;
+mod secure;
 mod server;
 mod streams;
 mod subnames;
 #[cfg(test)]
 mod tests;
 
+use crate::house::tls::Authorities;
 use crate::house::{Failure, House};
+use crate::perm::json::Refusal;
 use netstack::event::{Event, Signal};
 use netstack::time::Instant;
 use server::Server;
+use std::path::Path;
 use std::time::Duration;
 
 /// How often the cache is written down, where a person wants it kept.
 const KEEP: Duration = Duration::from_secs(3_600);
+
+/// Whether `ca.pem` can be used.
+///
+/// # Errors
+/// Names the file and what in it is no certificate.
+pub fn check_authorities(path: &Path, bytes: &[u8]) -> Result<(), Refusal> {
+    Authorities::new(bytes).map(drop).map_err(|words| Refusal::field(path, "the file", words))
+}
 
 /// Runs the service.
 ///

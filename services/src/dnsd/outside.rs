@@ -117,6 +117,8 @@ impl Outside {
                 self.open.insert(attempt, Asking::Tcp(Connection { socket, output, input: Vec::new() }));
                 self.connection(attempt).map(Opened::Connection).ok_or(io::ErrorKind::NotFound.into())
             }
+            // [`super::secure`]'s.
+            Transport::Tls => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 

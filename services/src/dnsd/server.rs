@@ -1,15 +1,20 @@
 //! Moves messages between the sockets and the engine; nothing to decide.
 use super::config::Config;
 use super::engine::popular::popular;
-use super::engine::{Action, Attempt, Client, Engine};
+use super::engine::{Action, Attempt, Client, Engine, Transport, name};
 use super::listen::{self, Listeners};
 use super::outside::{Came, Opened, Outside};
+use super::secure::Secure;
 use super::streams::{Handled, Streams};
 use super::{metrics, subnames};
+use crate::house::asking;
+use crate::house::names::Names;
 use crate::house::rarely::Rarely;
 use crate::house::requests::{self, Requests};
+use crate::house::tls::Authorities;
 use crate::house::{Failure, House, private};
 use crate::metrics::KIND;
+use crate::perm::upstream;
 use crate::perm::{WallTime, file, resolver};
 use crate::web::{self, Request, Response};
 use netstack::batch::{Inbox, Outbox};
@@ -43,6 +48,7 @@ const TCP: u64 = 2;
 const STREAM: u64 = 3;
 const PORT: u64 = 4;
 const CONNECTION: u64 = 5;
+const SECURE: u64 = 6;
 const KIND_SHIFT: u32 = 56;
 /// Names that are shown.
 const MOST_NAMES: usize = 20;
@@ -61,6 +67,11 @@ pub struct Server {
     listeners: Listeners,
     streams: Streams,
     outside: Outside,
+    secure: Secure,
+    /// Whose certificates are believed: a person's own besides the internet's, and whether the clock is right.
+    trusted: Option<(Vec<u8>, bool)>,
+    /// Upstreams that are written by name.
+    names: Names,
     web: web::Server,
     requests: Requests,
     /// How the world is reached; none before the first look.
@@ -74,6 +85,7 @@ pub struct Server {
     paused: Option<Instant>,
     complaint: Rarely,
     rebound: Rarely,
+    untrusted: Rarely,
 }
 
 impl Server {
@@ -98,6 +110,9 @@ impl Server {
             listeners: Listeners::default(),
             streams: Streams::default(),
             outside: Outside::default(),
+            secure: Secure::default(),
+            trusted: None,
+            names: Names::default(),
             web: web::Server::taking_any_method(),
             requests,
             way: None,
@@ -109,6 +124,7 @@ impl Server {
             paused: None,
             complaint: Rarely::default(),
             rebound: Rarely::default(),
+            untrusted: Rarely::default(),
         })
     }
 
@@ -120,7 +136,62 @@ impl Server {
     /// Reads the files again, and follows what they say.
     pub fn reread(&mut self, now: Instant, house: &House) {
         self.config.read(house);
+        self.trust();
+        let names: Vec<String> = self.config.names().map(str::to_owned).collect();
+        self.names.follow(now, &names);
         self.follow(now);
+        self.look_up(now);
+    }
+
+    // Who wants TLS wants to know whom to believe; others have no use for a list of authorities.
+    fn trust(&mut self) {
+        let wanted = (self.config.authorities.clone(), self.config.clock_is_right);
+        if !self.config.resolver.wants_tls() || self.trusted.as_ref() == Some(&wanted) {
+            return;
+        }
+        match Authorities::lasting(&wanted.0, wanted.1) {
+            Ok(authorities) => self.secure.trust(authorities),
+            Err(words) => {
+                log::warn!("{}: {words}", rights::DNSD_CA);
+                if let (None, Ok(authorities)) = (&self.trusted, Authorities::lasting(b"", wanted.1)) {
+                    self.secure.trust(authorities);
+                }
+            }
+        }
+        self.trusted = Some(wanted);
+    }
+
+    // Asks where upstreams are, and follows them where they have moved.
+    fn look_up(&mut self, now: Instant) {
+        for (name, address) in &self.config.known {
+            let here =
+                |server: &upstream::Server| server.address.ip() == *address && server.proves.as_deref() == Some(name);
+            if self.engine.forward().upstreams().iter().any(|upstream| here(&upstream.server) && !upstream.is_alive()) {
+                self.names.useless(now, *address);
+            }
+        }
+        // The engine gives up sooner than this does.
+        let (questions, _) = self.names.due(now);
+        for question in questions {
+            let asked = name::from_text(&question.name)
+                .is_some_and(|name| self.engine.lookup(now, question.id, &name, question.ipv6));
+            if !asked {
+                self.names.answered(now, question.id, &[]);
+            }
+        }
+        let mut known = self.config.known.clone();
+        // The last address will do until there is another.
+        known.retain(|name, _| self.config.names().any(|wanted| wanted == name));
+        let names = self.config.names().filter_map(|name| Some((name.to_owned(), self.names.address_of(name)?)));
+        known.extend(names);
+        if known != self.config.known {
+            for (name, address) in known.iter().filter(|(name, to)| self.config.known.get(*name) != Some(to)) {
+                log::info!("{name} is at {address}");
+            }
+            self.config.known = known;
+            self.follow(now);
+        }
+        self.act(now);
     }
 
     /// Whether a person wants the cache kept.
@@ -140,6 +211,8 @@ impl Server {
             self.streams.deadline(),
             self.listeners.deadline(),
             self.outside.deadline(),
+            self.secure.deadline(),
+            self.names.deadline(),
             self.web.deadline(),
             self.paused,
             also,
@@ -159,6 +232,13 @@ impl Server {
         }
         if due(self.outside.deadline()) {
             self.outside.tick(now);
+        }
+        for number in self.secure.due(now) {
+            self.secured(now, number);
+            self.act(now);
+        }
+        if self.config.names().next().is_some() {
+            self.look_up(now);
         }
         self.web.tick(now);
         if due(self.listeners.deadline()) || self.web.wants_follow(now) {
@@ -190,6 +270,7 @@ impl Server {
             TCP => self.connections(now, number),
             STREAM => self.stream(now, number),
             PORT => self.replies(now, number),
+            SECURE => self.secured(now, number),
             _ => self.upstream(now, Attempt::from_bits(number)),
         }
         self.act(now);
@@ -214,6 +295,8 @@ impl Server {
         let way = listen::way(&links, &addresses);
         if self.way.as_ref().is_some_and(|before| *before != way) {
             self.outside.rewire();
+            self.secure.rewire();
+            self.names.hurry(now);
             self.engine.rewire(now);
         }
         self.way = Some(way);
@@ -321,6 +404,18 @@ impl Server {
         }
     }
 
+    fn secured(&mut self, now: Instant, number: u64) {
+        let engine = &mut self.engine;
+        let hear = |attempt, message: &[u8]| engine.reply(now, attempt, message);
+        let turned = self.secure.turn(&self.turn, |number| token(SECURE, number), now, number, hear);
+        for attempt in turned.failed {
+            self.engine.failed(now, attempt);
+        }
+        if let Some(words) = turned.complaint {
+            self.untrusted.warn(now, || words);
+        }
+    }
+
     // Does what the engine wants done, and what comes of that, until it wants nothing more.
     fn act(&mut self, now: Instant) {
         let mut actions = std::mem::take(&mut self.actions);
@@ -350,9 +445,27 @@ impl Server {
                             self.stream(now, stream);
                         }
                     }
-                    Action::Close(attempt) => self.outside.close(attempt),
-                    Action::Ask { attempt, to, transport, message } => {
-                        let opened = self.outside.ask(now, attempt, to, transport, &message);
+                    Action::Answer(Client::House(number), message) => {
+                        let of = |ipv6| asking::addresses(&message, number, ipv6).unwrap_or_default();
+                        self.names.answered(now, number, &[of(false), of(true)].concat());
+                    }
+                    Action::Close(attempt) => {
+                        self.outside.close(attempt);
+                        self.secure.close(attempt);
+                    }
+                    Action::Ask { attempt, to, transport: Transport::Tls, message, patience } => {
+                        let (what, whom) = ((attempt, &message[..]), (&to, patience));
+                        match self.secure.ask(&self.turn, |number| token(SECURE, number), now, what, whom) {
+                            Ok(true) => self.engine.cold(attempt),
+                            Ok(false) => {}
+                            Err(error) => {
+                                self.complaint.warn(now, || format!("cannot ask {to}: {error}"));
+                                self.engine.failed(now, attempt);
+                            }
+                        }
+                    }
+                    Action::Ask { attempt, to, transport, message, .. } => {
+                        let opened = self.outside.ask(now, attempt, to.address, transport, &message);
                         let watched = opened.and_then(|opened| match opened {
                             Opened::Port(number, socket) => self.turn.add(socket, token(PORT, number), Interest::READ),
                             Opened::Connection(socket) => {
@@ -371,7 +484,7 @@ impl Server {
         self.flush(answering);
         self.actions = actions;
         while let Some(name) = self.engine.take_rebound() {
-            let name = super::engine::name::to_text(&name);
+            let name = name::to_text(&name);
             self.rebound.warn(now, || format!("{name} has an address of the house: refused (rebind_allow allows it)"));
         }
     }

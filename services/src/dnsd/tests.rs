@@ -6,10 +6,12 @@ mod hits;
 mod keeping;
 mod names;
 mod rubbish;
+mod secure;
 
 use super::engine::forward::Group;
 use super::engine::local::Host;
 use super::engine::{Action, Attempt, Client, Engine, Settings, Transport, name};
+use crate::perm::upstream::{Server, Upstream};
 use domain::base::iana::{Class, Rcode, Rtype};
 use domain::base::message::Message;
 use domain::base::message_builder::{AnswerBuilder, AuthorityBuilder, MessageBuilder, StaticCompressor};
@@ -27,7 +29,7 @@ type Buffer = StaticCompressor<Vec<u8>>;
 /// A question that reached an upstream.
 struct Asked {
     attempt: Attempt,
-    to: SocketAddr,
+    to: Server,
     transport: Transport,
     message: Message<Vec<u8>>,
 }
@@ -153,7 +155,7 @@ impl World {
                 Action::Answer(client, message) => {
                     self.answers.push((client, Message::from_octets(message).unwrap()));
                 }
-                Action::Ask { attempt, to, transport, message } => {
+                Action::Ask { attempt, to, transport, message, .. } => {
                     let message = Message::from_octets(message).unwrap();
                     self.asked.push(Asked { attempt, to, transport, message });
                 }
@@ -230,7 +232,11 @@ impl World {
 /// Servers for a domain; empty = for everything.
 fn group(domain: &str, servers: &[&str]) -> Group {
     let domain = if domain.is_empty() { Box::new([0]) } else { name::from_text(domain).unwrap() };
-    Group { domain, servers: servers.iter().map(|text| SocketAddr::new(text.parse().unwrap(), 53)).collect() }
+    let server = |text: &&str| match Upstream::parse(text).unwrap() {
+        Upstream::At(server) => server,
+        Upstream::Named { .. } => panic!("{text} has no address"),
+    };
+    Group { domain, servers: servers.iter().map(server).collect(), aside: false }
 }
 
 fn read(out: Vec<u8>, id: u16) -> Answer {

@@ -95,7 +95,7 @@ fn query(id: u16, question: &Question) -> Option<Vec<u8>> {
 }
 
 /// The addresses of an answer; `None` when it is not the answer to this question.
-fn addresses(bytes: &[u8], id: u16, ipv6: bool) -> Option<Vec<IpAddr>> {
+pub fn addresses(bytes: &[u8], id: u16, ipv6: bool) -> Option<Vec<IpAddr>> {
     let message = Message::from_octets(bytes).ok()?;
     let header = message.header();
     if header.id() != id || !header.qr() {

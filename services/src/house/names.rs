@@ -98,6 +98,11 @@ impl Names {
         }
     }
 
+    /// The address of one of them.
+    pub fn address_of(&self, name: &str) -> Option<IpAddr> {
+        self.all.iter().find(|named| named.name == name)?.addresses.first().copied()
+    }
+
     /// The address of each name that has one, no address twice.
     pub fn chosen(&mut self) -> Vec<IpAddr> {
         let mut chosen = Vec::new();

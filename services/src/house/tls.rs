@@ -1,10 +1,11 @@
 //! TLS (RFC 8446, RFC 5246) over sockets that nothing waits for: whoever owns the event loop says when there is something
 //! to do, and what was received lies in memory then.
 //!
-//! A certificate is judged by the wall clock: before that is right, nobody can be believed.
+//! A certificate is judged by the wall clock: before that is right, nobody can be believed, but by who must not wait for it
+//! ([`Authorities::lasting`]).
 use netstack::event::{Interest, Loop, Token};
 use netstack::time::Instant;
-use rustls::client::Resumption;
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -13,10 +14,14 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
+mod clock;
+
 /// Bytes that may wait to be sent, and that may be received and not taken.
 const LARGEST: usize = 256 << 10;
 /// Bytes that are received in one turn; the socket is told to be ready again for the rest.
 const AT_ONCE: usize = 64 << 10;
+/// Sessions that may be taken up again.
+const SESSIONS: usize = 64;
 
 /// Whose certificates are believed.
 #[derive(Debug, Clone)]
@@ -28,23 +33,51 @@ impl Authorities {
     /// # Errors
     /// Says what in the file is no certificate.
     pub fn new(own: &[u8]) -> Result<Authorities, String> {
-        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        let before = roots.len();
-        for (at, certificate) in CertificateDer::pem_slice_iter(own).enumerate() {
-            let added = certificate.map_err(|error| error.to_string());
-            let added = added.and_then(|found| roots.add(found).map_err(|error| error.to_string()));
-            added.map_err(|error| format!("certificate {}: {error}", at + 1))?;
-        }
-        if roots.len() == before && !own.trim_ascii().is_empty() {
-            return Err("has no certificate (PEM)".to_owned());
-        }
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-        let builder = builder.with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
-        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+        let mut config = Authorities::config(roots(own)?)?;
         // Connections are hours apart: nothing of one is kept for the next.
         config.resumption = Resumption::disabled();
         Ok(Authorities(Arc::new(config)))
     }
+
+    /// The same for connections that come again soon: what was agreed on one serves the next (RFC 8446, section 2.2). Unless
+    /// the clock is right, a certificate's times count only as far as they are over for certain.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn lasting(own: &[u8], clock_is_right: bool) -> Result<Authorities, String> {
+        let roots = roots(own)?;
+        let mut config = Authorities::config(roots.clone())?;
+        if !clock_is_right {
+            let judge =
+                WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(config.crypto_provider()));
+            let judge = judge.build().map_err(|error| error.to_string())?;
+            let unsure = clock::Unsure::new(judge, clock::made());
+            config.dangerous().set_certificate_verifier(Arc::new(unsure));
+        }
+        config.resumption = Resumption::in_memory_sessions(SESSIONS);
+        Ok(Authorities(Arc::new(config)))
+    }
+
+    fn config(roots: RootCertStore) -> Result<ClientConfig, String> {
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let builder = builder.with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
+        Ok(builder.with_root_certificates(roots).with_no_client_auth())
+    }
+}
+
+// Mozilla's list, and a person's own.
+fn roots(own: &[u8]) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let before = roots.len();
+    for (at, certificate) in CertificateDer::pem_slice_iter(own).enumerate() {
+        let added = certificate.map_err(|error| error.to_string());
+        let added = added.and_then(|found| roots.add(found).map_err(|error| error.to_string()));
+        added.map_err(|error| format!("certificate {}: {error}", at + 1))?;
+    }
+    if roots.len() == before && !own.trim_ascii().is_empty() {
+        return Err("has no certificate (PEM)".to_owned());
+    }
+    Ok(roots)
 }
 
 /// How far a connection is.
@@ -66,6 +99,8 @@ pub struct Tls {
     session: Connection,
     until: Instant,
     received: Vec<u8>,
+    interest: Interest,
+    met: bool,
 }
 
 impl Tls {
@@ -99,8 +134,9 @@ impl Tls {
         until: Instant,
     ) -> io::Result<Tls> {
         session.set_buffer_limit(Some(LARGEST));
-        turn.add(&stream, token, Interest::BOTH)?;
-        Ok(Tls { stream, token, session, until, received: Vec::new() })
+        let interest = Interest::BOTH;
+        turn.add(&stream, token, interest)?;
+        Ok(Tls { stream, token, session, until, received: Vec::new(), interest, met: false })
     }
 
     /// When [`Tls::turn`] is wanted at the latest.
@@ -148,9 +184,37 @@ impl Tls {
         let said = self.say();
         let flow = heard?;
         said?;
-        let interest = if self.session.wants_write() { Interest::BOTH } else { Interest::READ };
-        turn.modify(&self.stream, self.token, interest)?;
+        self.watch(turn)?;
         Ok(flow)
+    }
+
+    /// Sends what can be sent at once.
+    ///
+    /// # Errors
+    /// When the connection broke.
+    pub fn flush(&mut self, turn: &Loop) -> io::Result<()> {
+        self.say()?;
+        self.watch(turn)
+    }
+
+    /// Whether it is not known yet who the other side is.
+    pub fn is_handshaking(&self) -> bool {
+        self.session.is_handshaking()
+    }
+
+    /// Whether anything has come from there.
+    pub fn is_met(&self) -> bool {
+        self.met
+    }
+
+    fn watch(&mut self, turn: &Loop) -> io::Result<()> {
+        // As long as the connection is on its way only the socket knows when it is there.
+        let interest = if self.session.wants_write() || !self.met { Interest::BOTH } else { Interest::READ };
+        if interest != self.interest {
+            turn.modify(&self.stream, self.token, interest)?;
+            self.interest = interest;
+        }
+        Ok(())
     }
 
     fn say(&mut self) -> io::Result<()> {
@@ -172,6 +236,7 @@ impl Tls {
                 Err(error) if waits(&error) => return Ok(Flow::Open),
                 read => read?,
             };
+            self.met |= count > 0;
             self.session.process_new_packets().map_err(io::Error::other)?;
             match self.take()? {
                 Flow::Open if count == 0 => return Ok(Flow::Cut),

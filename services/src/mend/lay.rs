@@ -137,7 +137,9 @@ pub fn fill(saved: &Saved, folder: &Path) -> io::Result<usize> {
     for about in &saved.folders {
         let path = folder.join(&about.path);
         make(&path)?;
-        give(&path, about)?;
+        // Its access list was not saved: where there was one the mode says so, and the boot makes both anew.
+        let mode = if about.mode & 0o1000 == 0 { about.mode } else { 0o750 };
+        give(&path, &About { mode, ..about.clone() })?;
     }
     // The filesystem as a whole: each file by itself would take a commit of the journal.
     nix::unistd::syncfs(File::open(folder)?)?;

@@ -24,6 +24,7 @@ pub mod shaping;
 pub mod stamp;
 pub mod time;
 pub mod ula;
+pub mod upstream;
 pub mod wireguard;
 
 pub use mac::Mac;

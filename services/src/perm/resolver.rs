@@ -2,10 +2,12 @@
 //! checked form.
 use super::file;
 use super::json::{self, Refusal};
+use super::upstream::{Server, Upstream, cannot_be_asked};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 
 /// The port of DNS.
 pub const PORT: u16 = 53;
@@ -35,6 +37,7 @@ const RATE: u32 = 1_000;
 #[serde(default, deny_unknown_fields)]
 struct Written {
     upstreams: Option<Vec<String>>,
+    bootstrap: Option<Vec<String>>,
     domains: Option<BTreeMap<String, Vec<String>>>,
     names: Option<BTreeMap<String, Vec<String>>>,
     lan_domains: Option<BTreeMap<String, String>>,
@@ -47,9 +50,11 @@ struct Written {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolver {
     /// Servers to be asked instead of those of the leases; empty = those of the leases.
-    pub upstreams: Vec<SocketAddr>,
+    pub upstreams: Vec<Upstream>,
+    /// Servers that are asked for the addresses of those written by name, and for nothing else.
+    pub bootstrap: Vec<Server>,
     /// Domains with servers of their own.
-    pub domains: Vec<(String, Vec<SocketAddr>)>,
+    pub domains: Vec<(String, Vec<Server>)>,
     /// Names with fixed addresses: a single label is one of the house, another stands for itself.
     pub names: Vec<(String, Vec<IpAddr>)>,
     /// The domain of a LAN, by its interface, where it is not [`DOMAIN`].
@@ -66,6 +71,7 @@ impl Default for Resolver {
     fn default() -> Resolver {
         Resolver {
             upstreams: Vec::new(),
+            bootstrap: Vec::new(),
             domains: Vec::new(),
             names: Vec::new(),
             lan_domains: BTreeMap::new(),
@@ -97,13 +103,30 @@ impl Resolver {
         check(written).map_err(refuse)
     }
 
-    /// The servers that are asked: the file's, else interfaces.json's, else those of the leases, else public ones; never
-    /// ourselves.
-    pub fn asked(&self, fixed: &[IpAddr], leased: impl Iterator<Item = IpAddr>, ours: &[IpAddr]) -> Vec<SocketAddr> {
+    /// The servers that are asked: the file's, those that are written by name at the addresses that `resolve` knows; else
+    /// interfaces.json's, else those of the leases, else public ones; never ourselves. Who wants one over TLS gets no other
+    /// in its place.
+    pub fn asked(
+        &self,
+        fixed: &[IpAddr],
+        leased: impl Iterator<Item = IpAddr>,
+        ours: &[IpAddr],
+        resolve: impl Fn(&str) -> Option<IpAddr>,
+    ) -> Vec<Server> {
         let asked = |address: &IpAddr| !ours.contains(address) && !cannot_be_asked(*address);
-        let at_port = |address| SocketAddr::new(address, PORT);
-        let named = self.upstreams.iter().copied().filter(|server| !ours.contains(&server.ip()));
-        let mut servers: Vec<SocketAddr> = named.collect();
+        let at_port = |address| Server::from(SocketAddr::new(address, PORT));
+        let at = |upstream: &Upstream| match upstream {
+            Upstream::At(server) => Some(server.clone()),
+            Upstream::Named { name, port } => {
+                let address = SocketAddr::new(resolve(name)?, *port);
+                Some(Server { address, proves: Some(Arc::clone(name)) })
+            }
+        };
+        let named = self.upstreams.iter().filter_map(at).filter(|server| !ours.contains(&server.address.ip()));
+        let mut servers: Vec<Server> = named.collect();
+        if self.upstreams.iter().any(Upstream::is_secure) {
+            return servers;
+        }
         if servers.is_empty() {
             servers.extend(fixed.iter().copied().filter(asked).map(at_port));
         }
@@ -115,6 +138,12 @@ impl Resolver {
         }
         servers.truncate(MOST_SERVERS);
         servers
+    }
+
+    /// Whether anybody is asked over TLS.
+    pub fn wants_tls(&self) -> bool {
+        let of_domains = self.domains.iter().flat_map(|(_, servers)| servers).chain(&self.bootstrap);
+        self.upstreams.iter().any(Upstream::is_secure) || of_domains.into_iter().any(Server::is_secure)
     }
 
     /// The domain of a LAN.
@@ -130,9 +159,17 @@ fn check(written: Written) -> Result<Resolver, Wrong> {
     let mut resolver = Resolver {
         rate_limit: written.rate_limit.unwrap_or(RATE),
         keep_cache: written.keep_cache.unwrap_or(false),
-        upstreams: servers("upstreams", &written.upstreams.unwrap_or_default())?,
+        upstreams: upstreams("upstreams", &written.upstreams.unwrap_or_default())?,
+        bootstrap: servers("bootstrap", &written.bootstrap.unwrap_or_default())?,
         ..Resolver::default()
     };
+    let by_name = resolver.upstreams.iter().position(|upstream| upstream.server().is_none());
+    if let Some(at) = by_name.filter(|_| resolver.bootstrap.is_empty()) {
+        return Err((
+            format!("upstreams[{at}]"),
+            "is written by name: bootstrap has to say who is asked for it".to_owned(),
+        ));
+    }
     let domains = written.domains.unwrap_or_default();
     few("domains", domains.len(), MOST_DOMAINS)?;
     for (name, addresses) in &domains {
@@ -176,26 +213,18 @@ fn few(field: &str, count: usize, most: usize) -> Result<(), Wrong> {
     if count <= most { Ok(()) } else { Err((field.to_owned(), format!("{count} are too many: {most} at most"))) }
 }
 
-fn servers(field: &str, texts: &[String]) -> Result<Vec<SocketAddr>, Wrong> {
+fn upstreams(field: &str, texts: &[String]) -> Result<Vec<Upstream>, Wrong> {
     few(field, texts.len(), MOST_SERVERS)?;
     let one = |(at, text): (usize, &String)| {
-        let address = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, PORT)).or_else(|_| text.parse());
-        let wrong = |words: &str| (format!("{field}[{at}]"), format!("{text:?} {words}"));
-        let address = address.map_err(|_| wrong("is neither an address nor an address and a port"))?;
-        if cannot_be_asked(address.ip()) || address.port() == 0 {
-            return Err(wrong("cannot be asked"));
-        }
-        Ok(address)
+        Upstream::parse(text).map_err(|words| (format!("{field}[{at}]"), format!("{text:?} {words}")))
     };
     texts.iter().enumerate().map(one).collect()
 }
 
-/// Whether an address is nobody's who could answer.
-fn cannot_be_asked(address: IpAddr) -> bool {
-    // A link-local address says nothing without its link.
-    let of_a_link = matches!(address, IpAddr::V6(ip) if ip.is_unicast_link_local());
-    let broadcast = address == IpAddr::V4(Ipv4Addr::BROADCAST);
-    address.is_unspecified() || address.is_multicast() || broadcast || of_a_link
+fn servers(field: &str, texts: &[String]) -> Result<Vec<Server>, Wrong> {
+    let wrong = |at: usize, text: &String| (format!("{field}[{at}]"), format!("{text:?} has no address"));
+    let each = upstreams(field, texts)?.into_iter().zip(texts).enumerate();
+    each.map(|(at, (upstream, text))| upstream.server().cloned().ok_or_else(|| wrong(at, text))).collect()
 }
 
 /// A domain in lower case without a dot at its end.
@@ -227,8 +256,11 @@ mod tests {
             "domains":{"Corp.Example.":["10.1.0.53"]},"names":{"NAS":["192.168.42.9","fd00::9"],"x.example.com":[]},
             "lan_domains":{"guest":"guest.lan"},"rebind_allow":["plex.direct"],"rate_limit":0,"keep_cache":true}"#);
         let resolver = resolver.unwrap();
-        let texts = |servers: &[SocketAddr]| servers.iter().map(SocketAddr::to_string).collect::<Vec<_>>();
-        assert_eq!(texts(&resolver.upstreams), ["9.9.9.9:53", "[2620:fe::fe]:5353", "[2620:fe::9]:53"]);
+        let texts = |servers: &[Server]| servers.iter().map(Server::to_string).collect::<Vec<_>>();
+        assert_eq!(
+            texts(&resolver.asked(&[], [].into_iter(), &[], |_| None)),
+            ["9.9.9.9:53", "[2620:fe::fe]:5353", "[2620:fe::9]:53"]
+        );
         assert_eq!(
             (resolver.domains[0].0.as_str(), texts(&resolver.domains[0].1)),
             ("corp.example", vec!["10.1.0.53:53".into()])
@@ -247,12 +279,35 @@ mod tests {
     }
 
     #[test]
+    fn who_wants_tls_never_gets_anybody_without() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let asked = |resolver: &Resolver, ours: &[IpAddr], known: Option<IpAddr>| {
+            let leased = [ip("10.0.0.53")].into_iter();
+            let servers =
+                resolver.asked(&[ip("10.0.0.54")], leased, ours, |name| known.filter(|_| name == "dns.example"));
+            servers.iter().map(Server::to_string).collect::<Vec<_>>()
+        };
+        let at = of(r#"{"upstreams":["tls://9.9.9.9#dns.quad9.net"]}"#).unwrap();
+        assert_eq!(asked(&at, &[], None), ["tls://9.9.9.9:853#dns.quad9.net"]);
+        assert_eq!(asked(&at, &[ip("9.9.9.9")], None), [""; 0]);
+        let named = of(r#"{"upstreams":["tls://DNS.example"],"bootstrap":["9.9.9.9"]}"#).unwrap();
+        assert_eq!(asked(&named, &[], None), [""; 0], "as long as its address is not known");
+        assert_eq!(asked(&named, &[], Some(ip("192.0.2.1"))), ["tls://192.0.2.1:853#dns.example"]);
+        let plain = of(r#"{"upstreams":["9.9.9.9"]}"#).unwrap();
+        assert_eq!(asked(&plain, &[ip("9.9.9.9")], None), ["10.0.0.54:53"]);
+    }
+
+    #[test]
     fn refusals_name_field_and_value() {
         for (text, words) in [
             (r#"{"upstreams":["9.9.9.9","x"]}"#, "config.json:1:25: upstreams[1]: \"x\" is neither"),
             (r#"{"upstreams":["0.0.0.0"]}"#, "upstreams[0]: \"0.0.0.0\" cannot be asked"),
             (r#"{"upstreams":["fe80::1"]}"#, "cannot be asked"),
             (r#"{"domains":{"a b":["1.2.3.4"]}}"#, "domains.a b: \"a b\" is no domain"),
+            (r#"{"upstreams":["tls://dns.example"]}"#, "upstreams[0]: is written by name: bootstrap"),
+            (r#"{"upstreams":["tls://x"]}"#, "upstreams[0]: \"tls://x\" names neither"),
+            (r#"{"bootstrap":["tls://dns.example"]}"#, "bootstrap[0]: \"tls://dns.example\" has no address"),
+            (r#"{"domains":{"a":["tls://dns.example"]}}"#, "domains.a[0]: \"tls://dns.example\" has no address"),
             (r#"{"domains":{"a":[]}}"#, "domains.a: []: names no server"),
             (r#"{"names":{"a":["300.1.1.1"]}}"#, "names.a[0]: \"300.1.1.1\" is no address"),
             (r#"{"names":{"localhost":["1.1.1.1"]}}"#, "names.localhost: "),

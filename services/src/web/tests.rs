@@ -1,11 +1,12 @@
 //! Requests as they are read and refused.
+use super::request::{HEADERS, LARGEST_SENT, asked, end_of_head};
 use super::*;
 use proptest::prelude::*;
 
 #[test]
 fn requests_are_read_and_refused() {
     let peer = IpAddr::from([192, 168, 42, 7]);
-    let asked = |bytes: &[u8]| super::asked(bytes, (peer, false), Takes::default());
+    let asked = |bytes: &[u8]| request::asked(bytes, (peer, false), Takes::default());
     let any = Takes { any_method: true, ..Takes::default() };
     let status =
         |text: &str| asked(text.as_bytes()).map(|result| result.map_or_else(|refused| refused.status, |_| 200));
@@ -14,7 +15,7 @@ fn requests_are_read_and_refused() {
     assert_eq!((request.path.as_str(), with_body, request.peer), ("/a", true, peer));
     let values = ["b", "d", "e"].map(|key| request.value(key));
     assert_eq!(values, [Some("A c".into()), Some(String::new()), None]);
-    assert!(super::asked(b"PUT /a HTTP/1.1\r\n\r\n", (peer, false), any).unwrap().is_ok());
+    assert!(request::asked(b"PUT /a HTTP/1.1\r\n\r\n", (peer, false), any).unwrap().is_ok());
     assert!(!asked(b"HEAD /a HTTP/1.1\r\n\r\n").unwrap().unwrap().1);
     assert_eq!(status("GET /metr"), None);
     assert_eq!(status("PUT / HTTP/1.1\r\n\r\n"), Some(405));
@@ -34,12 +35,12 @@ fn requests_are_read_and_refused() {
     let large = Takes { body: 100, ..Takes::default() };
     let post = |length: usize| format!("POST / HTTP/1.1\r\nContent-Length: {length}\r\n\r\n{}", "a".repeat(length));
     let sent = |length: usize| {
-        super::asked(post(length).as_bytes(), (peer, false), large).unwrap().map(|(asked, _)| asked.body.len())
+        request::asked(post(length).as_bytes(), (peer, false), large).unwrap().map(|(asked, _)| asked.body.len())
     };
     assert_eq!((sent(100), sent(101).map_err(|refused| refused.status)), (Ok(100), Err(413)));
     let streamed = Takes { sent: &["/file"], ..Takes::default() };
     let head = |length: u64| format!("POST /file HTTP/1.1\r\nContent-Length: {length}\r\n\r\nabc");
-    let sent = |length| super::asked(head(length).as_bytes(), (peer, false), streamed).unwrap();
+    let sent = |length| request::asked(head(length).as_bytes(), (peer, false), streamed).unwrap();
     assert_eq!(sent(LARGEST_SENT).unwrap().0.coming, LARGEST_SENT, "before it has come");
     assert_eq!(sent(LARGEST_SENT + 1).unwrap_err().status, 413);
     assert_eq!(end_of_head(head(3).as_bytes()), head(3).len() - 3);

@@ -1,6 +1,6 @@
 //! A file that another service has handed over, on its way to a client.
 use crate::house::questions::Said;
-use crate::web::Source;
+use crate::web::{Flow, Source};
 use serde_json::Value;
 use std::fs::File;
 use std::io::{self, Read};
@@ -28,9 +28,9 @@ pub fn of(said: Option<Said>) -> Result<Download, String> {
 }
 
 impl Source for Download {
-    fn more(&mut self, into: &mut Vec<u8>) -> io::Result<bool> {
+    fn more(&mut self, into: &mut Vec<u8>) -> io::Result<Flow> {
         let before = into.len();
         (&mut self.0).take(PIECE).read_to_end(into)?;
-        Ok(into.len() > before)
+        Ok(if into.len() > before { Flow::More } else { Flow::End })
     }
 }

@@ -14,7 +14,7 @@
 //! everything that it shows, as JSON (docs/API.md); `/metrics` for Prometheus: the metrics of all services (each is asked
 //! on its own port; the table of rights says which) and what each process uses, of which PID 1 tells the numbers and
 //! `/proc` the rest. Who is silent for 3 s is left out, and said to be. `/capture.pcapng` is what captured's ring holds,
-//! `?filter=control+ADDRESS` of one address. gokrazy's overview (`/` for who accepts JSON) and `/log` are there.
+//! `?filter=control+ADDRESS` of one address; `/backup.tar.gz` is backupd's, for who says the password for it. gokrazy's overview (`/` for who accepts JSON) and `/log` are there.
 //!
 //! Whether the internet works and the metrics are for everybody at home. All else is for who has a session's cookie or says
 //! the password (user `gokrazy`, RFC 7617) or the token (RFC 6750). A change wants the word of our own page besides
@@ -38,6 +38,7 @@ mod identity;
 mod look;
 mod metrics;
 mod packed;
+mod passage;
 mod passwords;
 mod relay;
 mod restored;
@@ -67,6 +68,7 @@ use metrics::Counts;
 use netstack::event::{Event, Loop, Signal, Token};
 use netstack::netlink::Netlink;
 use netstack::time::Instant;
+use passage::Passages;
 use relay::Relay;
 use restored::Restored;
 use sampler::Sampler;
@@ -98,6 +100,7 @@ struct Webd {
     viewers: Viewers,
     asking: Questions,
     relay: Option<Relay>,
+    passages: Passages,
     restored: Option<Restored>,
     purposes: HashMap<Token, Purpose>,
     follow: Follow,
@@ -137,6 +140,7 @@ pub fn run(house: House) -> Result<(), Failure> {
         viewers: Viewers::default(),
         asking: Questions::default(),
         relay: None,
+        passages: Passages::default(),
         restored: None,
         purposes: HashMap::new(),
         follow: Follow::default(),
@@ -163,6 +167,11 @@ pub fn run(house: House) -> Result<(), Failure> {
                 Event::Ready { token: ADDRESSES, .. } => follow |= addresses.changed(),
                 Event::Ready { token: relay::TOKEN, writable, .. } => webd.relayed(&turn, now, *writable),
                 Event::Ready { token: sampler::TOKEN, .. } => webd.sampler.ready(now),
+                Event::Ready { token, .. } if Passages::owns(*token) => {
+                    if let Some(asker) = webd.passages.ready(*token) {
+                        webd.web.resume(&turn, now, asker);
+                    }
+                }
                 Event::Ready { token, .. } if Questions::owns(*token) => {
                     if let Some((asker, said)) = webd.asking.ready(*token) {
                         webd.told(&turn, now, asker, said);
@@ -230,7 +239,8 @@ impl Webd {
         self.relay_on(turn, now);
         self.restore_on(turn, now);
         self.secrets.keep(&self.house, now, &mut self.sessions);
-        let Webd { follow, web, purposes, .. } = self;
+        let Webd { follow, web, purposes, passages, .. } = self;
+        passages.settle(turn, |asker| web.is_open(asker));
         follow.keep(|reader| web.is_open(reader));
         purposes.retain(|asker, _| web.is_open(*asker));
         if let Some(look) = self.sampler.look(turn, now, &mut self.history) {

@@ -29,6 +29,8 @@ pub enum Route {
     Metrics,
     /// Who the router is over TLS, for who wants to trust it.
     Certificate,
+    /// backupd's backup.
+    Backup,
     /// What captured's ring holds, of one address or of all.
     Capture(String),
     /// Whether the internet works.
@@ -47,6 +49,8 @@ pub enum Route {
     File(String),
     /// A fresh look at the internet.
     Diagnosis,
+    /// The machine's disks, and what is on each.
+    Disks,
     /// Something is to change.
     Change(Change),
     /// A signed update, as it comes.
@@ -106,6 +110,8 @@ pub enum Needs {
     Owner,
     /// The same, with the word of our own page.
     Word,
+    /// Who says the password with it: a session is not enough.
+    Password,
 }
 
 impl Route {
@@ -121,6 +127,7 @@ impl Route {
             | Route::FirstPassword(_)
             | Route::NextPassword { .. }
             | Route::LogOut => Needs::Word,
+            Route::Backup => Needs::Password,
             _ => Needs::Owner,
         }
     }
@@ -140,6 +147,7 @@ impl Route {
             "/" => Route::Page,
             "/metrics" => Route::Metrics,
             "/certificate.pem" => Route::Certificate,
+            "/backup.tar.gz" => Route::Backup,
             "/capture.pcapng" => Route::Capture(word("filter")),
             "/log" => {
                 let path = word("path");
@@ -156,6 +164,7 @@ impl Route {
             "/api/history" => Route::History,
             "/api/events" => Route::Events,
             "/api/diagnosis" => Route::Diagnosis,
+            "/api/disks" => Route::Disks,
             "/api/file" => file(word("name"))?,
             _ => return posted(request),
         };
@@ -164,7 +173,7 @@ impl Route {
 }
 
 fn log(name: String, stream: &str, events: bool, json: bool) -> Result<Route, (u16, String)> {
-    if name != "kernel" && rights::service(&name).is_none() {
+    if !matches!(&*name, "kernel" | "install") && rights::service(&name).is_none() {
         return Err((404, format!("no service is called {name:?}")));
     }
     let stream = if stream.is_empty() { "both" } else { stream };
@@ -206,6 +215,14 @@ struct Device {
 #[serde(deny_unknown_fields)]
 struct Service {
     name: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Disk {
+    disk: String,
+    #[serde(default)]
+    over: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -252,6 +269,10 @@ fn posted(request: &Request) -> Result<Route, (u16, String)> {
             }
             change(INIT, json!({"op": word, "name": name}))
         }
+        Op::Install => {
+            let Disk { disk, over } = body(request)?;
+            change(INIT, json!({"op": "install", "disk": disk, "over": over}))
+        }
         Op::End(word) => change(INIT, json!({"op": word})),
         Op::Update => Ok(Route::Update),
         Op::Restore => Ok(Route::Restore),
@@ -272,6 +293,7 @@ enum Op {
     Device(&'static str),
     Service(&'static str),
     End(&'static str),
+    Install,
     Update,
     Restore,
     FirstPassword,
@@ -293,6 +315,7 @@ impl Op {
             "/api/service/start" => Op::Service("start"),
             "/api/service/stop" => Op::Service("stop"),
             "/api/service/restart" => Op::Service("restart"),
+            "/api/install" => Op::Install,
             "/api/reboot" => Op::End("reboot"),
             "/api/poweroff" => Op::End("poweroff"),
             UPDATE => Op::Update,
@@ -332,6 +355,7 @@ mod tests {
             ("/api/device/rename", r#"{"hardware_addr":"a","name":"b"}"#),
             ("/api/device/forget", r#"{"hardware_addr":"a"}"#),
             ("/api/service/restart", r#"{"name":"dnsd"}"#),
+            ("/api/install", r#"{"disk":"sda","over":"weir"}"#),
             ("/api/reboot", ""),
             ("/api/poweroff", ""),
             ("/api/setup/password", r#"{"password":"correct horse"}"#),
@@ -350,6 +374,8 @@ mod tests {
             "/api/history",
             "/api/events",
             "/api/diagnosis",
+            "/api/disks",
+            "/api/log?name=install",
             "/capture.pcapng",
             "/api/log?name=dnsd",
             "/log?path=/user/dnsd&stream=stdout",

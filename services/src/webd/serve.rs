@@ -125,11 +125,11 @@ impl Webd {
         }
         // Who needs not be anybody is not asked, so that nothing is hashed for it.
         let caller = match (&route, needs) {
-            (Route::Metrics | Route::Health | Route::Certificate, _) => Caller::Nobody(String::new()),
+            (Route::Metrics | Route::Health | Route::Certificate | Route::Backup, _) => Caller::Nobody(String::new()),
             _ => self.caller(now, request),
         };
         match (&caller, needs) {
-            (_, Needs::Nothing) | (Caller::Program, _) | (Caller::Owner(..), Needs::Owner) => {}
+            (_, Needs::Nothing | Needs::Password) | (Caller::Program, _) | (Caller::Owner(..), Needs::Owner) => {}
             (Caller::Owner(cookie, _), Needs::Word) => {
                 let field = request.field("token").unwrap_or_default();
                 let word = request.header("x-weir-token");
@@ -213,7 +213,9 @@ impl Webd {
                 let line = format!("{}\n", json!({"op": "capture", "filter": filter}));
                 ask(self, "/run/captured.sock", &line, Purpose::Capture)
             }
+            Route::Backup => self.backup(turn, now, token, request),
             Route::Diagnosis => ask(self, "/run/diagd.sock", "{\"op\":\"diag\"}\n", Purpose::Relay),
+            Route::Disks => ask(self, "/run/init.sock", "{\"op\":\"disks\"}\n", Purpose::Relay),
             Route::Change(change) => {
                 log::info!("{}: {:.120}", request.peer.to_canonical(), summary(&change.line));
                 ask(self, change.socket, &change.line, Purpose::Relay)
@@ -438,6 +440,23 @@ impl Webd {
             log::warn!("the update: who sent it has gone");
             self.relay = None;
         }
+    }
+
+    /// A backup is wanted.
+    fn backup(&mut self, turn: &Loop, now: Instant, token: Token, request: &Request) -> Option<Answer> {
+        let claim = Claim::of(request);
+        let peer = request.peer.to_canonical();
+        match claim.as_ref().map(|claim| claim.password().map(|password| self.password(now, peer, password))) {
+            None => return Some(refused("who are you?")),
+            Some(Some(Err(why))) => return Some(refused(&why)),
+            // A token is backupd's to look at.
+            Some(Some(Ok(())) | None) => {}
+        }
+        match self.passages.begin(turn, token, &request.authorization) {
+            Ok(source) => self.web.pass(turn, now, token, source),
+            Err(why) => return Some(Response::text(503, format!("{why}\n")).into()),
+        }
+        None
     }
 
     /// A backup begins to come: from who says the password once more.

@@ -74,6 +74,28 @@ pub struct Check {
     pub children: Vec<Check>,
 }
 
+/// The machine's disks.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct Disks {
+    /// Each.
+    pub disks: Vec<Disk>,
+}
+
+/// A disk.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct Disk {
+    /// Its name under `/dev`.
+    pub name: String,
+    /// The same with model and size.
+    pub words: String,
+    /// What is on it; empty when nothing is.
+    pub over: String,
+    /// Why weir cannot be put on it; none when it can.
+    pub refused: Option<String>,
+}
+
 /// What ntpd knows of the time.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(default)]
@@ -106,6 +128,8 @@ pub enum Answer {
         /// What.
         line: String,
     },
+    /// The disks.
+    Disks(Disks),
     /// The time.
     Clock(Clock),
     /// The end of a log.
@@ -128,6 +152,7 @@ struct Raw {
     line: Option<String>,
     sentence: Option<String>,
     right: Option<bool>,
+    disks: Option<serde::de::IgnoredAny>,
 }
 
 impl Answer {
@@ -145,6 +170,7 @@ impl Answer {
             Raw { said: Some(said), .. } => Answer::Said(said),
             Raw { ok: Some(_), .. } => Answer::Ok,
             Raw { sentence: Some(_), .. } => Answer::Health(serde_json::from_slice(line).map_err(wrong)?),
+            Raw { disks: Some(_), .. } => Answer::Disks(serde_json::from_slice(line).map_err(wrong)?),
             Raw { right: Some(_), .. } => Answer::Clock(serde_json::from_slice(line).map_err(wrong)?),
             _ => Answer::List(serde_json::from_slice(line).map_err(wrong)?),
         })

@@ -72,6 +72,15 @@ pub enum Command {
     Lan(Ipv4Net),
     /// What captured holds, and how to see it; or whether it is to hold something where nobody has a key.
     Capture(Option<bool>),
+    /// Shows the disks; or asks whether weir shall be put on one.
+    Disks(Option<String>),
+    /// Puts weir on a disk, as what is on it is known.
+    Install {
+        /// Its name under `/dev`.
+        disk: String,
+        /// What is lost.
+        over: String,
+    },
     /// Erases all that was ever said to the router, and starts it again.
     FactoryReset,
     /// The other slot, once.
@@ -153,6 +162,8 @@ forget MAC       forget a device and all that was said of it
 lan ADDRESS/LEN  another address for lan0, on trial until `keep`
 password         set the router's password
 token            make a token for backups; the one before ends
+install          the disks of this machine, and what is on them
+install DISK     put weir on it, with all of /perm; asks before anything is lost
 trial            start the other slot; it stays if it is good
 factory-reset    erase all that is yours and start anew
 reboot           start the router again
@@ -203,6 +214,8 @@ impl Command {
             ("capture", _) => (Command::Capture(None), 0),
             ("lan", [net, ..]) => (Command::Lan(lan::parse(net)?), 1),
             ("lan", []) => return Err("lan wants an address with a length, such as 192.168.42.1/24".into()),
+            ("install", [disk, ..]) => (Command::Disks(Some(disk.trim_start_matches("/dev/").to_owned())), 1),
+            ("install", []) => (Command::Disks(None), 0),
             ("trial", _) => (Command::Trial, 0),
             ("factory-reset", _) => (Command::FactoryReset, 0),
             ("reboot", _) => (Command::Reboot, 0),
@@ -210,6 +223,7 @@ impl Command {
             ("log", ["-f", name, ..] | [name, "-f", ..]) => (Command::Log { name: known(name)?, follow: true }, 2),
             ("log", ["--last-boot", name, ..] | [name, "--last-boot", ..]) => (Command::LastBoot(known(name)?), 2),
             ("log", [name, ..]) => (Command::Log { name: known(name)?, follow: false }, 1),
+            ("restart" | "signal", ["install", ..]) => return Err("an installation is begun by: install DISK".into()),
             ("restart", ["kernel", ..]) => return Err("the kernel is restarted by: reboot".into()),
             ("restart", [name, ..]) => (Command::Restart(known(name)?), 1),
             ("signal", ["kernel", ..]) => return Err("the kernel takes no signal".into()),
@@ -231,6 +245,10 @@ impl Command {
             Command::Capture(None) => serde_json::json!({"op": "ring"}),
             Command::Capture(Some(on)) => serde_json::json!({"op": "record", "on": on}),
             Command::FactoryReset => serde_json::json!({"op": "factory-reset"}),
+            Command::Disks(_) => serde_json::json!({"op": "disks"}),
+            Command::Install { disk, over } => {
+                serde_json::json!({"op": "install", "disk": disk, "over": over, "follow": true})
+            }
             Command::Log { name, follow } => serde_json::json!({"op": "logs", "name": name, "follow": follow}),
             Command::Restart(name) => serde_json::json!({"op": "restart", "name": name}),
             Command::Signal { name, signal } => serde_json::json!({"op": "signal", "name": name, "signal": signal}),
@@ -290,7 +308,7 @@ fn by_name(word: &str) -> Result<&'static str, String> {
 }
 
 fn known(name: &str) -> Result<String, String> {
-    if name == "kernel" || rights::service(name).is_some() {
+    if matches!(name, "kernel" | "install") || rights::service(name).is_some() {
         return Ok(name.into());
     }
     Err(format!("no service is called {name:?}, there are: {}", names()))
@@ -310,6 +328,7 @@ mod tests {
                 ("SIG", "KILL"),
                 ("[SECONDS]", "60"),
                 ("ADDRESS/LEN", "10.0.0.1/24"),
+                ("DISK", "sda"),
             ];
             let typed = typed.iter().fold(words.to_owned(), |line, (word, value)| line.replace(word, value));
             assert!(Command::parse(&typed).is_ok_and(|command| command.is_some()), "{typed}");
@@ -330,6 +349,8 @@ mod tests {
             ("apply soon", "\"soon\""),
             ("signal dhcp4", "USR1, USR2"),
             ("fix", "hardware address"),
+            ("install sda now", "\"now\""),
+            ("restart install", "install DISK"),
             ("ping", "ping wants a name"),
             ("diag now", "\"now\""),
             ("signal dhcp4 HUP", "\"HUP\""),

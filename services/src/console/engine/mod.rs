@@ -2,6 +2,7 @@
 mod answer;
 pub mod command;
 mod editor;
+mod install;
 mod lan;
 mod output;
 mod paste;
@@ -156,6 +157,10 @@ impl Session {
                 self.prompt();
             }
             State::Busy(Command::Log { follow: true, .. } | Command::Top) => self.give_up(wishes),
+            State::Busy(Command::Install { .. }) if byte == 0x03 => {
+                self.output.push("^C\nit goes on: log install -f");
+                self.give_up(wishes);
+            }
             State::Busy(_) if byte == 0x03 => {
                 self.ahead.clear();
                 self.output.push("^C");
@@ -220,7 +225,7 @@ impl Session {
     }
 
     fn sure(&mut self, command: Command, word: &str, wishes: &mut Vec<Wish>) {
-        if word == "yes" {
+        if word == install::word(&command) {
             return self.begin(command, wishes);
         }
         self.output.push("nothing has changed\n");
@@ -273,7 +278,10 @@ impl Session {
 
     /// Whether PID 1 owes an answer that should come at once.
     pub fn waits(&self) -> bool {
-        matches!(&self.state, State::Busy(command) if !matches!(command, Command::Log { follow: true, .. }))
+        // A disk may take its time between two lines.
+        let unhurried =
+            |command: &Command| matches!(command, Command::Log { follow: true, .. } | Command::Install { .. });
+        matches!(&self.state, State::Busy(command) if !unhurried(command))
     }
 
     /// Whether more of PID 1's lines are welcome now. A log that is followed is read always: what the line is too slow
@@ -375,12 +383,20 @@ impl Session {
                 self.top.list = list;
                 return vec![Wish::HangUp, Wish::LookAtProcesses(self.top.processes())];
             }
-            (Ok(Answer::Line { line, .. }), Command::Tool { .. } | Command::Capture(_)) => {
+            (Ok(Answer::Disks(disks)), Command::Disks(wanted)) => match install::asked(&disks, wanted.as_deref()) {
+                Ok((command, question)) => {
+                    self.output.push(&question);
+                    self.state = State::Sure(command);
+                    return vec![Wish::HangUp];
+                }
+                Err(text) => text,
+            },
+            (Ok(Answer::Line { line, .. }), Command::Tool { .. } | Command::Capture(_) | Command::Install { .. }) => {
                 self.output.push(&format!("{}\n", tables::clean(&line)));
                 return Vec::new();
             }
             (Ok(Answer::Health(health)), Command::Diag) => tables::health(&health),
-            (Ok(Answer::End), Command::Tool { .. } | Command::Capture(_)) => String::new(),
+            (Ok(Answer::End), Command::Tool { .. } | Command::Capture(_) | Command::Install { .. }) => String::new(),
             (Ok(Answer::Ok), Command::FactoryReset) => "everything is erased at the next start, which is now\n".into(),
             (Ok(Answer::Ok), Command::Lan(net)) => format!(
                 "lan0 has {net} for {} s: `keep` keeps it, `revert` takes it back; machines ask for another address by themselves\n",

@@ -62,6 +62,8 @@ pub struct Live {
     pub(super) with_edns: bool,
     pub(super) transport: Transport,
     pub(super) sent: Instant,
+    /// Sent over a connection that had to be made first.
+    pub(super) cold: bool,
     /// Which letters were sent as capitals; see [`spell`].
     pub(super) capitals: u64,
 }
@@ -114,16 +116,28 @@ pub fn spell(into: &mut Vec<u8>, question: &[u8], capitals: u64) {
     }));
 }
 
-/// The query we send: the question of the key, and with EDNS unless the upstream does not know it.
-pub fn message(id: u16, key: &[u8], capitals: u64, with_edns: bool) -> Vec<u8> {
+/// What a query over TLS is filled up to a multiple of (RFC 8467 4.1), so that its length does not tell the name's.
+const BLOCK: usize = 128;
+
+/// The query we send: the question of the key, and with EDNS unless the upstream does not know it, `padded` where others
+/// see nothing but its length (RFC 7830).
+pub fn message(id: u16, key: &[u8], capitals: u64, with_edns: bool, padded: bool) -> Vec<u8> {
     let (question, flags) = key.split_at(key.len().saturating_sub(1));
     let flags = flags.first().copied().unwrap_or_default();
     let ([a, b], [s, t]) = (id.to_be_bytes(), UDP_SIZE.to_be_bytes());
-    let mut message = Vec::with_capacity(question.len() + 23);
+    let mut message = Vec::with_capacity(question.len() + 23 + if padded { 4 + BLOCK } else { 0 });
     message.extend_from_slice(&[a, b, 0x01, (flags & 2) << 3, 0, 1, 0, 0, 0, 0, 0, u8::from(with_edns)]);
     spell(&mut message, question, capitals);
     if with_edns {
         message.extend_from_slice(&[0, 0, 0x29, s, t, 0, 0, (flags & 1) << 7, 0, 0, 0]);
+        if padded {
+            let fill = (message.len() + 4).next_multiple_of(BLOCK) - message.len() - 4;
+            // Both are below 256.
+            let length = message.len();
+            message[length - 1] = (fill + 4) as u8;
+            message.extend_from_slice(&[0, 12, 0, fill as u8]);
+            message.resize(length + 4 + fill, 0);
+        }
     }
     message
 }
@@ -131,6 +145,22 @@ pub fn message(id: u16, key: &[u8], capitals: u64, with_edns: bool) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_query_over_tls_has_the_length_of_a_block_whatever_the_name() {
+        use domain::base::iana::OptionCode;
+        for length in 1..=63 {
+            let key = [&[length][..], &vec![b'a'; usize::from(length)], b"\x03com\0\0\x01\0\x01\x01"].concat();
+            let message = message(7, &key, 0, true, true);
+            assert!(message.len().is_multiple_of(BLOCK), "{length}: {}", message.len());
+            let message = domain::base::Message::from_octets(message).unwrap();
+            let opt = message.opt().unwrap();
+            assert!(opt.dnssec_ok() && message.additional().unwrap().all(|record| record.is_ok()));
+            let options: Vec<_> =
+                opt.opt().iter::<domain::base::opt::UnknownOptData<_>>().map(Result::unwrap).collect();
+            assert_eq!(options.iter().map(|option| option.code()).collect::<Vec<_>>(), [OptionCode::PADDING]);
+        }
+    }
 
     #[test]
     fn capitals_stand_where_the_bits_say_and_never_behind_the_name() {

@@ -14,12 +14,13 @@ use super::query::Query;
 use super::stored::{self, Reply, Stored};
 use super::upstream::Upstream;
 use super::{Action, Attempt, Client, Transport};
+use crate::perm::upstream::Server;
 use domain::base::iana::Rcode;
 use netstack::time::Instant;
 use std::collections::{HashMap, hash_map};
 use std::fmt;
 use std::hash::BuildHasherDefault;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// Questions asked at the same time.
@@ -41,6 +42,8 @@ const TCP: Duration = Duration::from_millis(200);
 /// How long, and how often, somebody is tried to whom there is no way.
 const NO_WAY: Duration = Duration::from_secs(1);
 const NO_WAY_PAUSE: Duration = Duration::from_millis(100);
+/// Ways there and back before the answer of a connection that is new: TCP's, TLS' and the question's own.
+const COLD: u32 = 3;
 
 /// Servers for a domain and what is below it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -48,7 +51,9 @@ pub struct Group {
     /// In wire form, lower-case; the root for everything.
     pub domain: Box<[u8]>,
     /// Whom to ask.
-    pub servers: Vec<SocketAddr>,
+    pub servers: Vec<Server>,
+    /// Asked for the addresses of servers, and for nothing else, whatever the domain.
+    pub aside: bool,
 }
 
 /// What is to be asked.
@@ -231,7 +236,7 @@ impl Forward {
             }
             return None;
         };
-        let (upstream, with_edns, transport) = (live.upstream, live.with_edns, live.transport);
+        let (upstream, with_edns, transport, cold) = (live.upstream, live.with_edns, live.transport, live.cold);
         let waited = now.since(live.sent);
         let mut question = Vec::with_capacity(flight.key.len());
         spell(&mut question, flight.key.get(..flight.key.len().saturating_sub(1))?, live.capitals);
@@ -251,9 +256,12 @@ impl Forward {
             }
             return None;
         }
-        if transport == Transport::Udp {
+        if transport != Transport::Tcp {
             let is_answer = !matches!(reply, Reply::Failed(_));
-            self.hear(upstream, |upstream| upstream.heard(waited, is_answer));
+            self.hear(upstream, |upstream| match cold {
+                true => upstream.heard_cold(waited, COLD, is_answer),
+                false => upstream.heard(waited, is_answer),
+            });
         }
         if let Reply::Failed(Rcode::FORMERR | Rcode::NOTIMP) = reply
             && with_edns
@@ -289,6 +297,13 @@ impl Forward {
         }
         actions.push(Action::Close(attempt));
         self.settle(now, at, outcome, actions)
+    }
+
+    /// An attempt went over a connection that has to be made first.
+    pub fn cold(&mut self, attempt: Attempt) {
+        let flight = self.flights.get_mut(usize::from(attempt.flight)).and_then(Option::as_mut);
+        let place = flight.and_then(|flight| flight.place(attempt).and_then(|place| flight.live.get_mut(place)));
+        place.into_iter().flatten().for_each(|live| live.cold = true);
     }
 
     /// The socket of an attempt has failed, or could not be opened.
@@ -366,10 +381,10 @@ impl Forward {
         self.free.push(at as u16);
         for live in flight.live.iter().flatten() {
             actions.push(Action::Close(attempt(at, live)));
-            if live.transport == Transport::Udp
+            if live.transport != Transport::Tcp
                 && let Some(upstream) = self.upstreams.get_mut(usize::from(live.upstream))
             {
-                upstream.unheard(now, now.since(live.sent));
+                upstream.unheard(now, now.since(live.sent) / if live.cold { COLD } else { 1 });
             }
         }
         self.index.remove(&flight.hash);

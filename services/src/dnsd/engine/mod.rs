@@ -15,16 +15,17 @@ pub mod upstream;
 pub mod zones;
 
 use crate::house::admission::{Admission, Verdict};
+use crate::perm::upstream::Server;
 use answer::{Age, Note};
 use cache::{Cache, Use};
 use counters::Counters;
-use domain::base::iana::Rcode;
+use domain::base::iana::{Class, Rcode, Rtype};
 use forward::{Forward, Group, Outcome, Question, Settled};
 use ipnet::IpNet;
 use local::{Host, Names, Subname};
 use netstack::time::Instant;
 use query::{Message, Query, Wrong};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use stored::Stored;
 
@@ -38,6 +39,8 @@ const FAILURE: u32 = 1;
 const HOPELESS: Duration = Duration::from_secs(30);
 /// For how long an answer that would have led into the house is remembered as none, in seconds.
 const REBOUND: u32 = 60;
+/// In a key's last byte: it is the question for a server's address, not a client's.
+const ASIDE: u8 = 4;
 
 /// Who asks, and how to reach it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +59,8 @@ pub enum Client {
         /// Who opened it.
         peer: IpAddr,
     },
+    /// The router itself, which wants to know where an upstream is: the question's number.
+    House(u16),
 }
 
 impl Client {
@@ -64,6 +69,7 @@ impl Client {
         match self {
             Client::Udp { peer, .. } => peer.ip(),
             Client::Tcp { peer, .. } => *peer,
+            Client::House(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
         }
     }
 }
@@ -75,6 +81,8 @@ pub enum Transport {
     Udp,
     /// On a connection of its own.
     Tcp,
+    /// On a connection that is kept, to one that proves who it is.
+    Tls,
 }
 
 /// One time that one upstream is asked one question.
@@ -107,11 +115,13 @@ pub enum Action {
         /// To be given back.
         attempt: Attempt,
         /// Whom to ask.
-        to: SocketAddr,
+        to: Server,
         /// How.
         transport: Transport,
         /// What.
         message: Vec<u8>,
+        /// How long it usually takes at most.
+        patience: Duration,
     },
     /// Nothing more is wanted of this attempt.
     Close(Attempt),
@@ -281,6 +291,26 @@ impl Engine {
             self.cache.hope();
         }
         self.deliver(now, settled);
+    }
+
+    /// Asks where an upstream is, of those who are asked for nothing else; false when nobody can be. The answer comes as an
+    /// action for [`Client::House`].
+    pub fn lookup(&mut self, now: Instant, number: u16, name: &[u8], ipv6: bool) -> bool {
+        let Some(group) = self.forward.aside() else { return false };
+        let (rtype, class) = (if ipv6 { Rtype::AAAA } else { Rtype::A }, Class::IN);
+        let query =
+            Query { id: number, recursion: true, unchecked: false, name, rtype, class, edns: None, limit: usize::MAX };
+        let mut tail = answer::key_tail(&query);
+        tail[4] |= ASIDE;
+        let key = [name, &tail].concat();
+        let hash = self.cache.hash(&key);
+        let question = Question { key: &key, hash, guarded: false, group, patience: PATIENCE };
+        self.forward.query(now, Some((Client::House(number), &query)), &question, &mut self.actions)
+    }
+
+    /// An attempt went over a connection that has to be made first, which takes longer.
+    pub fn cold(&mut self, attempt: Attempt) {
+        self.forward.cold(attempt);
     }
 
     /// An attempt's socket failed, or could not be opened.

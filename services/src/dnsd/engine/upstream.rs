@@ -1,6 +1,6 @@
 //! What is known of one upstream: how long it takes to reply, whether it replies at all, and what it cannot do.
+use crate::perm::upstream::Server;
 use netstack::time::Instant;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Replies from which the 95th percentile is taken.
@@ -24,7 +24,7 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 #[derive(Debug, Clone)]
 pub struct Upstream {
     /// Whom to ask.
-    pub address: SocketAddr,
+    pub server: Server,
     /// It gives names back in the case in which they were asked for (what 0x20 wants).
     pub keeps_case: bool,
     /// Questions sent to it.
@@ -46,9 +46,9 @@ pub struct Upstream {
 
 impl Upstream {
     /// Nothing is known of it.
-    pub fn new(address: SocketAddr) -> Upstream {
+    pub fn new(server: Server) -> Upstream {
         Upstream {
-            address,
+            server,
             keeps_case: true,
             asked: 0,
             answered: 0,
@@ -67,7 +67,7 @@ impl Upstream {
     /// The way to it is another one now: what was known of it does not count any more.
     pub fn forget(&mut self) {
         let (asked, answered) = (self.asked, self.answered);
-        *self = Upstream { asked, answered, ..Upstream::new(self.address) };
+        *self = Upstream { asked, answered, ..Upstream::new(self.server.clone()) };
     }
 
     /// Smoothed time to its reply; zero when it was never heard.
@@ -114,6 +114,16 @@ impl Upstream {
         if !self.is_alive() {
             self.pause = (self.pause * 2).min(RETRY.1);
         }
+    }
+
+    /// It has replied after so long, on a connection that was made for the question: of `rounds` ways there and back one was
+    /// for the answer. Where more is known already, that says little.
+    pub fn heard_cold(&mut self, waited: Duration, rounds: u32, is_answer: bool) {
+        if self.count == 0 {
+            return self.heard(waited / rounds, is_answer);
+        }
+        self.heard_late();
+        self.failed = if is_answer { 0 } else { self.failed.saturating_add(1) };
     }
 
     /// It has replied after so long; an answer or a failure.
@@ -179,7 +189,7 @@ mod tests {
     const MS: fn(u64) -> Duration = Duration::from_millis;
 
     fn known(milliseconds: &[u64]) -> Upstream {
-        let mut upstream = Upstream::new("10.0.0.1:53".parse().unwrap());
+        let mut upstream = Upstream::new("10.0.0.1:53".parse::<std::net::SocketAddr>().unwrap().into());
         for time in milliseconds {
             upstream.heard(MS(*time), true);
         }

@@ -3,7 +3,7 @@ use super::*;
 use proptest::prelude::*;
 
 fn upstream(asked: &Asked) -> u8 {
-    let IpAddr::V4(ip) = asked.to.ip() else { return 0 };
+    let IpAddr::V4(ip) = asked.to.address.ip() else { return 0 };
     ip.octets()[3]
 }
 
@@ -16,7 +16,7 @@ fn asks_with_its_own_id_and_edns_and_without_the_clients() {
     assert_ne!(first.message.header().id(), second.message.header().id());
     assert!(first.message.header().rd());
     assert_eq!(first.message.opt().unwrap().udp_payload_size(), 1_232);
-    assert_eq!((first.to.port(), first.transport), (53, Transport::Udp));
+    assert_eq!((first.to.address.port(), first.transport), (53, Transport::Udp));
     world.reply_to(1, Rcode::NOERROR, |records| a(records, 5, 2));
     let (client, answer) = world.answers.remove(0);
     assert_eq!((client, answer.header().id()), (ask("", Rtype::A).from(8, 99).client, 2));

@@ -18,8 +18,8 @@ function h(tag, props, ...children) {
   node.append(...children.flat(9).filter(child => child != null && child !== false).map(child => child instanceof Node ? child : String(child)));
   return node;
 }
-async function api(path, body) {
-  const options = body === undefined ? {} : { method: 'POST', headers: { 'Content-Type': 'application/json', 'X-Weir-Token': token }, body: JSON.stringify(body) };
+async function api(path, body, patience) {
+  const options = body === undefined ? {} : { signal: patience && AbortSignal.timeout(patience), method: 'POST', headers: { 'Content-Type': 'application/json', 'X-Weir-Token': token }, body: JSON.stringify(body) };
   let answer;
   try { answer = await fetch('/api/' + path, options); } catch { throw Object.assign(new Error('The router does not answer. Is this device still connected to it?'), { lost: true }); }
   const value = await answer.json().catch(() => ({}));
@@ -422,7 +422,6 @@ function showLog(name) {
 const TEXTS = ['interfaces.json', 'portforwardings.json', 'firewall.json', 'time.json', 'shaping.json', 'dhcp4d/config.json', 'dnsd/config.json', 'radvd/config.json', 'diagd/config.json', 'ntpd/config.json', 'dhcp4/client.json', 'dhcp6/client.json', 'authorized_keys', 'remote_syslog/target'];
 function system(where) {
   const { router } = state.status;
-  const here = location.hostname;
   draw(where, h('h1', { class: 'page' }, 'System'), h('p', { class: 'lead' }, 'The box itself.'),
     h('div', { class: 'grid' },
       h('section', { class: 'card' }, h('h2', {}, 'This router'), pairs([['Name', router.name], ['Version', router.version], ['Slot', router.slot], ['Kernel', 'Linux ' + router.kernel], ['Up for', span(router.uptime_ms / 1000)], ['Its clock says', moment(router.time)],
@@ -430,14 +429,32 @@ function system(where) {
       h('section', { class: 'card' }, h('h2', {}, 'Switch'), h('p', { class: 'hint' }, 'Restarting takes a few seconds, in which nobody at home has internet.'), h('div', { class: 'row' },
         button('Restart the router', () => sure('Restart the router?', 'For a few seconds nobody at home has internet. This page comes back by itself.', 'Restart', reboot), '', { id: 'reboot' }),
         button('Update', update, '', { id: 'update' }),
+        disks?.length > 0 && button('Install on a disk', install, '', { id: 'install' }),
         button('Switch off', () => sure('Switch the router off?', 'Nobody has internet until somebody switches it on again, by hand.', 'Switch off', async () => { await order('poweroff'); gone('The router is switching itself off.'); }), 'danger')))),
     h('div', { class: 'grid' },
-      h('section', { class: 'card' }, h('h2', {}, 'Take with you'), h('p', { class: 'hint' }, 'The backup holds keys and passwords’ hashes: keep it as you keep a key. It asks for the user gokrazy and the router’s password.'), h('div', { class: 'row' },
-        h('a', { class: 'button', href: 'http://' + here + ':8077/backup.tar.gz' }, 'Backup'), button('Restore a backup', restore, '', { id: 'restore' }), h('a', { class: 'button', href: '/capture.pcapng', download: 'capture.pcapng' }, 'Packets of the last minutes'), h('a', { class: 'button', href: '/metrics' }, 'Metrics'))),
+      h('section', { class: 'card' }, h('h2', {}, 'Take with you'), h('p', { class: 'hint' }, 'The backup holds keys and passwords’ hashes: keep it as you keep a key. It asks for the user gokrazy and the router’s password. Packets are kept once somebody has said “capture on” at the console, or has a key for looking on.'), h('div', { class: 'row' },
+        h('a', { class: 'button', href: '/backup.tar.gz' }, 'Backup'), button('Restore a backup', restore, '', { id: 'restore' }), h('a', { class: 'button', href: '/capture.pcapng', download: 'capture.pcapng' }, 'Packets of the last minutes'), h('a', { class: 'button', href: '/metrics' }, 'Metrics'))),
       h('section', { class: 'card' }, h('h2', {}, 'Password and place'), h('p', { class: 'hint' }, 'Who knows the password may do everything that is on this page.'), h('div', { class: 'row' }, button('Change the password', changePassword), button('Address at home', changeLan),
         h('form', { method: 'post', action: '/logout', onsubmit: event => { event.target.elements.token.value = token; } }, h('input', { type: 'hidden', name: 'token', value: token }), h('button', {}, 'Log out'))))),
     h('section', { class: 'card' }, h('h2', {}, 'Files'), h('p', { class: 'hint' }, 'Everything that can be said to the router stands in these files. Those that hold secrets are not shown. A change is checked, then on trial for a minute.'), h('p', { class: 'small' }, '\u00a0'),
       h('div', { class: 'row' }, TEXTS.map(name => button(name, () => editText(name), 'mono')))));
+}
+// Onto another disk of the machine: from the stick that it was started from, say.
+let disks;
+async function lookAtDisks() {
+  if (disks) return;
+  disks = [];
+  disks = (await api('disks')).disks.filter(disk => !disk.refused);
+}
+function install() {
+  const choice = field('The disk', { name: 'disk', options: disks.map(disk => [disk.name, disk.words + ': ' + (disk.over || 'empty')]) });
+  const word = field('The disk’s name, to lose what is on it', { name: 'lose' }, 'Not needed where it is empty.');
+  form('Install on a disk', [h('p', {}, 'The system that runs and all of its files are written to the disk; every byte is read back. Nothing else stays on it.'), choice.node, word.node], 'Write it', async () => {
+    const disk = disks.find(disk => disk.name === choice.input.value);
+    if (disk.over && word.input.value.trim() !== disk.name) throw new Error('On it is ' + disk.over + '. Type ' + disk.name + ' to lose it.');
+    await api('install', { disk: disk.name, over: disk.over });
+    showLog('install');
+  });
 }
 async function editText(name) {
   const text = field(name, { rows: 18, value: await readFile(name) ?? '', spellcheck: 'false', placeholder: 'There is no such file yet.' });
@@ -467,9 +484,16 @@ function lanField() {
   return field('Address of the router at home', { value: lan && lan.addresses.find(one => one.includes('.')), required: true, pattern: '[0-9.]+/[0-9]+', name: 'lan' }, 'With the size of the network behind the slash, such as 192.168.42.1/24.');
 }
 async function moveLan(address) {
-  await tryFiles(await withLan(address), 300);
-  const there = location.protocol + '//' + address.split('/')[0] + '/';
-  if (address.split('/')[0] !== location.hostname) gone('The router is now at ' + there + '. Reconnect this device (take the cable out and in again, or switch Wi-Fi off and on), open that address and press Keep. If nobody does within five minutes, the old address comes back.', there);
+  const files = await withLan(address);
+  const next = address.split('/')[0];
+  if (next === location.hostname) return tryFiles(files, 300);
+  await api('config/check', { files });
+  await order('config/try', { files, confirm: 300 }, 5000);
+  const there = location.protocol + '//' + next + '/';
+  gone('The router is now at ' + there + '. Reconnect this device (take the cable out and in again, or switch Wi-Fi off and on), open that address and press Keep. If nobody does within five minutes, the old address comes back, and this page with it.', there);
+  // Silent first, then there again: nobody has kept it. Never silent: it has not moved.
+  let [silent, looks] = [false, 0];
+  watch(answers => { if (!answers) silent = true; return answers && (silent || ++looks > 30); });
 }
 function changeLan() {
   const address = lanField();
@@ -481,7 +505,7 @@ function gone(words, link) {
   document.getElementById('nav').replaceChildren();
 }
 // The answer of a machine that goes may be lost with it.
-const order = path => api(path, {}).catch(error => { if (!error.lost) throw error; });
+const order = (path, body = {}, patience) => api(path, body, patience).catch(error => { if (!error.lost) throw error; });
 async function reboot() {
   await order('reboot');
   comesBack('The router is restarting. This page comes back when it is there again.');
@@ -489,12 +513,17 @@ async function reboot() {
 function comesBack(words) {
   gone(words);
   const before = state.status.router.uptime_ms;
+  watch(health => health && health.uptime_ms < before);
+}
+// Loads the page anew as soon as what the router says of its health, or its silence, is what is awaited.
+function watch(awaited) {
   const look = async () => {
+    let health = null;
     try {
       const answer = await fetch('/api/health', { cache: 'no-store', signal: AbortSignal.timeout(2000) });
-      if (answer.ok && (await answer.json()).uptime_ms < before) return location.reload();
-    } catch { /* It is not there yet. */ }
-    setTimeout(look, 1000);
+      if (answer.ok) health = await answer.json();
+    } catch { /* It is not there. */ }
+    if (awaited(health)) location.reload(); else setTimeout(look, 1000);
   };
   setTimeout(look, 1000);
 }
@@ -506,7 +535,7 @@ function send(path, file, headers, seen, box) {
     request.open('POST', '/api/' + path);
     for (const [name, value] of Object.entries({ 'X-Weir-Token': token, ...headers })) request.setRequestHeader(name, value);
     request.upload.onprogress = event => seen(event.loaded / event.total);
-    request.onerror = () => fail(new Error('The connection broke off.'));
+    request.onerror = () => fail(Object.assign(new Error('The connection broke off.'), { lost: true }));
     request.onabort = () => fail(new Error('It was broken off.'));
     request.onload = () => {
       let value = {};
@@ -533,9 +562,11 @@ function update() {
   form('Update the router', [file.node, about, bar], 'Send and start it', async box => {
     const one = await readUpdate(file.input.files[0]);
     bar.hidden = false;
-    const { slot } = await send('update', file.input.files[0], {}, part => { bar.value = part; if (part === 1) about.textContent = 'All is there. It is checked on the router’s disk.'; }, box);
-    sessionStorage.setItem('update', JSON.stringify({ words: called(one), slot }));
-    comesBack('The update is in slot ' + slot + ' and is being started. This page comes back by itself, whichever of the two systems runs then.');
+    let whole = false;
+    // The answer of a machine that goes may be lost with it.
+    await send('update', file.input.files[0], {}, part => { bar.value = part; whole = part === 1; if (whole) about.textContent = 'All is there. It is checked on the router’s disk.'; }, box).catch(error => { if (!error.lost || !whole) throw error; });
+    sessionStorage.setItem('update', JSON.stringify({ words: called(one), was: state.status.router.slot }));
+    comesBack('The update is being started. This page comes back by itself, whichever of the two systems runs then.');
   });
 }
 function restore() {
@@ -553,9 +584,9 @@ function updated() {
   const one = JSON.parse(sessionStorage.getItem('update') || 'null');
   if (!one) return;
   sessionStorage.removeItem('update');
-  const runs = state.status.router.slot === one.slot;
+  const runs = state.status.router.slot !== one.was;
   const box = h('section', { class: 'card', id: 'updated', role: 'status' }, h('h2', {}, runs ? 'The update runs' : 'The update was left again'),
-    h('p', {}, runs ? one.words + ', from slot ' + one.slot + '.' : one.words + ' was started from slot ' + one.slot + ' and was no good, so slot ' + state.status.router.slot + ' runs as before. The console and the log of the kernel say more.'),
+    h('p', {}, runs ? one.words + ', from slot ' + state.status.router.slot + '.' : one.words + ' was started from the other slot and was no good, so slot ' + state.status.router.slot + ' runs as before. The console and the log of the kernel say more.'),
     h('div', { class: 'row' }, button('Good', () => box.remove(), 'main')));
   document.getElementById('overview').before(box);
 }
@@ -600,7 +631,7 @@ function setup() {
 
 // --- moving about and keeping up
 const DRAW = { devices, access, names, services, system };
-const LOAD = { devices: async () => { state.devices = await api('devices'); }, access: files, names: async () => { state.dns = await api('dns'); } };
+const LOAD = { devices: async () => { state.devices = await api('devices'); }, access: files, names: async () => { state.dns = await api('dns'); }, system: lookAtDisks };
 let current = 'overview';
 async function visit(quiet) {
   const wanted = location.hash.slice(1);

@@ -75,6 +75,8 @@ impl Forward {
         let Some(upstream) = self.upstreams.get_mut(usize::from(number)).filter(|_| flight.asked < MOST_ASKED) else {
             return self.rest(at);
         };
+        // Who is asked over TLS is asked in no other way.
+        let transport = if upstream.server.is_secure() { Transport::Tls } else { transport };
         flight.tried |= 1 << number;
         flight.asked += 1;
         upstream.ask(now);
@@ -82,22 +84,30 @@ impl Forward {
         let others = members.unwrap_or_default().iter().any(|member| (flight.tried | flight.failed) & 1 << member == 0);
         let pause = match transport {
             _ if !others => AGAIN.max(upstream.hedge() * 2) * (1 << flight.round.min(4)),
-            Transport::Udp => upstream.hedge(),
+            Transport::Udp | Transport::Tls => upstream.hedge(),
             Transport::Tcp => TCP.max(upstream.hedge() * 2),
         };
         flight.next = now + pause;
         let wake = flight.next.min(flight.end);
         self.wake = Some(self.wake.map_or(wake, |earlier| earlier.min(wake)));
         self.serial = self.serial.wrapping_add(1);
-        let (id, capitals) = ((self.random)() as u16, if upstream.keeps_case { (self.random)() } else { 0 });
+        let (id, capitals) = (
+            (self.random)() as u16,
+            match transport {
+                // Nobody beside the way can forge what comes over TLS.
+                Transport::Udp | Transport::Tcp if upstream.keeps_case => (self.random)(),
+                _ => 0,
+            },
+        );
         let with_edns = !flight.plain;
-        let message = message(id, &flight.key, capitals, with_edns);
-        let live = Live { serial: self.serial, id, upstream: number, with_edns, transport, sent: now, capitals };
-        let (new, to) = (attempt(at, &live), upstream.address);
+        let message = message(id, &flight.key, capitals, with_edns, transport == Transport::Tls);
+        let live =
+            Live { serial: self.serial, id, upstream: number, with_edns, transport, sent: now, cold: false, capitals };
+        let (new, to, patience) = (attempt(at, &live), upstream.server.clone(), upstream.hedge());
         let room = flight.room();
         if let Some(old) = flight.live.get_mut(room).and_then(|place| place.replace(live)) {
             actions.push(Action::Close(attempt(at, &old)));
         }
-        actions.push(Action::Ask { attempt: new, to, transport, message });
+        actions.push(Action::Ask { attempt: new, to, transport, message, patience });
     }
 }

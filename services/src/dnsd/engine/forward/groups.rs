@@ -1,6 +1,6 @@
 //! Whom to ask: groups of upstreams, and what becomes of questions in flight when they change.
 use super::super::upstream::Upstream;
-use super::super::{Action, name};
+use super::super::{ASIDE, Action, name};
 use super::{Forward, Group, MOST_UPSTREAMS, attempt};
 use netstack::time::Instant;
 
@@ -16,10 +16,10 @@ impl Forward {
         for group in groups {
             let mut members = Vec::new();
             for server in &group.servers {
-                let at = self.upstreams.iter().position(|upstream| upstream.address == *server);
+                let at = self.upstreams.iter().position(|upstream| upstream.server == *server);
                 let at = at.or_else(|| {
-                    let at = known.iter().position(|upstream| upstream.address == *server);
-                    let upstream = at.map_or_else(|| Upstream::new(*server), |at| known.swap_remove(at));
+                    let at = known.iter().position(|upstream| upstream.server == *server);
+                    let upstream = at.map_or_else(|| Upstream::new(server.clone()), |at| known.swap_remove(at));
                     self.upstreams.push(upstream);
                     Some(self.upstreams.len() - 1)
                 });
@@ -46,9 +46,13 @@ impl Forward {
             }
             (flight.tried, flight.failed, flight.asked, flight.round) = (0, 0, 0, 0);
             (flight.plain, flight.start) = (false, now);
-            let name = flight.key.get(..flight.key.len().saturating_sub(5)).unwrap_or_default();
-            let group = group_of(&self.groups, name);
-            flight.group = group;
+            flight.group = match flight.key.last() {
+                Some(flags) if flags & ASIDE != 0 => aside(&self.groups).unwrap_or_default(),
+                _ => {
+                    let name = flight.key.get(..flight.key.len().saturating_sub(5)).unwrap_or_default();
+                    group_of(&self.groups, name)
+                }
+            };
             self.begin(now, at, actions);
         }
     }
@@ -56,6 +60,11 @@ impl Forward {
     /// The group that a name (wire form, lower-case) belongs to; 0 is everything.
     pub fn group(&self, name: &[u8]) -> u8 {
         if self.groups.len() <= 1 { 0 } else { group_of(&self.groups, name) }
+    }
+
+    /// The group that is asked for the addresses of servers.
+    pub fn aside(&self) -> Option<u8> {
+        aside(&self.groups)
     }
 
     /// Whether anybody of a group replies, as far as is known.
@@ -81,6 +90,11 @@ impl Forward {
 
 // Of the domains around a name the longest one's.
 fn group_of(groups: &[(Group, Vec<u8>)], name: &[u8]) -> u8 {
-    let around = groups.iter().enumerate().skip(1).filter(|(_, (group, _))| name::is_below(name, &group.domain));
+    let around = groups.iter().enumerate().skip(1);
+    let around = around.filter(|(_, (group, _))| !group.aside && name::is_below(name, &group.domain));
     around.max_by_key(|(_, (group, _))| group.domain.len()).map_or(0, |(at, _)| at as u8)
+}
+
+fn aside(groups: &[(Group, Vec<u8>)]) -> Option<u8> {
+    groups.iter().position(|(group, _)| group.aside).map(|at| at as u8)
 }
