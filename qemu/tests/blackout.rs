@@ -90,6 +90,7 @@ fn a_trial_interrupts_for_no_longer_than_the_design_allows() {
         step("the other slot is tried, is good, and stays");
         router.press("\rtrial\r");
         router.wait_for("slot b is on trial");
+        router.wait_for("kexec: slot b is loaded\n");
         router.wait_for("root b (squashfs)");
         let ready = router.wait_ready();
         println!("the second kernel: {ready}");

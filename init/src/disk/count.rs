@@ -73,6 +73,11 @@ impl Count {
         self.known().ok().and_then(|environment| environment.on_trial())
     }
 
+    /// Whether this slot is on trial and has had its one start.
+    pub fn ends_with(&self, slot: Slot) -> bool {
+        self.known().is_ok_and(|environment| environment.ends_with(slot))
+    }
+
     /// The kernel's command line of a slot on trial, as GRUB would make it.
     ///
     /// # Errors

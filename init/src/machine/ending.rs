@@ -71,8 +71,6 @@ impl Machine {
         if let Phase::Killing(end, until) = self.phase
             && (sys::childless() || until <= clock::now())
         {
-            // It is left running: the next kernel's PID 1 has its whole time.
-            self.watchdog.feed();
             let installed = std::mem::take(&mut self.install.done);
             shutdown::finish(end, &self.perm, self.disk.as_ref(), &installed, &self.console, &mut self.watchdog);
         }

@@ -70,6 +70,15 @@ pub fn shim() -> &'static [u8] {
     unsafe { std::slice::from_raw_parts(first, end.addr() - first.addr()) }
 }
 
+/// `KEXEC_FILE_UNLOAD`.
+const UNLOAD: libc::c_ulong = 1;
+
+/// Forgets the kernel that was loaded.
+pub fn kexec_unload() {
+    // SAFETY: with this flag the kernel looks at no other argument. It cannot fail but for want of rights.
+    unsafe { libc::syscall(libc::SYS_kexec_file_load, -1, -1, 0 as libc::c_ulong, 0 as libc::c_ulong, UNLOAD) };
+}
+
 /// Loads a kernel, to be started by `reboot(RB_KEXEC)`. The files must not be open for writing.
 ///
 /// # Errors

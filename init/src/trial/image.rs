@@ -18,34 +18,55 @@ const INIT_SIZE: usize = 0x260;
 /// What kexec itself puts beside kernel and initramfs, and what is lost by its roundings up to 2 MiB.
 const BESIDE: u64 = 8 << 20;
 
-/// The kernel in its wrapping; `None` when it is none that is known, or when the memory is not as it must be.
+/// The kernel in its wrapping.
 ///
 /// `iomem` is `/proc/iomem` as root reads it; `beside` the bytes of the initramfs.
-pub fn wrap(kernel: &[u8], beside: u64, iomem: &str) -> Option<Vec<u8>> {
-    if kernel.get(MAGIC..MAGIC + 4)? != b"HdrS" {
-        return None;
-    }
-    let setup = (usize::from(*kernel.get(SETUP_SECTORS)?).max(1) + 1) * 512;
-    let place = u64::from_le_bytes(kernel.get(PREFERRED..PREFERRED + 8)?.try_into().ok()?);
-    let size = u32::from_le_bytes(kernel.get(INIT_SIZE..INIT_SIZE + 4)?.try_into().ok()?);
-    let (setup, payload) = kernel.split_at_checked(setup)?;
+///
+/// # Errors
+/// In words, when it is no kernel that is known, or when the memory is not as it must be.
+pub fn wrap(kernel: &[u8], beside: u64, iomem: &str) -> Result<Vec<u8>, &'static str> {
+    let header = Header::of(kernel).ok_or("its header is unknown")?;
+    let (setup, payload) = kernel.split_at_checked(header.setup).ok_or("it is cut")?;
     let words = payload.len().div_ceil(8);
     let length = (PAYLOAD + words * 8).next_multiple_of(PAGE);
-    if !room(iomem, place, u64::from(size), length as u64 + beside + BESIDE) {
-        return None;
+    if !room(iomem, header.place, u64::from(header.size), length as u64 + beside + BESIDE) {
+        return Err("the memory is laid out otherwise");
     }
+    let needs = u32::try_from(length).map_err(|_| "it is too large")?;
     let mut wrapped = setup.to_vec();
-    wrapped.get_mut(INIT_SIZE..INIT_SIZE + 4)?.copy_from_slice(&u32::try_from(length).ok()?.to_le_bytes());
-    wrapped.extend(place.to_le_bytes());
+    wrapped.get_mut(INIT_SIZE..INIT_SIZE + 4).ok_or("it is cut")?.copy_from_slice(&needs.to_le_bytes());
+    wrapped.extend(header.place.to_le_bytes());
     wrapped.extend((words as u64).to_le_bytes());
-    wrapped.extend(size.to_le_bytes());
+    wrapped.extend(header.size.to_le_bytes());
     let start = setup.len();
     wrapped.resize(start + ENTRY, 0);
     wrapped.extend(shim());
     wrapped.resize(start + PAYLOAD, 0);
     wrapped.extend(payload);
     wrapped.resize(start + length, 0);
-    Some(wrapped)
+    Ok(wrapped)
+}
+
+/// What counts of the boot protocol's header.
+struct Header {
+    /// Bytes before the kernel proper.
+    setup: usize,
+    /// Where it would like to lie.
+    place: u64,
+    /// What it needs there to be unpacked.
+    size: u32,
+}
+
+impl Header {
+    fn of(kernel: &[u8]) -> Option<Header> {
+        if kernel.get(MAGIC..MAGIC + 4)? != b"HdrS" {
+            return None;
+        }
+        let setup = (usize::from(*kernel.get(SETUP_SECTORS)?).max(1) + 1) * 512;
+        let place = u64::from_le_bytes(kernel.get(PREFERRED..PREFERRED + 8)?.try_into().ok()?);
+        let size = u32::from_le_bytes(kernel.get(INIT_SIZE..INIT_SIZE + 4)?.try_into().ok()?);
+        Some(Header { setup, place, size })
+    }
 }
 
 /// Whether `size` bytes at `place` are memory, and `above` bytes higher up as well, in one piece: kexec takes the highest
@@ -104,9 +125,15 @@ mod tests {
         let elsewhere = IOMEM.replace("00100000-", "02000000-");
         let huge = format!("{IOMEM}100000000-10ffffffff : System RAM\n");
         for iomem in [&small, &elsewhere, &huge, ""] {
-            assert!(wrap(&kernel(), 1 << 20, iomem).is_none(), "{iomem}");
+            assert_eq!(wrap(&kernel(), 1 << 20, iomem), Err("the memory is laid out otherwise"), "{iomem}");
         }
-        assert!(wrap(&kernel()[..600], 0, IOMEM).is_none() && wrap(b"", 0, IOMEM).is_none());
-        assert!(wrap(&[0; 4096], 0, IOMEM).is_none());
+        for (bytes, why) in [
+            (&kernel()[..600], "its header is unknown"),
+            (b"", "its header is unknown"),
+            (&[0; 4096], "its header is unknown"),
+            (&kernel()[..700], "it is cut"),
+        ] {
+            assert_eq!(wrap(bytes, 0, IOMEM), Err(why));
+        }
     }
 }

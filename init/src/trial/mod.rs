@@ -5,7 +5,7 @@ mod image;
 use crate::boot::disk::Disk;
 use crate::console::Console;
 use crate::disk::Count;
-use crate::sys::kexec::kexec_file_load;
+use crate::sys::kexec::{kexec_file_load, kexec_unload};
 use layout::{SECTOR, Slot, crc32, sums, sums_of};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::ffi::CString;
@@ -52,10 +52,19 @@ fn load(disk: &Disk, slot: Slot) -> Result<()> {
     let initrd = in_memory(&read("initramfs", runs.initrd)?)?;
     let kernel = read("kernel", runs.kernel)?;
     let iomem = std::fs::read_to_string("/proc/iomem").unwrap_or_default();
-    // Where it cannot be wrapped it takes longer between the two kernels, and is as good.
-    let kernel = image::wrap(&kernel, runs.initrd.extent.sectors * SECTOR, &iomem).unwrap_or(kernel);
+    let (kernel, how) = match image::wrap(&kernel, runs.initrd.extent.sectors * SECTOR, &iomem) {
+        Ok(wrapped) => (wrapped, String::new()),
+        // It takes longer between the two kernels, and is as good.
+        Err(why) => (kernel, format!(" as it is ({why}), which takes longer")),
+    };
     kexec_file_load(&in_memory(&kernel)?, &initrd, &line)?;
-    count.trial_has_begun()
+    if let Err(error) = count.trial_has_begun() {
+        // The boot loader would start it once more.
+        kexec_unload();
+        return Err(error);
+    }
+    Console::open().say(format_args!("kexec: slot {} is loaded{how}", slot.letter()));
+    Ok(())
 }
 
 /// A file in memory that nobody has open for writing: the kernel would not read it.

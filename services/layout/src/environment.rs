@@ -11,8 +11,9 @@ pub const BYTES: usize = 1024;
 pub const TRIES: &str = "3";
 
 /// What the kernel is always told, by the boot loader and by kexec: its consoles (of two words for one port the first
-/// counts), that the second partition table counts when the first one is damaged, and to restart after a panic.
-pub const WORDS: &str = "console=tty0 console=ttyS0,115200 gpt panic=3";
+/// counts), that the second partition table counts when the first one is damaged, to restart after a panic, and that the
+/// watchdog watches on while kexec goes from one kernel to the next.
+pub const WORDS: &str = "console=tty0 console=ttyS0,115200 gpt panic=3 watchdog.stop_on_reboot=0";
 
 const HEAD: &str = "# GRUB Environment Block\n";
 /// One sector: the half behind it is filling only, so a write that is cut is whole or did not happen.
@@ -97,6 +98,11 @@ impl Environment {
     /// The slot that is on trial.
     pub fn on_trial(&self) -> Option<Slot> {
         self.get("trial").and_then(Slot::of)
+    }
+
+    /// Whether this slot is on trial and has had its one start: whatever restarts the machine now ends in the other one.
+    pub fn ends_with(&self, slot: Slot) -> bool {
+        self.on_trial() == Some(slot) && self.get("slot") == Some(slot.letter()) && self.get("tries") == Some("0")
     }
 
     /// The slot that runs is the wanted one from now on, with all its tries; nobody is on trial.
@@ -184,6 +190,8 @@ mod tests {
         // GRUB takes the one try, or kexec does.
         let begun = trial.begun();
         assert_eq!(begun.get("tries"), Some("0"));
+        assert!(begun.ends_with(Slot::B) && !begun.ends_with(Slot::A) && !trial.ends_with(Slot::B));
+        assert!(!of("b", "0").ends_with(Slot::B), "nobody tries it");
         assert_eq!(begun.served(Slot::B), None, "that it serves is not enough");
         assert_eq!(begun.committed(Slot::B), of("b", "3"));
         for at in [&begun, &trial] {
