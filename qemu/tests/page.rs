@@ -9,7 +9,10 @@ use qemu::router::Router;
 use qemu::step;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+use weir::disk::System;
 use weir::machine::Firmware;
+use weir::update;
 
 const PASSWORD: &str = "correct horse";
 const SECTIONS: [&str; 6] = ["overview", "devices", "access", "names", "services", "system"];
@@ -68,6 +71,15 @@ fn order(browser: &Browser<'_>, what: &str, name: &str) {
     ));
 }
 
+/// The present system as an update, signed by a key that the router trusts.
+fn update(key: &Path) -> Vec<u8> {
+    let read = |name: &str| std::fs::read(qemu::images().join(name)).unwrap();
+    let [kernel, initrd, root] = ["vmlinuz", "initrd.img", "root.squashfs"].map(read);
+    let system = System { kernel: &kernel, initrd: &initrd, root: &root };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    update::sign(&update::Signer::open(key).unwrap(), &system, None, now).unwrap()
+}
+
 /// The answers are not from the wire that the page itself made.
 fn reaches(bed: &Bed, port: u16) -> bool {
     let url = format!("http://{WAN}:{port}/page");
@@ -91,6 +103,9 @@ fn a_family_uses_the_page() {
     disk.write("diagd/config.json", config.as_bytes());
     disk.write("captured/record", b"");
     disk.set_environment(&[("words", "no_timer_check")]);
+    let key = bed.folder.0.join("key");
+    update::make_key(&key).unwrap();
+    disk.write("update-keys/mine.pub", &std::fs::read(update::public_of(&key)).unwrap());
     let mut router = Router::boot_with(&bed, &disk, |machine| machine.firmware(Firmware::Bios));
     router.wait_ready();
     router.command_until("status", |text| text.contains(WAN));
@@ -299,4 +314,27 @@ fn a_family_uses_the_page() {
     router.wait_ready();
     // Who was logged in still is.
     browser.wait(&format!("performance.timeOrigin !== {before} && !!document.querySelector('#hero')"));
+
+    step("an update, to its end");
+    let file = bed.folder.0.join("next.update");
+    std::fs::write(&file, update(&key)).unwrap();
+    browser.run("location.hash = '#system'");
+    browser.click("#update");
+    browser.choose("[name=update]", &file);
+    browser.wait("document.querySelector('dialog').innerText.includes(', made ')");
+    picture(&browser, "update");
+    browser.press("Send and start it");
+    router.wait_ready();
+    browser.wait("(document.querySelector('#updated') || {innerText: ''}).innerText.includes('The update runs')");
+    faultless(&browser, "after an update");
+    picture(&browser, "updated");
+    assert!(router.command("status").contains("slot b"));
+
+    step("the router gets another address, which is kept there");
+    moves("192.168.42.2/24");
+    browser.go(&format!("{there}/"));
+    log_in(&browser, PASSWORD);
+    browser.click("#keep");
+    browser.wait("!document.querySelector('#keep') && !!document.querySelector('#hero')");
+    router.command_until("status", |text| text.contains("192.168.42.2/24"));
 }
