@@ -1,5 +1,5 @@
 //! A router that takes updates: it trusts a key of the test's, and its password is known.
-use crate::bed::Bed;
+use crate::bed::{Bed, NAME, PAGE, SERVER};
 use crate::disk::Disk;
 use crate::router::Router;
 use std::path::{Path, PathBuf};
@@ -42,6 +42,14 @@ pub struct Updates {
     pub key: PathBuf,
 }
 
+/// Has diagd ask for what the bed's internet has ([`Bed::serve_page`]).
+pub fn ask_the_bed(disk: &Disk) {
+    let page = PAGE.trim();
+    let config =
+        format!(r#"{{"names":["{NAME}"],"ping":["{SERVER}"],"portal":"http://{NAME}/page","portal_answer":"{page}"}}"#);
+    disk.write("diagd/config.json", config.as_bytes());
+}
+
 impl Updates {
     /// A new disk.
     #[allow(clippy::new_without_default)]
@@ -53,6 +61,7 @@ impl Updates {
         update::make_key(&key).unwrap();
         disk.write("update-keys/mine.pub", &std::fs::read(update::public_of(&key)).unwrap());
         let salt = [7; services::password::SALT];
+        ask_the_bed(&disk);
         disk.write("webd/password", services::password::hash(PASSWORD, salt).unwrap().as_bytes());
         let new = Updates { bed, disk, key };
         new.say_password(PASSWORD);

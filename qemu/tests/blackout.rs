@@ -6,6 +6,7 @@ use qemu::bed::{Bed, SERVER};
 use qemu::disk::Disk;
 use qemu::router::Router;
 use qemu::step;
+use qemu::updates::ask_the_bed;
 use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -36,11 +37,12 @@ fn sent(pcap: &[u8]) -> Vec<u64> {
 #[test]
 fn a_trial_interrupts_for_no_longer_than_the_design_allows() {
     let bed = Bed::new();
-    let _isp = bed.serve_isp();
+    let (_isp, _page) = (bed.serve_isp(), bed.serve_page());
     bed.lan.ip("addr add 192.168.42.50/24 dev eth0");
     bed.lan.ip("route add default via 192.168.42.1");
     let disk = Disk::copy(&bed.folder.0);
     disk.set_environment(&[("words", "no_timer_check")]);
+    ask_the_bed(&disk);
     let record = bed.folder.0.join("uplink.pcap");
     let mut router =
         Router::boot_with(&bed, &disk, |machine| machine.firmware(Firmware::Bios).icount(true).record(&record));

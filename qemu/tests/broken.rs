@@ -105,7 +105,7 @@ const TAKEN: &str = "slot b was not ready in its last boots: taking slot a";
 #[test]
 fn what_is_no_good_is_left_again_and_the_lan_is_served() {
     let updates = Updates::new();
-    let _isp = updates.bed.serve_isp();
+    let (_isp, _page) = (updates.bed.serve_isp(), updates.bed.serve_page());
     let mut router = updates.start();
     router.wait_for("root a (squashfs)");
     router.wait_ready();
