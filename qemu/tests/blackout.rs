@@ -22,11 +22,13 @@ fn sent(pcap: &[u8]) -> Vec<u64> {
     let number = |at: usize| Some(u32::from_le_bytes(pcap.get(at..at + 4)?.try_into().ok()?));
     while let (Some(seconds), Some(micros), Some(length)) = (number(at), number(at + 4), number(at + 8)) {
         let frame = pcap.get(at + 16..at + 16 + length as usize).unwrap_or_default();
-        // Ethernet, IPv4 without options, UDP, the destination's port.
-        if frame.get(12..15) == Some(&[8, 0, 0x45])
-            && frame.get(23) == Some(&17)
-            && frame.get(36..38) == Some(&PORT.to_be_bytes())
-        {
+        // Ethernet, IPv4 without options, UDP, the destination's port. QEMU before 8.0 leaves virtio's header before it.
+        let ours = |frame: &[u8]| {
+            frame.get(12..15) == Some(&[8, 0, 0x45])
+                && frame.get(23) == Some(&17)
+                && frame.get(36..38) == Some(&PORT.to_be_bytes())
+        };
+        if [0, 10, 12].iter().any(|header| frame.get(*header..).is_some_and(ours)) {
             sent.push(u64::from(seconds) * 1_000_000 + u64::from(micros));
         }
         at += 16 + length as usize;
