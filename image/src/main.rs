@@ -69,11 +69,12 @@ weir key FILE
 weir verify UPDATE [--update-key PUB]
     Says what an update is, whether it is whole, and whether this key has signed it (a key or more has to be said).
 
-weir update HOST FILE [--password-file FILE | --token TEXT]
-    Sends a signed update to a router, which writes it into the slot that is not running, checks it, and starts it once; a
-    slot that does not get ready is left again by itself.
+weir update HOST FILE [--password-file FILE | --token TEXT] [--again]
+    Sends a signed update to a router, which writes it into the slot that is not running, checks it, and starts it once; it
+    stays there when the LAN is served and the internet works as before, else the router goes back by itself.
       --password-file FILE  its first line is the router's password; unsaid, it is asked for
       --token TEXT          the router's token (`token` at its console)
+      --again               even if the router has tried this update and found it no good
 
 weir recover [--interface NAME] [--image DIR] [--backup FILE] [--disk NAME] [--overwrite] [--erase] [--stay]
              [--first-host N] [--append WORDS]
@@ -293,10 +294,11 @@ fn verify_update(mut arguments: lexopt::Parser) -> Result<ExitCode> {
 }
 
 fn send_update(mut arguments: lexopt::Parser) -> Result<ExitCode> {
-    let (mut values, mut claim) = (Vec::new(), None);
+    let (mut values, mut claim, mut again) = (Vec::new(), None, false);
     while let Some(argument) = arguments.next().map_err(usage)? {
         match argument {
             Value(value) if values.len() < 2 => values.push(value),
+            Long("again") => again = true,
             Long("password-file") => {
                 let path = path(&mut arguments)?;
                 let text = std::fs::read_to_string(&path).cannot_file("read", &path)?;
@@ -321,7 +323,7 @@ fn send_update(mut arguments: lexopt::Parser) -> Result<ExitCode> {
             send::Claim::Password(line.trim_end_matches(['\r', '\n']).to_owned())
         }
     };
-    send::send(&host.to_string_lossy(), &PathBuf::from(file), &claim)?;
+    send::send(&host.to_string_lossy(), &PathBuf::from(file), &claim, again)?;
     Ok(ExitCode::SUCCESS)
 }
 

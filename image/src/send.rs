@@ -24,11 +24,11 @@ pub enum Claim {
     Token(String),
 }
 
-/// Sends the update and shows how it goes. The router starts it when this ends well.
+/// Sends the update and shows how it goes; `again`: even if the router has tried it and found it no good. The router starts it when this ends well.
 ///
 /// # Errors
 /// When the router cannot be reached or does not take it: it runs on as it is then.
-pub fn send(host: &str, file: &Path, claim: &Claim) -> Result<()> {
+pub fn send(host: &str, file: &Path, claim: &Claim, again: bool) -> Result<()> {
     let mut update = File::open(file).cannot_file("read", file)?;
     let address = if host.contains(':') && !host.starts_with('[') && host.matches(':').count() > 1 {
         format!("[{host}]:{PORT}")
@@ -42,10 +42,13 @@ pub fn send(host: &str, file: &Path, claim: &Claim) -> Result<()> {
         TcpStream::connect(&address).cannot(|| format!("reach {address}")).map_err(|error| error.next(hint))?;
     let set = stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
     set.cannot(|| "wait for an answer".into())?;
-    let line = match claim {
+    let mut line = match claim {
         Claim::Password(password) => json!({"password": password}),
         Claim::Token(token) => json!({"token": token}),
     };
+    if again {
+        line["again"] = true.into();
+    }
     let mut answers = BufReader::new(stream.try_clone().cannot(|| "listen to the router".into())?);
     stream.write_all(format!("{line}\n").as_bytes()).cannot(|| format!("ask {address}"))?;
     answer(&mut answers, host)?;
@@ -65,9 +68,7 @@ pub fn send(host: &str, file: &Path, claim: &Claim) -> Result<()> {
     }
     let _ = stream.shutdown(Shutdown::Write);
     let slot = hearer.join().unwrap_or_else(|_| Err(Error::new("the listener crashed")))?;
-    eprintln!(
-        "weir update: {host} has it in slot {slot} and starts it; if it is not ready there, it goes back by itself"
-    );
+    eprintln!("weir update: {host} has it in slot {slot} and starts it; if it is no good, it goes back by itself");
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 //! keeps their last words, carries their notices, and feeds the watchdog. It knows no protocol and no service by name.
 //!
 //! One thread, one epoll loop, nothing polled. (A second thread lives only while driver modules are being loaded, and after
-//! ready while the disk is seen to.)
+//! ready while the disk is seen to, or while the kernel of a trial is loaded.)
 mod boot;
 mod clock;
 mod cmdline;
@@ -19,6 +19,7 @@ mod shutdown;
 mod start;
 mod supervise;
 mod sys;
+mod trial;
 mod watchdog;
 
 fn main() {

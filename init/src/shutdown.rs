@@ -40,11 +40,16 @@ pub fn finish(
         }
     }
     nix::unistd::sync();
-    let mode = match end {
-        End::Reboot => RebootMode::RB_AUTOBOOT,
-        End::PowerOff => RebootMode::RB_POWER_OFF,
-    };
-    let _ = reboot(mode);
+    if end == End::Trial {
+        // It is left running: the next kernel's PID 1 has its whole time.
+        watchdog.feed();
+        // Without a loaded kernel this comes back, and the boot loader has its turn.
+        let _ = reboot(RebootMode::RB_KEXEC);
+    }
+    watchdog.stop();
+    if end == End::PowerOff {
+        let _ = reboot(RebootMode::RB_POWER_OFF);
+    }
     restart()
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 const TIMEOUT_SECONDS: i32 = 15;
 const FEED: Duration = Duration::from_secs(5);
 
-/// An open watchdog and the loop's timer that feeds it. It is never closed and never told to stop (no `V`).
+/// An open watchdog and the loop's timer that feeds it. It is never closed (no `V`), and stopped at the machine's end only.
 #[derive(Debug)]
 pub struct Watchdog {
     file: Option<File>,
@@ -48,6 +48,15 @@ impl Watchdog {
     /// The timer, readable each time the watchdog wants to be fed.
     pub fn timer(&self) -> &TimerFd {
         &self.timer
+    }
+
+    /// Stops it, for who restarts the machine or switches it off: firmware may take its time. The kernel does not do so,
+    /// because it would for kexec as well (`watchdog.stop_on_reboot=0`), between two kernels, where nobody else watches.
+    pub fn stop(&mut self) {
+        if let Some(file) = &self.file {
+            // One that cannot be stopped was so before.
+            let _ = sys::watchdog_stop(file);
+        }
     }
 
     /// Feeds it; to be called when the timer is readable.

@@ -26,6 +26,7 @@ pub mod qmp;
 pub mod router;
 pub mod stream;
 pub mod switch;
+pub mod updates;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -50,6 +50,13 @@ impl Machine {
             };
             nic_arguments(&mut line, number, nic, rom);
         }
+        if let Some(path) = &self.record {
+            let rest = ",maxlen=128";
+            line.joined(
+                "-object",
+                &[Part::Text("filter-dump,id=record,netdev=net0,file="), Part::Path(path), Part::Text(rest)],
+            );
+        }
         line.option("-object", "rng-random,id=rng0,filename=/dev/urandom");
         line.device("virtio-rng-pci,rng=rng0", SLOT_RNG);
         if self.watchdog {

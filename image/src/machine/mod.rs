@@ -40,6 +40,7 @@ pub struct Machine {
     rom: bool,
     icount: bool,
     plugin: Option<Plugin>,
+    record: Option<PathBuf>,
 }
 
 impl Machine {
@@ -66,6 +67,7 @@ impl Machine {
             rom: true,
             icount: false,
             plugin: None,
+            record: None,
         }
     }
 
@@ -169,6 +171,13 @@ impl Machine {
     #[must_use]
     pub fn netboot(mut self, netboot: bool) -> Self {
         self.netboot = netboot;
+        self
+    }
+
+    /// Records what passes the first NIC into a file (pcap), stamped with the guest's clock.
+    #[must_use]
+    pub fn record(mut self, path: impl Into<PathBuf>) -> Self {
+        self.record = Some(path.into());
         self
     }
 

@@ -66,7 +66,13 @@ pub fn boot() -> Result<Booted, String> {
         true => (None, disk::scan(words.disk.as_deref())),
         false => {
             let disk = uevent::wait_for_disk(&words, &console, &mut watchdog)?;
-            (Some(root::from_disk(&disk, words.slot.unwrap_or_default(), &console)?), Some(disk))
+            let wanted = words.slot.unwrap_or_default();
+            let tried = || crate::disk::Count::open(&disk).is_ok_and(|count| count.ends_with(wanted));
+            let Some(slot) = root::from_disk(&disk, wanted, tried, &console)? else {
+                watchdog.stop();
+                crate::shutdown::restart();
+            };
+            (Some(slot), Some(disk))
         }
     };
     let (mut perm, damaged) = attach_perm(&words, disk.as_ref(), &console);

@@ -2,7 +2,7 @@
 use super::disk::Disk;
 use super::mounts::{ROOT, shift};
 use crate::console::Console;
-use crate::sys;
+use crate::{kmsg, sys};
 use layout::Slot;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use std::fs::File;
@@ -31,14 +31,28 @@ fn behind_loop(image: &File) -> Result<String, String> {
     Ok(path)
 }
 
-/// Mounts the wanted slot, or the other one when that cannot be mounted.
-pub fn from_disk(disk: &Disk, wanted: Slot, console: &Console) -> Result<Slot, String> {
+/// Mounts the wanted slot, or the other one when that cannot be mounted. A slot on trial, which `tried` tells, is no good
+/// without its own root, and nobody would judge it on the other one's: then there is none.
+pub fn from_disk(
+    disk: &Disk,
+    wanted: Slot,
+    tried: impl Fn() -> bool,
+    console: &Console,
+) -> Result<Option<Slot>, String> {
     for slot in [wanted, wanted.other()] {
         let device = format!("/dev/{}", disk.partition(slot.partition()));
         match mount_squashfs(&device) {
             Ok(()) => {
                 console.say(format_args!("root {} (squashfs) on {device}", slot.letter()));
-                return Ok(slot);
+                return Ok(Some(slot));
+            }
+            Err(why) if slot == wanted && tried() => {
+                // Printed by the kernel, at once: the console's own buffer would go with the machine.
+                let slot = slot.letter();
+                kmsg::write(&format!(
+                    "<0>weir: slot {slot} is on trial and has no root ({why}): back to the other one"
+                ));
+                return Ok(None);
             }
             Err(why) => console.say(format_args!("NO ROOT {} on {device}: {why}", slot.letter())),
         }

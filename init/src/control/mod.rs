@@ -14,6 +14,8 @@ pub enum End {
     Reboot,
     /// And stay off.
     PowerOff,
+    /// And come back in the slot that is on trial: by the kernel that was loaded, else as [`End::Reboot`].
+    Trial,
 }
 
 /// A request, understood. A number is a row of the table; in `Logs`, there are the kernel and an installation behind them.
@@ -38,6 +40,10 @@ pub enum Request {
     End(End),
     /// Start the other slot, once.
     Trial,
+    /// The slot on trial, which runs, is good.
+    Commit,
+    /// It is not: back to the other one.
+    Back,
     /// What disks there are, and what is on them.
     Disks,
     /// Put weir on another disk.
@@ -58,7 +64,7 @@ impl Request {
     pub fn needs(&self) -> Control {
         match self {
             Request::List | Request::Logs { .. } | Request::Journal => Control::Read,
-            Request::Trial => Control::Update,
+            Request::Trial | Request::Commit | Request::Back => Control::Update,
             Request::Wish(..)
             | Request::Signal(..)
             | Request::End(_)
@@ -116,6 +122,8 @@ pub fn parse(line: &[u8], level: Control) -> Result<Request, String> {
         "reboot" => Request::End(End::Reboot),
         "poweroff" => Request::End(End::PowerOff),
         "trial" => Request::Trial,
+        "commit" => Request::Commit,
+        "back" => Request::Back,
         "disks" => Request::Disks,
         "install" => Request::Install {
             disk: word("disk").ok_or("no disk")?.to_owned(),
@@ -205,7 +213,11 @@ mod tests {
         }
         assert_eq!(parse(br#"{"op":"list"}"#, Control::Read), Ok(Request::List));
         assert_eq!(parse(br#"{"op":"trial"}"#, Control::Update), Ok(Request::Trial));
-        assert!(parse(br#"{"op":"trial"}"#, Control::Read).is_err());
+        assert_eq!(parse(br#"{"op":"commit"}"#, Control::Update), Ok(Request::Commit));
+        assert_eq!(parse(br#"{"op":"back"}"#, Control::Full), Ok(Request::Back));
+        for line in [&br#"{"op":"trial"}"#[..], br#"{"op":"commit"}"#, br#"{"op":"back"}"#] {
+            assert!(parse(line, Control::Read).is_err());
+        }
         assert!(parse(br#"{"op":"reboot"}"#, Control::Update).is_err());
         for line in [
             r#"{"op":"factory-reset"}"#,

@@ -9,49 +9,106 @@ use std::os::unix::fs::FileExt;
 /// Where FAT's boot sector has the name of who made it.
 const MARK_AT: u64 = 3;
 
-/// Writes the extent in place, when it says something else than it should.
-pub fn put_back(disk: &Disk, booted: Slot) -> Result<()> {
-    let file = File::options().read(true).write(true).open(format!("/dev/{}", disk.partition(1)))?;
-    put_back_in(&file, booted)
+/// The boot partition, in which the count lies.
+#[derive(Debug)]
+pub struct Count {
+    partition: File,
 }
 
-/// Has GRUB start the other slot once. The machine is to be restarted then.
-///
-/// # Errors
-/// When the boot loader is another one, or the disk refuses.
-pub fn begin_trial(disk: &Disk, booted: Slot) -> Result<()> {
-    let file = File::options().read(true).write(true).open(format!("/dev/{}", disk.partition(1)))?;
-    begin_trial_in(&file, booted.other())
-}
-
-fn begin_trial_in(partition: &File, slot: Slot) -> Result<()> {
-    let block = block_of(partition)?.ok_or_else(|| Error::other("there is no boot loader of weir's"))?;
-    let before = Environment::read(&block).unwrap_or_else(|| Environment::new(slot.other()));
-    partition.write_all_at(&before.trial(slot).block(), GRUBENV.offset())?;
-    partition.sync_all()
-}
-
-/// The block of our own boot partition; none on somebody else's, where nothing is known to be at that place.
-fn block_of(partition: &File) -> Result<Option<[u8; BYTES]>> {
-    let mut mark = [0; FAT_MARK.len()];
-    partition.read_exact_at(&mut mark, MARK_AT)?;
-    let mut block = [0; BYTES];
-    partition.read_exact_at(&mut block, GRUBENV.offset())?;
-    Ok((mark == FAT_MARK).then_some(block))
-}
-
-fn put_back_in(partition: &File, booted: Slot) -> Result<()> {
-    let Some(block) = block_of(partition)? else { return Ok(()) };
-    let after = match Environment::read(&block) {
-        Some(environment) => environment.served(booted),
-        // GRUB cannot use it, nor write it anew.
-        None => Some(Environment::new(booted)),
-    };
-    if let Some(after) = after {
-        partition.write_all_at(&after.block(), GRUBENV.offset())?;
-        partition.sync_all()?;
+impl Count {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn open(disk: &Disk) -> Result<Count> {
+        let partition = File::options().read(true).write(true).open(format!("/dev/{}", disk.partition(1)))?;
+        Ok(Count { partition })
     }
-    Ok(())
+
+    /// Gives the slot that serves its tries back, in place, when that changes anything; a slot on trial gets none. Says
+    /// what was on trial and has not stayed.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn put_back(&self, booted: Slot) -> Result<Option<Slot>> {
+        let Some(block) = self.block()? else { return Ok(None) };
+        let before = Environment::read(&block);
+        let after = match &before {
+            Some(environment) => environment.served(booted),
+            // GRUB cannot use it, nor write it anew.
+            None => Some(Environment::new(booted)),
+        };
+        if let Some(after) = after {
+            self.write(&after)?;
+        }
+        Ok(before.and_then(|before| before.on_trial()).filter(|trial| *trial != booted))
+    }
+
+    /// Has GRUB start a slot once. The machine is to be restarted then.
+    ///
+    /// # Errors
+    /// When the boot loader is another one, or the disk refuses.
+    pub fn begin_trial(&self, slot: Slot) -> Result<()> {
+        self.write(&self.ours()?.unwrap_or_else(|| Environment::new(slot.other())).trial(slot))
+    }
+
+    /// The one start of the slot on trial is made without GRUB.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn trial_has_begun(&self) -> Result<()> {
+        self.write(&self.known()?.begun())
+    }
+
+    /// The slot that runs was judged to be good.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn commit(&self, booted: Slot) -> Result<()> {
+        self.write(&self.ours()?.unwrap_or_else(|| Environment::new(booted)).committed(booted))
+    }
+
+    /// Which slot is on trial; none when the disk does not say.
+    pub fn on_trial(&self) -> Option<Slot> {
+        self.known().ok().and_then(|environment| environment.on_trial())
+    }
+
+    /// Whether this slot is on trial and has had its one start.
+    pub fn ends_with(&self, slot: Slot) -> bool {
+        self.known().is_ok_and(|environment| environment.ends_with(slot))
+    }
+
+    /// The kernel's command line of a slot on trial, as GRUB would make it.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn command_line(&self, slot: Slot) -> Result<String> {
+        Ok(self.known()?.command_line(slot))
+    }
+
+    fn known(&self) -> Result<Environment> {
+        self.ours()?.ok_or_else(|| Error::other("grubenv is damaged"))
+    }
+
+    /// What our own boot loader knows; none when it is rubbish.
+    fn ours(&self) -> Result<Option<Environment>> {
+        let block = self.block()?.ok_or_else(|| Error::other("there is no boot loader of weir's"))?;
+        Ok(Environment::read(&block))
+    }
+
+    /// The block of our own boot partition; none on somebody else's, where nothing is known to be at that place.
+    fn block(&self) -> Result<Option<[u8; BYTES]>> {
+        let mut mark = [0; FAT_MARK.len()];
+        self.partition.read_exact_at(&mut mark, MARK_AT)?;
+        let mut block = [0; BYTES];
+        self.partition.read_exact_at(&mut block, GRUBENV.offset())?;
+        Ok((mark == FAT_MARK).then_some(block))
+    }
+
+    fn write(&self, environment: &Environment) -> Result<()> {
+        self.partition.write_all_at(&environment.block(), GRUBENV.offset())?;
+        self.partition.sync_all()
+    }
 }
 
 #[cfg(test)]
@@ -81,15 +138,24 @@ mod tests {
         counted.set("tries", "1");
         for (name, before) in [("counted", &counted.block()[..]), ("rubbish", &[0x5a; BYTES])] {
             let ours = partition(name, &FAT_MARK, before);
-            put_back_in(&ours, Slot::B).unwrap();
-            assert!(block(&ours) == fresh, "{name}");
-            let foreign = partition(name, b"mkfs.fat", before);
-            put_back_in(&foreign, Slot::B).unwrap();
-            assert_eq!(block(&foreign)[..], before[..], "{name}");
-            assert!(begin_trial_in(&foreign, Slot::A).is_err() && block(&foreign)[..] == before[..], "{name}");
-            begin_trial_in(&ours, Slot::A).unwrap();
-            let trial = Environment::read(&block(&ours)).unwrap();
-            assert_eq!((trial.get("slot"), trial.get("tries")), (Some("a"), Some("1")), "{name}");
+            let ours = Count { partition: ours };
+            assert_eq!(ours.put_back(Slot::B).unwrap(), None);
+            assert!(block(&ours.partition) == fresh, "{name}");
+            let foreign = Count { partition: partition(name, b"mkfs.fat", before) };
+            foreign.put_back(Slot::B).unwrap();
+            assert!(foreign.begin_trial(Slot::A).is_err() && foreign.commit(Slot::A).is_err(), "{name}");
+            assert_eq!(block(&foreign.partition)[..], before[..], "{name}");
+            ours.begin_trial(Slot::A).unwrap();
+            ours.trial_has_begun().unwrap();
+            let trial = Environment::read(&block(&ours.partition)).unwrap();
+            assert_eq!((trial.get("slot"), trial.get("tries"), ours.on_trial()), (Some("a"), Some("0"), Some(Slot::A)));
+            assert_eq!(ours.put_back(Slot::A).unwrap(), None);
+            assert_eq!(ours.on_trial(), Some(Slot::A), "that it serves is no verdict");
+            assert_eq!(ours.put_back(Slot::B).unwrap(), Some(Slot::A), "it has not stayed");
+            assert!(block(&ours.partition) == fresh, "{name}");
+            ours.begin_trial(Slot::A).unwrap();
+            ours.commit(Slot::A).unwrap();
+            assert!(block(&ours.partition) == Environment::new(Slot::A).block(), "{name}");
         }
     }
 }

@@ -4,12 +4,13 @@ mod count;
 mod grow;
 mod spare;
 
-pub use count::begin_trial;
+pub use count::Count;
 
 use crate::boot::disk::Disk;
 use crate::console::Console;
 use layout::Slot;
 pub use spare::{bring_back, forget};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// How long after a change the copy is written: a lease changes often, and a stick wears out.
@@ -18,15 +19,26 @@ pub const COPY_AFTER_MS: u64 = 5 * 60 * 1000;
 /// One at a time: a disk may take its time.
 static TURN: Mutex<()> = Mutex::new(());
 
+/// Whether the count of this boot has been seen to.
+static COUNTED: AtomicBool = AtomicBool::new(false);
+
+/// Whether the count of this boot has been seen to: before, a trial that began would be taken for one that has ended.
+pub fn is_counted() -> bool {
+    COUNTED.load(Ordering::Acquire)
+}
+
 /// Sees to the disk in a thread. Nothing waits for it, and every step of it may be cut off: the next boot takes it again.
 /// `booted` is the slot that GRUB has started; without its word nobody has counted.
 pub fn settle_in_background(disk: &Disk, booted: Option<Slot>, on_disk: bool) {
     let disk = disk.clone();
     in_background(move |console| {
-        if let Some(slot) = booted
-            && let Err(error) = count::put_back(&disk, slot)
-        {
-            console.say(format_args!("the count of tries on {}: {error}", disk.name));
+        if let Some(slot) = booted {
+            match Count::open(&disk).and_then(|count| count.put_back(slot)) {
+                Ok(Some(trial)) => console.say(format_args!("slot {} has not stood its trial", trial.letter())),
+                Ok(None) => {}
+                Err(error) => console.say(format_args!("the count of tries on {}: {error}", disk.name)),
+            }
+            COUNTED.store(true, Ordering::Release);
         }
         if on_disk {
             match grow::grow(&disk) {

@@ -7,6 +7,8 @@ use nix::unistd::Pid;
 
 /// Longer than the supervisor's own patience before it kills.
 const SERVICES_MS: u64 = 6_000;
+/// Before a trial: the LAN waits, and whatever a service has promised is on the disk.
+const BEFORE_TRIAL_MS: u64 = 1_500;
 /// There when the machine is to be switched off, before any service is told to stop.
 const POWER_OFF: &str = "/run/poweroff";
 /// For what KILL leaves: a process that hangs in the kernel must not hang the end.
@@ -42,6 +44,7 @@ impl Machine {
         let what = match end {
             End::Reboot => "restarting",
             End::PowerOff => "powering off",
+            End::Trial => "starting the slot on trial",
         };
         self.console.say(what);
         // Who would say farewell to the LAN does it now, and not when the machine comes back at once.
@@ -51,7 +54,7 @@ impl Machine {
             self.console.say(format_args!("{POWER_OFF}: {error}"));
         }
         let now = clock::now();
-        self.phase = Phase::Telling(end, now + SERVICES_MS);
+        self.phase = Phase::Telling(end, now + if end == End::Trial { BEFORE_TRIAL_MS } else { SERVICES_MS });
         let orders = self.supervisor.close(now);
         self.obey(orders);
     }

@@ -37,7 +37,8 @@ mod number {
     pub const WATCHDOG: u64 = 2;
     pub const KMSG: u64 = 3;
     pub const LISTENER: u64 = 4;
-    pub const INSTALL: u64 = 5;
+    pub const LOADED: u64 = 5;
+    pub const INSTALL: u64 = 6;
     pub const CONNECTIONS: u64 = 0x100;
     pub const PIPES: u64 = 0x1000;
 }
@@ -48,6 +49,12 @@ const PER_TURN: usize = 64;
 const TRIAL_MS: u64 = 2_000;
 /// How long a slot that may not be started once more has for `ready`: then it is the other one's turn.
 const LAST_TRY_MS: u64 = 45_000;
+/// The same for a slot on trial, from PID 1's start: the LAN is without its router so long.
+const TRIAL_READY_MS: u64 = 15_000;
+/// How long a slot on trial has to be judged.
+const VERDICT_MS: u64 = 120_000;
+/// How long the kernel of a trial may take to be loaded.
+const LOAD_MS: u64 = 20_000;
 
 /// Everything PID 1 holds while it runs.
 #[derive(Debug)]
@@ -75,6 +82,14 @@ pub struct Machine {
     trial_at: Option<u64>,
     /// When a slot that may not be started once more has to be ready.
     last_try_until: Option<u64>,
+    /// Nobody has judged the image that runs, and the other slot is started next.
+    on_trial: bool,
+    /// When it has to have been judged.
+    verdict_until: Option<u64>,
+    /// Open while the kernel of a trial is being loaded.
+    loading: Option<File>,
+    /// When that has taken too long.
+    load_until: Option<u64>,
     /// When the spare copy of `/perm` is due.
     copy_at: Option<u64>,
     phase: Phase,
@@ -92,6 +107,10 @@ impl Machine {
     /// When the kernel refuses one of its descriptors.
     pub fn new(booted: Booted, begun_tsc: u64) -> Result<Machine, std::io::Error> {
         let Booted { words, console, watchdog, slot, disk, perm } = booted;
+        // Only what the boot loader has counted, or kexec started in its place.
+        let counted = disk.as_ref().filter(|_| slot.is_some() && slot == words.slot);
+        let count = counted.and_then(|disk| crate::disk::Count::open(disk).ok());
+        let on_trial = count.and_then(|count| count.on_trial()).is_some_and(|trial| Some(trial) == slot);
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let mask: SigSet = [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGUSR2].into_iter().collect();
         mask.thread_block()?;
@@ -124,6 +143,10 @@ impl Machine {
             ready_ms: None,
             trial_at: None,
             last_try_until: None,
+            on_trial,
+            verdict_until: None,
+            loading: None,
+            load_until: None,
             copy_at: None,
             phase: Phase::Serving,
             install: Install::default(),
@@ -137,7 +160,12 @@ impl Machine {
         let orders = self.supervisor.start_all();
         self.obey(orders);
         self.console.say(format_args!("{} services started", SERVICES.len()));
-        self.last_try_until = (self.words.tries == Some(0)).then(|| clock::now() + LAST_TRY_MS);
+        let now = clock::now();
+        self.last_try_until = match self.on_trial {
+            true => Some(now + TRIAL_READY_MS),
+            false => (self.words.tries == Some(0)).then_some(now + LAST_TRY_MS),
+        };
+        self.verdict_until = self.on_trial.then_some(now + VERDICT_MS);
         // From here on Ctrl-Alt-Del is a signal to us, an oops is a panic, and a panic restarts the machine.
         let _ = nix::sys::reboot::set_cad_enabled(false);
         let _ = std::fs::write("/proc/sys/kernel/panic_on_oops", "1");
@@ -172,6 +200,7 @@ impl Machine {
             number::TIMER => self.tick(),
             number::WATCHDOG => self.watchdog.feed(),
             number::KMSG => self.kernel_log(PER_TURN),
+            number::LOADED => self.loaded(),
             number::INSTALL => self.install_goes_on(),
             number::LISTENER => {
                 if let Some(server) = &mut self.server {
@@ -186,7 +215,7 @@ impl Machine {
 
     /// Sets the timer to whatever is due next.
     fn arm(&mut self) {
-        let own = [self.trial_at, self.last_try_until, self.copy_at];
+        let own = [self.trial_at, self.last_try_until, self.verdict_until, self.load_until, self.copy_at];
         let others = [self.supervisor.deadline(), self.phase.deadline()];
         let due = own.into_iter().chain(others).flatten().min();
         if due == self.armed {
@@ -212,6 +241,13 @@ impl Machine {
         if self.last_try_until.take_if(|at| *at <= now).is_some() {
             self.console.say("this slot was not ready on its last try");
             self.end(crate::control::End::Reboot);
+        }
+        if self.verdict_until.take_if(|at| *at <= now).is_some() {
+            self.console.say("nobody has judged this slot");
+            self.end(crate::control::End::Reboot);
+        }
+        if self.load_until.is_some_and(|at| at <= now) {
+            self.loaded();
         }
         if self.copy_at.take_if(|at| *at <= now).is_some()
             && let Some(disk) = &self.disk

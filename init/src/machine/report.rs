@@ -31,6 +31,7 @@ impl Machine {
             "ready_ms": self.ready_ms,
             "perm": self.perm_word(),
             "slot": self.slot.map_or("memory", |slot| slot.letter()),
+            "trial": self.on_trial,
             "services": services,
         });
         format!("{answer}\n")

@@ -5,6 +5,9 @@ use std::os::fd::AsRawFd;
 
 /// `_IOWR('W', 6, int)`.
 const WDIOC_SETTIMEOUT: libc::c_ulong = 0xc004_5706;
+/// `_IOR('W', 4, int)` (which reads all the same), and its `WDIOS_DISABLECARD`.
+const WDIOC_SETOPTIONS: libc::c_ulong = 0x8004_5704;
+const DISABLECARD: libc::c_int = 1;
 /// `_IOW('R', 3, int[2])`.
 const RNDADDENTROPY: libc::c_ulong = 0x4008_5203;
 const LOOP_SET_FD: libc::c_ulong = 0x4c00;
@@ -19,6 +22,17 @@ pub fn watchdog_timeout(dog: &File, seconds: i32) -> Result<i32> {
     // SAFETY: the kernel reads and writes one int, which outlives the call.
     let result = unsafe { libc::ioctl(dog.as_raw_fd(), WDIOC_SETTIMEOUT, &raw mut seconds) };
     if result < 0 { Err(Error::last_os_error()) } else { Ok(seconds) }
+}
+
+/// Stops the watchdog.
+///
+/// # Errors
+/// The driver's own, mostly that it cannot be stopped.
+pub fn watchdog_stop(dog: &File) -> Result<()> {
+    let options: libc::c_int = DISABLECARD;
+    // SAFETY: the kernel reads one int, which outlives the call.
+    let result = unsafe { libc::ioctl(dog.as_raw_fd(), WDIOC_SETOPTIONS, &raw const options) };
+    if result < 0 { Err(Error::last_os_error()) } else { Ok(()) }
 }
 
 /// The number of a free loop device, from `/dev/loop-control`.

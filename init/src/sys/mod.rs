@@ -3,11 +3,14 @@
 
 pub mod access_list;
 mod ioctl;
+pub mod kexec;
 mod reap;
 mod spawn;
 mod tsc;
 
-pub use ioctl::{SEED, credit_random, loop_attach, loop_free, resize_ext4, resize_partition, watchdog_timeout};
+pub use ioctl::{
+    SEED, credit_random, loop_attach, loop_free, resize_ext4, resize_partition, watchdog_stop, watchdog_timeout,
+};
 pub use reap::{childless, collect, peek};
 pub use spawn::{Plan, spawn};
 pub use tsc::{mark_ready, mark_start, tsc};

@@ -1,14 +1,19 @@
 //! `grubenv`, GRUB's 1,024 bytes of variables: which slot is booted, and how often it may still fail.
 //!
 //! `slot` is the slot that is wanted. `tries` is how many boots of it may yet end without `weir: ready`; GRUB takes one off
-//! before each boot, and takes the other slot when none is left. `words` are more words for the kernel. Variables that
-//! nobody here knows are kept.
+//! before each boot, and takes the other slot when none is left. `words` are more words for the kernel. `trial` is a slot
+//! that holds a new image which nobody has judged yet. Variables that nobody here knows are kept.
 use crate::Slot;
 
 /// Bytes of a block.
 pub const BYTES: usize = 1024;
 /// How many boots may fail, one after the other.
 pub const TRIES: &str = "3";
+
+/// What the kernel is always told, by the boot loader and by kexec: its consoles (of two words for one port the first
+/// counts), that the second partition table counts when the first one is damaged, to restart after a panic, and that the
+/// watchdog watches on while kexec goes from one kernel to the next.
+pub const WORDS: &str = "console=tty0 console=ttyS0,115200 gpt panic=3 watchdog.stop_on_reboot=0";
 
 const HEAD: &str = "# GRUB Environment Block\n";
 /// One sector: the half behind it is filling only, so a write that is cut is whole or did not happen.
@@ -72,30 +77,65 @@ impl Environment {
         block
     }
 
-    /// What starts a slot once: unless it serves, the next start is the other one's again.
+    /// What starts a slot once: unless it is judged to be good, the next start is the other one's again.
     #[must_use]
     pub fn trial(&self, slot: Slot) -> Environment {
         let mut after = self.clone();
         after.set("slot", slot.letter());
         after.set("tries", "1");
+        after.set("trial", slot.letter());
+        after
+    }
+
+    /// The slot on trial has had its one start, or will have it without the boot loader.
+    #[must_use]
+    pub fn begun(&self) -> Environment {
+        let mut after = self.clone();
+        after.set("tries", "0");
+        after
+    }
+
+    /// The slot that is on trial.
+    pub fn on_trial(&self) -> Option<Slot> {
+        self.get("trial").and_then(Slot::of)
+    }
+
+    /// Whether this slot is on trial and has had its one start: whatever restarts the machine now ends in the other one.
+    pub fn ends_with(&self, slot: Slot) -> bool {
+        self.on_trial() == Some(slot) && self.get("slot") == Some(slot.letter()) && self.get("tries") == Some("0")
+    }
+
+    /// The slot that runs is the wanted one from now on, with all its tries; nobody is on trial.
+    #[must_use]
+    pub fn committed(&self, booted: Slot) -> Environment {
+        let mut after = self.clone();
+        after.set("slot", booted.letter());
+        after.set("tries", TRIES);
+        after.variables.retain(|(name, _)| name != "trial");
         after
     }
 
     /// What is to be written once the machine, which GRUB started from `booted`, serves; `None` when nothing is.
     ///
-    /// The slot that was wanted has its count back. When the other one runs because none was left, that is the wanted one
-    /// from now on; when it runs for another reason, a damaged sum, or as a trial, nothing is touched.
+    /// The slot that was wanted has its count back, unless it is on trial: then [`Environment::committed`] does that. When
+    /// the other one runs because none was left, or because the one on trial has not stayed, that is the wanted one from
+    /// now on; when it runs for another reason, a damaged sum, nothing is touched.
     pub fn served(&self, booted: Slot) -> Option<Environment> {
-        let mut after = self.clone();
         let used_up = self.get("tries") == Some("0");
-        if self.get("slot").and_then(Slot::of).unwrap_or_default() != booted {
-            if !used_up {
-                return None;
-            }
-            after.set("slot", booted.letter());
-        }
-        after.set("tries", TRIES);
+        let wanted = self.get("slot").and_then(Slot::of).unwrap_or_default() == booted;
+        let after = match self.on_trial() {
+            Some(trial) if trial == booted => return None,
+            Some(_) => self.committed(booted),
+            None if wanted || used_up => self.committed(booted),
+            None => return None,
+        };
         (after != *self).then_some(after)
+    }
+
+    /// The kernel's command line, as the boot loader makes it, for a slot that may not be started once more.
+    pub fn command_line(&self, slot: Slot) -> String {
+        let words = self.get("words").unwrap_or_default();
+        format!("{words} {WORDS} weir.slot={} weir.tries=0", slot.letter()).trim_start().to_owned()
     }
 }
 
@@ -144,17 +184,33 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_on_trial_is_started_once() {
-        assert_eq!(of("a", "3").trial(Slot::B), of("b", "1"));
-        // GRUB takes the one try; it serves, or the other one does.
-        assert_eq!(of("b", "0").served(Slot::B), Some(of("b", "3")));
-        assert_eq!(of("b", "0").served(Slot::A), Some(of("a", "3")));
+    fn a_slot_on_trial_is_started_once_and_stays_by_a_verdict_only() {
+        let trial = of("a", "3").trial(Slot::B);
+        assert_eq!((trial.get("slot"), trial.get("tries"), trial.on_trial()), (Some("b"), Some("1"), Some(Slot::B)));
+        // GRUB takes the one try, or kexec does.
+        let begun = trial.begun();
+        assert_eq!(begun.get("tries"), Some("0"));
+        assert!(begun.ends_with(Slot::B) && !begun.ends_with(Slot::A) && !trial.ends_with(Slot::B));
+        assert!(!of("b", "0").ends_with(Slot::B), "nobody tries it");
+        assert_eq!(begun.served(Slot::B), None, "that it serves is not enough");
+        assert_eq!(begun.committed(Slot::B), of("b", "3"));
+        for at in [&begun, &trial] {
+            assert_eq!(at.served(Slot::A), Some(of("a", "3")), "it was not good, or damaged, or never started");
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_the_boot_loaders() {
+        let mut environment = of("b", "1");
+        assert_eq!(environment.command_line(Slot::B), format!("{WORDS} weir.slot=b weir.tries=0"));
+        environment.set("words", "nosmp");
+        assert_eq!(environment.command_line(Slot::A), format!("nosmp {WORDS} weir.slot=a weir.tries=0"));
     }
 
     #[test]
     fn others_variables_are_kept() {
         let mut environment = of("a", "1");
-        environment.set("trial", "7");
-        assert_eq!(environment.served(Slot::A).unwrap().get("trial"), Some("7"));
+        environment.set("mine", "7");
+        assert_eq!(environment.served(Slot::A).unwrap().get("mine"), Some("7"));
     }
 }

@@ -5,6 +5,46 @@
 //! third is a list for its `hashsum`, the first line of which is for the environment block: no bit is without a sum.
 use crate::{Extent, SECTOR, Slot, crc32, environment, initrd_of, kernel_of, sums_of};
 
+/// Where something of a slot's lies, to its last whole sector, and the CRC-32 of that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    /// Where.
+    pub extent: Extent,
+    /// The sum.
+    pub sum: u32,
+}
+
+/// What the sums of a slot say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Runs {
+    /// Of the kernel.
+    pub kernel: Run,
+    /// Of the initramfs.
+    pub initrd: Run,
+}
+
+/// Reads the sums of a slot; `None` when they are damaged, taken away, or name a place that is not the slot's.
+pub fn read(slot: Slot, bytes: &[u8]) -> Option<Runs> {
+    let (runs, list) = bytes.get(..BYTES)?.split_at_checked(environment::BYTES)?;
+    let mut lines = std::str::from_utf8(list).ok()?.trim_start().lines().filter_map(|line| line.split_once("  "));
+    let mut sum = |of: &str| {
+        let (sum, name) = lines.next()?;
+        if name == of { u32::from_str_radix(sum, 16).ok() } else { None }
+    };
+    if sum(&format!("{}+2", sums_of(slot).first))? != crc32(runs) {
+        return None;
+    }
+    let runs = environment::Environment::read(runs)?;
+    let mut run = |name, room: Extent| {
+        let text = runs.get(name)?;
+        let (first, sectors) = text.split_once('+')?;
+        let extent = Extent { first: first.parse().ok()?, sectors: sectors.parse().ok()? };
+        let inside = extent.first == room.first && extent.sectors <= room.sectors;
+        inside.then_some(Run { extent, sum: sum(text)? })
+    };
+    Some(Runs { kernel: run("kernel", kernel_of(slot))?, initrd: run("initrd", initrd_of(slot))? })
+}
+
 /// Bytes of such a file.
 pub const BYTES: usize = 3 * SECTOR as usize;
 
@@ -82,6 +122,16 @@ mod tests {
         assert_eq!(lines[0], format!("{:08x}  2064+2", crc32(&bytes[..1024])));
         let kernel = [&[7; 1000][..], &[0; 24]].concat();
         assert_eq!(lines[1], format!("{:08x}  43008+2", crc32(&kernel)));
+        let read_back = read(Slot::B, &bytes).unwrap();
+        assert_eq!(read_back.kernel, Run { extent: Extent { first: 43_008, sectors: 2 }, sum: crc32(&kernel) });
+        assert_eq!(read_back.initrd.extent, Extent { first: 108_544, sectors: 1 });
+        assert_eq!(read(Slot::A, &bytes), None, "the places are the other slot's");
+        for at in [30, 800, 1_530] {
+            let mut damaged = bytes;
+            damaged[at] ^= 0x10;
+            assert_ne!(read(Slot::B, &damaged), Some(read_back), "{at}");
+        }
+        assert_eq!(read(Slot::B, &[0; BYTES]), None);
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub enum Control {
     None,
     /// `list`, `logs` and `journal`.
     Read,
-    /// Also `trial`.
+    /// Also `trial`, `commit` and `back`.
     Update,
     /// Everything: also `start`, `stop`, `restart`, `signal`, `reboot`, `poweroff`.
     Full,
@@ -441,7 +441,7 @@ pub const SERVICES: &[Service] = &[
         watches: &[],
         stdin: Stdin::Null,
         control: Control::Update,
-        asks: &["webd"],
+        asks: &["webd", "diagd"],
         run: &["/run/updated"],
     },
     Service {

@@ -212,6 +212,7 @@ fn what_pid_1_was_asked_to_do_is_confirmed() {
     for (command, said) in [
         ("restart dnsd", "dnsd is being restarted"),
         ("signal dhcp4 usr2", "dhcp4 has been sent USR2"),
+        ("trial", "starting the other slot"),
         ("reboot", "rebooting"),
         ("poweroff", "switching off"),
     ] {

@@ -20,6 +20,8 @@ pub enum Refusal {
     Manifest(String),
     /// Nobody whom this router trusts has signed it.
     Signature,
+    /// It was tried, and was no good.
+    Known,
     /// It is older than what this router goes back to.
     Old {
         /// When it was made.
@@ -43,6 +45,9 @@ impl fmt::Display for Refusal {
             Refusal::Foreign => f.write_str("this is no update of weir's"),
             Refusal::Manifest(why) => write!(f, "the update's manifest: {why}"),
             Refusal::Signature => f.write_str("the update is signed by none of this router's keys"),
+            Refusal::Known => f.write_str(
+                "this update was tried and was no good: it is taken once more by `weir update --again` only",
+            ),
             Refusal::Old { made, floor } => {
                 write!(f, "the update was made at {made}, and this router takes none from before {floor}")
             }
@@ -71,6 +76,8 @@ struct Body {
 pub struct Incoming {
     keys: Vec<PublicKey>,
     floor: u64,
+    known: Vec<String>,
+    identity: String,
     head: Vec<u8>,
     manifest: Option<Manifest>,
     body: Body,
@@ -82,7 +89,20 @@ impl Incoming {
     /// For whom trusts these keys and takes nothing that was made before `floor`, in seconds since 1970.
     pub fn new(keys: Vec<PublicKey>, floor: u64) -> Incoming {
         let body = Body { part: 0, done: 0, sum: Context::new(&SHA256) };
-        Incoming { keys, floor, head: Vec::new(), manifest: None, body, taken: 0, refused: None }
+        let (known, identity) = (Vec::new(), String::new());
+        Incoming { keys, floor, known, identity, head: Vec::new(), manifest: None, body, taken: 0, refused: None }
+    }
+
+    /// Takes none of these, by their [`Incoming::identity`].
+    #[must_use]
+    pub fn without(mut self, known: Vec<String>) -> Incoming {
+        self.known = known;
+        self
+    }
+
+    /// The SHA-256 of the manifest's line, which names every byte of the update; empty before its signature was right.
+    pub fn identity(&self) -> &str {
+        &self.identity
     }
 
     /// The manifest, once its signature was right.
@@ -115,7 +135,8 @@ impl Incoming {
         self.head.extend_from_slice(bytes);
         let Some(end) = self.head_end()? else { return Ok(()) };
         let rest = self.head.split_off(end);
-        self.manifest = Some(self.judge()?);
+        let (manifest, identity) = self.judge()?;
+        (self.manifest, self.identity) = (Some(manifest), identity);
         self.head = Vec::new();
         self.parts(&rest, sink)
     }
@@ -140,7 +161,7 @@ impl Incoming {
         Ok(end)
     }
 
-    fn judge(&self) -> Result<Manifest, Refusal> {
+    fn judge(&self) -> Result<(Manifest, String), Refusal> {
         let text = std::str::from_utf8(&self.head).map_err(|_| Refusal::Foreign)?;
         let mut lines = text.splitn(3, '\n').skip(1);
         let (line, signature) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
@@ -154,7 +175,11 @@ impl Incoming {
         if manifest.made < self.floor {
             return Err(Refusal::Old { made: manifest.made, floor: self.floor });
         }
-        Ok(manifest)
+        let identity = hex(ring::digest::digest(&SHA256, line.as_bytes()).as_ref());
+        if self.known.contains(&identity) {
+            return Err(Refusal::Known);
+        }
+        Ok((manifest, identity))
     }
 
     fn parts(&mut self, mut bytes: &[u8], sink: Sink<'_>) -> Result<(), Refusal> {

@@ -123,6 +123,13 @@ fn cut_turned_or_longer_it_is_refused() {
 
 #[test]
 fn what_never_ends_takes_no_memory() {
+    let mut known = Incoming::new(vec![GOOD.key.clone()], 0);
+    known.take(&GOOD.bytes, &mut |_, _, _| Ok(())).unwrap();
+    let identity = known.identity().to_owned();
+    assert_eq!(identity.len(), 64);
+    let mut known = Incoming::new(vec![GOOD.key.clone()], 0).without(vec![identity]);
+    assert_eq!(known.take(&GOOD.bytes, &mut |_, _, _| panic!("nothing is written")), Err(Refusal::Known));
+
     let mut incoming = Incoming::new(vec![GOOD.key.clone()], 0);
     let mut sink = |_: usize, _: u64, _: &[u8]| Ok(());
     incoming.take(MAGIC, &mut sink).unwrap();

@@ -1,21 +1,27 @@
 //! updated: takes an update, and has the machine try it.
 //!
 //! Port 8078 of private addresses, never the uplink; `weir update` speaks it. One line of JSON says who asks,
-//! `{"password":"TEXT"}` or `{"token":"TEXT"}`, which webd judges; the answer is `{"ok":true}` or `{"error":"WORDS"}`. Then comes
+//! `{"password":"TEXT"}` or `{"token":"TEXT"}`, which webd judges, with `"again":true` for what was no good before; the answer is `{"ok":true}` or `{"error":"WORDS"}`. Then comes
 //! the update (`crate::update`), as it is, and after it nothing: whoever sends shuts its side. Meanwhile lines of
 //! `{"written":N,"of":M}` say how far it is; the last one is `{"ok":true,"slot":"b"}` or an error. Then PID 1 starts that slot
-//! once; unless it gets ready, the boot loader goes back to the one that runs now.
+//! once. There this service judges (`judge.rs`) whether the image stays; unless it says so, the boot loader goes back to the
+//! one that runs now, which remembers what was no good (`memory.rs`). While an image is being judged no update is taken:
+//! the other slot is the way back.
 //!
 //! It writes the slot that is not running, which PID 1 hands it (`/run/updated/`: `boot`, `root`, `slot`), and nothing else.
-//! First the slot loses its sums, so that GRUB starts nothing half written; nothing is written before the signature was
-//! right; every byte is read back from the disk; the sums come last. Who may sign: `/etc/update-keys/*.pub` of the image,
+//! Nothing is written before the signature was right; first the slot loses its sums, so that GRUB starts nothing half written;
+//! every byte is read back from the disk; the sums come last. Who may sign: `/etc/update-keys/*.pub` of the image,
 //! `/perm/update-keys/*.pub`. What is older than the running image is refused.
 //!
 //! One update at a time; who stalls for a minute is gone.
+mod judge;
+mod memory;
+mod probe;
 mod session;
 mod slot;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 use crate::house::private::Addresses;
 use crate::house::questions::Questions;
@@ -25,14 +31,20 @@ use crate::update::PublicKey;
 use crate::web;
 use netstack::event::{Event, Interest, Loop, Signal, Token};
 use netstack::time::Instant;
+use probe::Probe;
 use session::{Session, Wants};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::Duration;
+use verdict::Standing;
 
 const PORT: u16 = 8078;
 const ADDRESSES: Token = Token(0);
 const SESSION: Token = Token(1);
+/// PID 1 is asked, diagd is, and diagd is before a trial.
+const INIT: Token = Token(2);
+const DIAG: Token = Token(3);
+const BEFORE: Token = Token(4);
 /// The first token of the listeners.
 const LISTENERS: u64 = 16;
 /// An address that could not be bound is tried again after this.
@@ -50,6 +62,12 @@ struct Updated {
     session: Option<Session>,
     asking: Questions,
     complaint: Rarely,
+    standing: Standing,
+    /// A question of the judgement is open.
+    waits: bool,
+    probe: Probe,
+    /// What is in the slot, before it is tried.
+    found: Option<(layout::Slot, String)>,
 }
 
 /// Runs the service.
@@ -63,14 +81,18 @@ pub fn run(house: House) -> Result<(), Failure> {
     let mut turn = Loop::new()?;
     let mut addresses = Addresses::open(&turn, ADDRESSES)?;
     let (listeners, asking, complaint) = (Vec::new(), Questions::default(), Rarely::default());
-    let mut updated = Updated { house, listeners, last: LISTENERS, retry: None, session: None, asking, complaint };
     let now = Instant::now();
+    let (last, retry, session, waits, found) = (LISTENERS, None, None, false, None);
+    let (standing, probe) = (Standing::Unknown(now), Probe::default());
+    let mut updated =
+        Updated { house, listeners, last, retry, session, asking, complaint, standing, waits, probe, found };
     updated.follow(&turn, now, &addresses.served(now, PORT));
     updated.house.ready();
     let mut events = Vec::new();
     loop {
         let session = updated.session.as_ref().map(|session| session.deadline);
-        turn.wait([session, updated.asking.deadline(), updated.retry].into_iter().flatten().min(), &mut events)?;
+        let due = [session, updated.asking.deadline(), updated.retry, updated.judge_at()];
+        turn.wait(due.into_iter().flatten().min(), &mut events)?;
         let now = Instant::now();
         let mut follow = updated.retry.is_some_and(|at| at <= now);
         for event in &events {
@@ -80,16 +102,17 @@ pub fn run(house: House) -> Result<(), Failure> {
                 Event::Ready { token: ADDRESSES, .. } => follow |= addresses.changed(),
                 Event::Ready { token: SESSION, .. } => updated.go_on(&turn, now),
                 Event::Ready { token, .. } if Questions::owns(*token) => {
-                    if let Some((_, said)) = updated.asking.ready(*token) {
-                        updated.judged(&turn, now, said.map(|(line, _)| line));
+                    if let Some((asker, said)) = updated.asking.ready(*token) {
+                        updated.answered(&turn, now, asker, said.map(|(line, _)| line), &mut addresses);
                     }
                 }
                 Event::Ready { token, .. } => updated.accept(&turn, now, token.0),
             }
         }
-        if !updated.asking.tick(now).is_empty() {
-            updated.judged(&turn, now, None);
+        for asker in updated.asking.tick(now) {
+            updated.answered(&turn, now, asker, None, &mut addresses);
         }
+        updated.judge(&turn, now);
         if updated.session.as_ref().is_some_and(|session| session.deadline <= now) {
             updated.end("it took too long");
         }
@@ -100,6 +123,13 @@ pub fn run(house: House) -> Result<(), Failure> {
 }
 
 impl Updated {
+    fn answered(&mut self, turn: &Loop, now: Instant, asker: Token, said: Option<Vec<u8>>, addresses: &mut Addresses) {
+        match asker {
+            SESSION => self.judged(turn, now, said),
+            other => self.heard(turn, now, other, said, addresses),
+        }
+    }
+
     fn follow(&mut self, turn: &Loop, now: Instant, wanted: &[SocketAddr]) {
         self.retry = None;
         self.listeners.retain(|(_, address, _)| wanted.contains(address));
@@ -132,6 +162,10 @@ impl Updated {
                 session::refuse(&stream, "another update is being taken: wait for its end");
                 continue;
             }
+            if !matches!(self.standing, Standing::Settled) {
+                session::refuse(&stream, "the router still judges its last update: the other slot is its way back");
+                continue;
+            }
             let opened = stream.set_nonblocking(true).and_then(|()| turn.add(&stream, SESSION, Interest::READ));
             if opened.is_ok() {
                 self.session = Some(Session::new(now, stream, peer.ip()));
@@ -152,16 +186,13 @@ impl Updated {
                     self.end("webd, which knows the password, does not answer");
                 }
             }
-            Wants::End(Ok(slot)) => {
-                log::info!("an update is in slot {}: it is tried now", slot.letter());
-                let path = self.house.path("/run/init.sock");
-                let tried = session::ask_init(&path, "{\"op\":\"trial\"}\n");
-                let Some(session) = &mut self.session else { return };
-                match tried {
-                    Ok(()) => session.say(&format!("{{\"ok\":true,\"slot\":\"{}\"}}\n", slot.letter())),
-                    Err(why) => session.fail(&why),
+            Wants::End(Ok((slot, manifest))) => {
+                // It has shut its side, which would wake us again and again.
+                let muted = turn.modify(session.stream(), SESSION, Interest::NONE);
+                match muted {
+                    Ok(()) => self.look_before(turn, now, slot, manifest),
+                    Err(error) => self.end(&error.to_string()),
                 }
-                self.session = None;
             }
             Wants::End(Err(why)) => self.end(&why),
         }
@@ -174,7 +205,8 @@ impl Updated {
             let why = said["error"].as_str().unwrap_or("webd, which knows the password, does not answer").to_owned();
             return self.end(&why);
         }
-        let admitted = session.admit(now, &self.house, keys(&self.house), floor(&self.house));
+        let known = if session.again { Vec::new() } else { memory::refused(&self.house) };
+        let admitted = session.admit(now, &self.house, keys(&self.house), floor(&self.house), known);
         let heard = admitted
             .and_then(|()| turn.modify(session.stream(), SESSION, Interest::READ).map_err(|error| error.to_string()));
         if let Err(why) = heard {

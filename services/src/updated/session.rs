@@ -23,7 +23,7 @@ const TELL: u64 = 256 << 10;
 enum Stage {
     /// It says who it is.
     Claiming(Vec<u8>),
-    /// webd is asked.
+    /// webd is asked, or diagd.
     Waiting,
     /// The update comes.
     Taking(Box<Incoming>, Target, u64),
@@ -36,6 +36,8 @@ pub struct Session {
     pub peer: IpAddr,
     /// When it is given up.
     pub deadline: Instant,
+    /// It wants to have tried what was no good before.
+    pub again: bool,
     stage: Stage,
 }
 
@@ -45,8 +47,8 @@ pub enum Wants {
     More,
     /// Ask webd this.
     Judgement(String),
-    /// It is over: the slot that holds the update now, or why there is none.
-    End(Result<Slot, String>),
+    /// It is over: the slot that holds the update now, and what identifies that; or why there is none.
+    End(Result<(Slot, String), String>),
 }
 
 /// A connection that is not taken is told why.
@@ -58,7 +60,13 @@ pub fn refuse(mut stream: &TcpStream, why: &str) {
 impl Session {
     /// One that has just come.
     pub fn new(now: Instant, stream: TcpStream, peer: IpAddr) -> Session {
-        Session { stream, peer: peer.to_canonical(), deadline: now + PATIENCE, stage: Stage::Claiming(Vec::new()) }
+        Session {
+            stream,
+            peer: peer.to_canonical(),
+            deadline: now + PATIENCE,
+            again: false,
+            stage: Stage::Claiming(Vec::new()),
+        }
     }
 
     /// Its socket.
@@ -84,12 +92,19 @@ impl Session {
     ///
     /// # Errors
     /// In words, when there is no slot to write.
-    pub fn admit(&mut self, now: Instant, house: &House, keys: Vec<PublicKey>, floor: u64) -> Result<(), String> {
+    pub fn admit(
+        &mut self,
+        now: Instant,
+        house: &House,
+        keys: Vec<PublicKey>,
+        floor: u64,
+        known: Vec<String>,
+    ) -> Result<(), String> {
         if keys.is_empty() {
             return Err("this router trusts nobody's updates: put a public key into /perm/update-keys/NAME.pub".into());
         }
         let target = Target::open(house)?;
-        self.stage = Stage::Taking(Box::new(Incoming::new(keys, floor)), target, 0);
+        self.stage = Stage::Taking(Box::new(Incoming::new(keys, floor).without(known)), target, 0);
         self.deadline = now + PATIENCE;
         self.say("{\"ok\":true}\n");
         Ok(())
@@ -116,7 +131,8 @@ impl Session {
                     return Wants::More;
                 }
                 match claim(line, self.peer) {
-                    Some(question) => {
+                    Some((question, again)) => {
+                        self.again = again;
                         self.stage = Stage::Waiting;
                         Wants::Judgement(question)
                     }
@@ -140,14 +156,17 @@ impl Session {
             }
             Stage::Taking(incoming, target, _) => {
                 let sealed = incoming.finish().map_err(|refusal| refusal.to_string());
-                Wants::End(sealed.and_then(|manifest| target.seal(manifest)).map(|()| target.slot))
+                let sealed = sealed.and_then(|manifest| target.seal(manifest));
+                let end = sealed.map(|()| (target.slot, incoming.identity().to_owned()));
+                self.stage = Stage::Waiting;
+                Wants::End(end)
             }
         }
     }
 }
 
-/// The question for webd.
-fn claim(line: &[u8], peer: IpAddr) -> Option<String> {
+/// The question for webd; and whether what was no good is to be tried again.
+fn claim(line: &[u8], peer: IpAddr) -> Option<(String, bool)> {
     let said: Value = serde_json::from_slice(line).ok()?;
     let text = |key: &str| said.get(key).and_then(Value::as_str);
     let (key, value) = match (text("password"), text("token")) {
@@ -155,7 +174,8 @@ fn claim(line: &[u8], peer: IpAddr) -> Option<String> {
         (None, Some(token)) => ("token", token),
         _ => return None,
     };
-    Some(format!("{}\n", json!({"op": "check", key: value, "peer": peer.to_string()})))
+    let question = json!({"op": "check", key: value, "peer": peer.to_string()});
+    Some((format!("{question}\n"), said.get("again") == Some(&Value::Bool(true))))
 }
 
 /// Asks PID 1, and waits for its answer, which comes at once.

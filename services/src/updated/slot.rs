@@ -5,6 +5,7 @@ use layout::sums;
 use layout::{BOOT, Extent, FAT_MARK, SECTOR, Slot, initrd_of, kernel_of, sums_of};
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use ring::digest::{Context, SHA256};
+use std::cell::Cell;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
@@ -20,12 +21,14 @@ const CHUNK: usize = 256 << 10;
 pub struct Target {
     boot: File,
     root: File,
+    /// It has no sums any more.
+    begun: Cell<bool>,
     /// Which.
     pub slot: Slot,
 }
 
 impl Target {
-    /// Opens what PID 1 has handed over, and takes the slot's sums away: GRUB does not start what is being written.
+    /// Opens what PID 1 has handed over. Nothing is written yet: until the first byte the slot is what it was.
     ///
     /// # Errors
     /// In words: there is none, or it is not laid out as weir's.
@@ -46,17 +49,25 @@ impl Target {
                 "the boot partition is not weir's: install it anew, /perm stays (weir write, weir recover)".into()
             );
         }
-        let target = Target { boot, root, slot };
-        target.put(&target.boot, sums_of(slot).offset(), &[0; sums::BYTES])?;
-        target.sync()?;
-        Ok(target)
+        Ok(Target { boot, root, begun: Cell::new(false), slot })
     }
 
-    /// Bytes of a part, by its number in the manifest, at their place in it.
+    /// Takes the slot's sums away: GRUB does not start what is being written.
+    fn begin(&self) -> Result<(), String> {
+        if !self.begun.get() {
+            self.put(&self.boot, sums_of(self.slot).offset(), &[0; sums::BYTES])?;
+            self.sync()?;
+            self.begun.set(true);
+        }
+        Ok(())
+    }
+
+    /// Bytes of a part, by its number in the manifest, at their place in it. The first ones cost the slot its sums.
     ///
     /// # Errors
     /// The disk's.
     pub fn write(&self, part: usize, offset: u64, bytes: &[u8]) -> Result<(), String> {
+        self.begin()?;
         match part {
             0 => self.put(&self.boot, kernel_of(self.slot).offset() + offset, bytes),
             1 => self.put(&self.boot, initrd_of(self.slot).offset() + offset, bytes),
@@ -79,6 +90,7 @@ impl Target {
     /// The disk's, or what it does not hold although it was written.
     pub fn seal(&self, manifest: &Manifest) -> Result<(), String> {
         let [kernel, initrd, root] = manifest.parts.as_slice() else { return Err("a manifest of other parts".into()) };
+        self.begin()?;
         // Up to whole sectors, as the sums count them.
         for (extent, part) in [(kernel_of(self.slot), kernel), (initrd_of(self.slot), initrd)] {
             let rest = part.bytes.next_multiple_of(SECTOR) - part.bytes;

@@ -1,4 +1,5 @@
 //! The slot on files that lie as the partitions do; who may sign.
+use super::memory::{self, Trial};
 use super::slot::Target;
 use super::{floor, keys};
 use crate::house::House;
@@ -58,6 +59,8 @@ fn a_slot_loses_its_sums_first_and_has_them_last() {
     let contents: [&[u8]; 3] = [&[1; 1_000], &[2; 512], &[3; 300_000]];
     let target = Target::open(&house).unwrap();
     assert_eq!(target.slot, Slot::B);
+    assert_eq!(at(&boot, sums_of(Slot::B), sums::BYTES), [7; sums::BYTES], "what is refused costs nothing");
+    target.write(0, 0, &[1]).unwrap();
     assert_eq!(at(&boot, sums_of(Slot::B), sums::BYTES), [0; sums::BYTES], "GRUB starts nothing half written");
     for (part, bytes) in contents.iter().enumerate() {
         for (number, piece) in bytes.chunks(700).enumerate() {
@@ -103,4 +106,23 @@ fn who_may_sign_is_read_anew_and_the_image_says_how_old_is_too_old() {
     let version = File::create(folder.0.join("etc/version")).unwrap();
     version.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_800_000_000)).unwrap();
     assert_eq!(floor(&house), 1_800_000_000);
+}
+
+#[test]
+fn what_was_no_good_is_remembered_and_the_list_has_an_end() {
+    let folder = Folder::new();
+    let house = house(&folder);
+    let trial = |number: usize| Trial { manifest: format!("{number:064x}"), slot: "b".into(), worked: true };
+    assert!(!memory::settle(&house, Slot::A, true), "nothing was tried");
+    for number in 0..40 {
+        memory::begin(&house, &trial(number)).unwrap();
+        assert!(!memory::settle(&house, Slot::B, false), "it runs, and is judged later");
+        assert_eq!(memory::trial(&house), Some(trial(number)));
+        assert!(memory::settle(&house, Slot::A, true));
+    }
+    let known = memory::refused(&house);
+    assert_eq!((known.len(), known.last()), (32, Some(&trial(39).manifest)));
+    memory::begin(&house, &trial(50)).unwrap();
+    assert!(!memory::settle(&house, Slot::B, true), "it has stayed");
+    assert_eq!((memory::trial(&house), memory::refused(&house)), (None, known));
 }

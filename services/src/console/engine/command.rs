@@ -83,6 +83,8 @@ pub enum Command {
     },
     /// Erases all that was ever said to the router, and starts it again.
     FactoryReset,
+    /// The other slot, once.
+    Trial,
     /// Starts the machine again.
     Reboot,
     /// Switches the machine off.
@@ -162,6 +164,7 @@ password         set the router's password
 token            make a token for backups; the one before ends
 install          the disks of this machine, and what is on them
 install DISK     put weir on it, with all of /perm; asks before anything is lost
+trial            start the other slot; it stays if it is good
 factory-reset    erase all that is yours and start anew
 reboot           start the router again
 poweroff         switch the router off
@@ -213,6 +216,7 @@ impl Command {
             ("lan", []) => return Err("lan wants an address with a length, such as 192.168.42.1/24".into()),
             ("install", [disk, ..]) => (Command::Disks(Some(disk.trim_start_matches("/dev/").to_owned())), 1),
             ("install", []) => (Command::Disks(None), 0),
+            ("trial", _) => (Command::Trial, 0),
             ("factory-reset", _) => (Command::FactoryReset, 0),
             ("reboot", _) => (Command::Reboot, 0),
             ("poweroff", _) => (Command::PowerOff, 0),
@@ -248,6 +252,7 @@ impl Command {
             Command::Log { name, follow } => serde_json::json!({"op": "logs", "name": name, "follow": follow}),
             Command::Restart(name) => serde_json::json!({"op": "restart", "name": name}),
             Command::Signal { name, signal } => serde_json::json!({"op": "signal", "name": name, "signal": signal}),
+            Command::Trial => serde_json::json!({"op": "trial"}),
             Command::Reboot => serde_json::json!({"op": "reboot"}),
             Command::PowerOff => serde_json::json!({"op": "poweroff"}),
             Command::LastBoot(name) => serde_json::json!({"op": "last", "name": name}),

@@ -407,6 +407,7 @@ impl Session {
             (Ok(Answer::End), Command::Log { .. } | Command::LastBoot(_)) => String::new(),
             (Ok(Answer::Ok), Command::Restart(name)) => format!("{name} is being restarted\n"),
             (Ok(Answer::Ok), Command::Signal { name, signal }) => format!("{name} has been sent {signal}\n"),
+            (Ok(Answer::Ok), Command::Trial) => "starting the other slot\n".into(),
             (Ok(Answer::Ok), Command::Reboot) => "rebooting\n".into(),
             (Ok(Answer::Ok), Command::PowerOff) => "switching off\n".into(),
             (Ok(Answer::Ok), Command::Apply(None) | Command::Keep) => "kept\n".into(),
