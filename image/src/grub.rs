@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(first.sector.len(), CODE);
         assert_eq!(first.core[0x1f4..0x1fc], 2049_u64.to_le_bytes());
         assert!(!first.config.contains('@'), "{}", first.config);
-        let line = format!("$words {} weir.slot=$1 weir.tries=$tries;", layout::environment::WORDS);
+        let line = format!("$words {} weir.slot=$1 weir.tries=$tries weir.id=$id;", layout::environment::WORDS);
         assert!(first.config.contains(&line), "kexec gives the same words: {line}");
         assert!(first.config.contains("2056+2") && first.config.contains("2066+1"));
     }

@@ -26,6 +26,8 @@ pub struct Words {
     pub tries: Option<u8>,
     /// `weir.slot=a|b`: from the boot loader.
     pub slot: Option<Slot>,
+    /// `weir.id=`: from the boot loader, the name of the disk that it was on; empty when that has none.
+    pub id: Option<String>,
     /// `weir.disk=vda` or `/dev/vda`: this disk and no other, whatever its geometry.
     pub disk: Option<String>,
     /// `weir.perm=memory`, or a partition, instead of partition 4 of the boot disk.
@@ -48,6 +50,7 @@ impl Words {
                 ("weir.tries", "") => words.tries = None,
                 ("weir.tries", left) if left.parse::<u8>().is_ok() => words.tries = left.parse().ok(),
                 ("weir.slot", letter) if Slot::of(letter).is_some() => words.slot = Slot::of(letter),
+                ("weir.id", id) if id.bytes().all(|byte| byte.is_ascii_hexdigit()) => words.id = Some(id.to_owned()),
                 ("weir.perm", "memory") => words.perm = Some(PermWord::Memory),
                 ("weir.perm", name) if device(name).is_some() => {
                     words.perm = device(name).map(PermWord::Device);
@@ -92,6 +95,8 @@ mod tests {
         assert_eq!(words.trial, Some(Trial::Panic));
         assert!(words.unknown.is_empty());
         assert_eq!(Words::parse("weir.perm=memory").perm, Some(PermWord::Memory));
+        assert_eq!(Words::parse("weir.id=00ab").id.as_deref(), Some("00ab"));
+        assert_eq!(Words::parse("weir.id=").id.as_deref(), Some(""));
     }
 
     #[test]

@@ -159,4 +159,13 @@ fn from_the_stick_to_the_disks_of_the_machine() {
         assert!(router.command("lan 10.8.8.1/24").contains("lan0 has 10.8.8.1/24"));
         router.cut();
     }
+
+    step("stick and disk together: what was started is what runs");
+    let mut router = Router::boot_with(&bed, &stick, |machine| {
+        machine.firmware(Firmware::Bios).bus(Bus::Usb).another_disk(plugged(&empty))
+    });
+    router.wait_ready();
+    let list = router.command("install");
+    assert!(list.contains("sda (QEMU HARDDISK, 4.2 GB): weir\n"), "{list}");
+    assert!(list.contains("1.3 GB): weir (weir runs from it)"), "{list}");
 }

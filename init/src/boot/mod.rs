@@ -63,7 +63,7 @@ pub fn boot() -> Result<Booted, String> {
 
     let (slot, disk) = match root::from_initramfs(&console) {
         // All is in memory: a disk is used for /perm when it is there already, and not waited for.
-        true => (None, disk::scan(words.disk.as_deref())),
+        true => (None, disk::scan(&words).map(|found| found.disk)),
         false => {
             let disk = uevent::wait_for_disk(&words, &console, &mut watchdog)?;
             let wanted = words.slot.unwrap_or_default();

@@ -10,37 +10,39 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// How often the console hears that we wait.
 const SAY_EVERY_MS: u64 = 10_000;
-/// How long a disk with a root but without `/perm` may still grow its partition 4: the kernel announces one by one.
-const SETTLE_MS: u64 = 1_000;
 
 /// The boot disk, now or as soon as it is there.
 pub fn wait_for_disk(words: &Words, console: &Console, watchdog: &mut Watchdog) -> Result<Disk, String> {
-    let wanted = words.disk.as_deref();
-    let scan = || disk::scan(wanted);
-    if let Some(disk) = scan().filter(|disk| disk.has_perm) {
-        return Ok(disk);
+    let scan = || disk::scan(words);
+    if let Some(found) = scan().filter(|found| found.settles_ms == 0) {
+        return Ok(found.disk);
     }
     // Listening begins before the second look, so that no disk can slip in between.
     let events = listen().map_err(|error| format!("no boot disk, and no uevents to wait for one: {error}"))?;
     let mut found = scan();
     let began = clock::now();
-    let mut settle = found.is_some().then_some(began + SETTLE_MS);
+    let mut since = found.is_some().then_some(began);
     let mut say = began + SAY_EVERY_MS;
     loop {
         let now = clock::now();
-        if let Some(disk) = &found
-            && (disk.has_perm || settle.is_some_and(|at| at <= now))
+        let settled = found.as_ref().zip(since).map(|(found, since)| since + found.settles_ms);
+        if let Some(found) = &found
+            && settled.is_some_and(|at| at <= now)
         {
-            return Ok(disk.clone());
+            if found.settles_ms >= disk::OTHER_SETTLES_MS {
+                console.say(format_args!("the disk that this was started from is not there: {}", found.disk.name));
+            }
+            return Ok(found.disk.clone());
         }
         if say <= now {
             say = now + SAY_EVERY_MS;
-            console.say(format_args!("waiting for {}", wanted.unwrap_or("a disk with weir's partitions")));
+            let wanted = words.disk.as_deref().unwrap_or("a disk with weir's partitions");
+            console.say(format_args!("waiting for {wanted}"));
         }
-        let next = settle.map_or(say, |at| at.min(say)).saturating_sub(now);
+        let next = settled.map_or(say, |at| at.min(say)).saturating_sub(now);
         if turn(&events, watchdog, next) {
             found = scan();
-            settle = found.is_some().then(|| settle.unwrap_or(clock::now() + SETTLE_MS));
+            since = found.is_some().then(|| since.unwrap_or_else(clock::now));
         }
     }
 }

@@ -26,22 +26,26 @@ impl Count {
     }
 
     /// Gives the slot that serves its tries back, in place, when that changes anything; a slot on trial gets none. Says
-    /// what was on trial and has not stayed.
+    /// what was on trial and has not stayed. A disk without a name has this one from then on.
     ///
     /// # Errors
     /// The disk's.
-    pub fn put_back(&self, booted: Slot) -> Result<Option<Slot>> {
+    pub fn put_back(&self, booted: Slot, name: [u8; 8]) -> Result<Option<Slot>> {
         let Some(block) = self.block()? else { return Ok(None) };
         let before = Environment::read(&block);
-        let after = match &before {
-            Some(environment) => environment.served(booted),
+        let trial = before.as_ref().and_then(Environment::on_trial);
+        let mut after = match &before {
+            Some(environment) => environment.served(booted).unwrap_or_else(|| environment.clone()),
             // GRUB cannot use it, nor write it anew.
-            None => Some(Environment::new(booted)),
+            None => Environment::new(booted),
         };
-        if let Some(after) = after {
+        if trial != Some(booted) {
+            after.give_id(name);
+        }
+        if before.as_ref() != Some(&after) {
             self.write(&after)?;
         }
-        Ok(before.and_then(|before| before.on_trial()).filter(|trial| *trial != booted))
+        Ok(trial.filter(|trial| *trial != booted))
     }
 
     /// Has GRUB start a slot once. The machine is to be restarted then.
@@ -76,6 +80,11 @@ impl Count {
     /// Whether this slot is on trial and has had its one start.
     pub fn ends_with(&self, slot: Slot) -> bool {
         self.known().is_ok_and(|environment| environment.ends_with(slot))
+    }
+
+    /// The disk's name; empty when it has none, or has another boot loader.
+    pub fn id(&self) -> String {
+        self.known().map(|environment| environment.id().to_owned()).unwrap_or_default()
     }
 
     /// The kernel's command line of a slot on trial, as GRUB would make it.
@@ -125,6 +134,8 @@ mod tests {
         file
     }
 
+    const NAME: [u8; 8] = [7; 8];
+
     fn block(file: &File) -> [u8; BYTES] {
         let mut block = [0; BYTES];
         file.read_exact_at(&mut block, GRUBENV.offset()).unwrap();
@@ -133,29 +144,35 @@ mod tests {
 
     #[test]
     fn a_count_is_put_back_and_rubbish_made_good_on_our_own_disk_only() {
-        let fresh = Environment::new(Slot::B).block();
+        let named = |slot| {
+            let mut new = Environment::new(slot);
+            new.give_id(NAME);
+            new.block()
+        };
+        let fresh = named(Slot::B);
         let mut counted = Environment::new(Slot::B);
         counted.set("tries", "1");
         for (name, before) in [("counted", &counted.block()[..]), ("rubbish", &[0x5a; BYTES])] {
             let ours = partition(name, &FAT_MARK, before);
             let ours = Count { partition: ours };
-            assert_eq!(ours.put_back(Slot::B).unwrap(), None);
+            assert_eq!(ours.put_back(Slot::B, NAME).unwrap(), None);
             assert!(block(&ours.partition) == fresh, "{name}");
             let foreign = Count { partition: partition(name, b"mkfs.fat", before) };
-            foreign.put_back(Slot::B).unwrap();
+            foreign.put_back(Slot::B, NAME).unwrap();
             assert!(foreign.begin_trial(Slot::A).is_err() && foreign.commit(Slot::A).is_err(), "{name}");
             assert_eq!(block(&foreign.partition)[..], before[..], "{name}");
             ours.begin_trial(Slot::A).unwrap();
             ours.trial_has_begun().unwrap();
             let trial = Environment::read(&block(&ours.partition)).unwrap();
             assert_eq!((trial.get("slot"), trial.get("tries"), ours.on_trial()), (Some("a"), Some("0"), Some(Slot::A)));
-            assert_eq!(ours.put_back(Slot::A).unwrap(), None);
+            assert_eq!(ours.put_back(Slot::A, NAME).unwrap(), None);
             assert_eq!(ours.on_trial(), Some(Slot::A), "that it serves is no verdict");
-            assert_eq!(ours.put_back(Slot::B).unwrap(), Some(Slot::A), "it has not stayed");
+            assert_eq!(ours.put_back(Slot::B, NAME).unwrap(), Some(Slot::A), "it has not stayed");
             assert!(block(&ours.partition) == fresh, "{name}");
             ours.begin_trial(Slot::A).unwrap();
             ours.commit(Slot::A).unwrap();
-            assert!(block(&ours.partition) == Environment::new(Slot::A).block(), "{name}");
+            assert!(block(&ours.partition) == named(Slot::A) && ours.id() == "0707070707070707", "{name}");
+            assert_eq!(foreign.id(), "");
         }
     }
 }

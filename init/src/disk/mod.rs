@@ -10,6 +10,8 @@ use crate::boot::disk::Disk;
 use crate::console::Console;
 use layout::Slot;
 pub use spare::{bring_back, forget};
+use std::fs::File;
+use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -33,7 +35,7 @@ pub fn settle_in_background(disk: &Disk, booted: Option<Slot>, on_disk: bool) {
     let disk = disk.clone();
     in_background(move |console| {
         if let Some(slot) = booted {
-            match Count::open(&disk).and_then(|count| count.put_back(slot)) {
+            match Count::open(&disk).and_then(|count| count.put_back(slot, random()?)) {
                 Ok(Some(trial)) => console.say(format_args!("slot {} has not stood its trial", trial.letter())),
                 Ok(None) => {}
                 Err(error) => console.say(format_args!("the count of tries on {}: {error}", disk.name)),
@@ -49,6 +51,13 @@ pub fn settle_in_background(disk: &Disk, booted: Option<Slot>, on_disk: bool) {
             copy(&disk, console);
         }
     });
+}
+
+/// Eight bytes that nobody else has.
+fn random() -> std::io::Result<[u8; 8]> {
+    let mut bytes = [0; 8];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Writes the spare copy in a thread.

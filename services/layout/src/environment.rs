@@ -2,7 +2,9 @@
 //!
 //! `slot` is the slot that is wanted. `tries` is how many boots of it may yet end without `weir: ready`; GRUB takes one off
 //! before each boot, and takes the other slot when none is left. `words` are more words for the kernel. `trial` is a slot
-//! that holds a new image which nobody has judged yet. Variables that nobody here knows are kept.
+//! that holds a new image which nobody has judged yet. `id` is the disk's own name, by which PID 1 finds the disk that GRUB
+//! was on among several of weir's. Variables that nobody here knows are kept.
+
 use crate::Slot;
 
 /// Bytes of a block.
@@ -64,6 +66,18 @@ impl Environment {
             self.variables = after;
         }
         fits
+    }
+
+    /// The disk's own name; empty while it has none.
+    pub fn id(&self) -> &str {
+        self.get("id").unwrap_or_default()
+    }
+
+    /// Gives the disk a name of these bytes, unless it has one.
+    pub fn give_id(&mut self, bytes: [u8; 8]) {
+        if self.id().is_empty() {
+            self.set("id", &format!("{:016x}", u64::from_be_bytes(bytes)));
+        }
     }
 
     /// The block as GRUB reads and rewrites it.
@@ -135,7 +149,8 @@ impl Environment {
     /// The kernel's command line, as the boot loader makes it, for a slot that may not be started once more.
     pub fn command_line(&self, slot: Slot) -> String {
         let words = self.get("words").unwrap_or_default();
-        format!("{words} {WORDS} weir.slot={} weir.tries=0", slot.letter()).trim_start().to_owned()
+        let line = format!("{words} {WORDS} weir.slot={} weir.tries=0 weir.id={}", slot.letter(), self.id());
+        line.trim_start().to_owned()
     }
 }
 
@@ -202,9 +217,12 @@ mod tests {
     #[test]
     fn the_command_line_is_the_boot_loaders() {
         let mut environment = of("b", "1");
-        assert_eq!(environment.command_line(Slot::B), format!("{WORDS} weir.slot=b weir.tries=0"));
+        assert_eq!(environment.command_line(Slot::B), format!("{WORDS} weir.slot=b weir.tries=0 weir.id="));
         environment.set("words", "nosmp");
-        assert_eq!(environment.command_line(Slot::A), format!("nosmp {WORDS} weir.slot=a weir.tries=0"));
+        environment.give_id([0, 0, 0, 0, 0, 0, 0xab, 0xcd]);
+        environment.give_id([7; 8]);
+        let id = "000000000000abcd";
+        assert_eq!(environment.command_line(Slot::A), format!("nosmp {WORDS} weir.slot=a weir.tries=0 weir.id={id}"));
     }
 
     #[test]
