@@ -45,7 +45,7 @@ impl Forward {
                 actions.push(Action::Close(attempt(at, &live)));
             }
             (flight.tried, flight.failed, flight.asked, flight.round) = (0, 0, 0, 0);
-            (flight.plain, flight.start) = (false, now);
+            (flight.plain, flight.held, flight.start) = (false, false, now);
             flight.group = match flight.key.last() {
                 Some(flags) if flags & ASIDE != 0 => aside(&self.groups).unwrap_or_default(),
                 _ => {
