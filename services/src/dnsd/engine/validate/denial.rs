@@ -106,6 +106,9 @@ impl Proofs {
         for (at, set) in parsed.authority() {
             let proves = matches!(set.rtype, Rtype::NSEC | Rtype::NSEC3);
             let ours = set.signatures.iter().any(|signature| *signature.signer == *zone);
+            if set.rtype == Rtype::SOA && !ours && *set.owner == *zone {
+                return Err(Note::RrsigsMissing);
+            }
             if !(proves || set.rtype == Rtype::SOA) || !ours || !name::is_below(&set.owner, zone) {
                 continue;
             }
