@@ -26,6 +26,7 @@ impl Engine {
             (validator, rules) => *validator = rules.map(|rules| Validator::new(now, rules)),
         }
         self.cache.forget(|key| key.last().is_some_and(|flags| flags & CHECKED != 0));
+        self.forward.judge_again(now, &mut self.actions);
     }
 
     /// Whether the answer to a question is judged; `name` is lower-case.

@@ -143,3 +143,59 @@ fn tag(data: &[u8]) -> u16 {
     });
     (sum + (sum >> 16 & 0xffff)) as u16
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::records::Parsed;
+    use super::*;
+    use domain::base::iana::Rtype;
+
+    // Keys of one tag, each with as many signatures (KeyTrap, CVE-2023-50387).
+    #[test]
+    fn work_is_bounded_whatever_a_zone_has() {
+        let mut message = vec![0, 0, 0x81, 0x80, 0, 1, 0, 200, 0, 0, 0, 0, 0, 0, 48, 0, 1];
+        let mut push = |rtype: u16, data: &[u8]| {
+            message.extend_from_slice(&[0]);
+            message.extend_from_slice(&rtype.to_be_bytes());
+            message.extend_from_slice(&[0, 1, 0, 0, 1, 44]);
+            message.extend_from_slice(&(data.len() as u16).to_be_bytes());
+            message.extend_from_slice(data);
+        };
+        let mut first = None;
+        for number in 0..100u8 {
+            // Two bytes that cancel each other in the sum.
+            let mut key = [&[1, 1, 3, 15][..], &[0; 32]].concat();
+            (key[8], key[10]) = (number, 200 - number);
+            first = first.or(Key::of(&key));
+            push(48, &key);
+        }
+        let first = first.unwrap();
+        for number in 0..100u8 {
+            let [t0, t1] = first.tag.to_be_bytes();
+            let fixed = [0, 48, 15, 0, 0, 0, 1, 44, 0xff, 0, 0, 0, 0, 0, 0, 0, t0, t1, 0];
+            push(46, &[&fixed[..], &[number; 64]].concat());
+        }
+        let parsed = Parsed::of(&message).unwrap();
+        let (_, set) = parsed.answer(&[0], Rtype::DNSKEY).unwrap();
+        let keys: Vec<Key> = set.data.iter().filter_map(|data| Key::of(data)).collect();
+        assert!(keys.len() == 100 && keys.iter().all(|key| key.tag == first.tag), "all have one tag");
+        let mut budget = Budget::default();
+        let delegation: Vec<Ds> = keys.iter().map(|key| key.ds(&[0])).collect();
+        assert_eq!(trusted(set, &delegation, None, &mut budget), Err(Note::Bogus));
+        assert!(!budget.check(), "it stops where its budget ends");
+        let mut budget = Budget::default();
+        assert_eq!(signature::check(set, &[0], &keys, None, &mut budget), Err(Note::Bogus));
+        assert!(!budget.check());
+    }
+
+    #[test]
+    fn of_digests_the_better_ones_are_used_and_none_that_are_unknown() {
+        let ds = |algorithm, kind| Ds { tag: 1, algorithm, kind, digest: Box::default() };
+        let kinds =
+            |records: &[Ds]| usable(records.iter().cloned()).map(|ds| ds.iter().map(|ds| ds.kind).collect::<Vec<_>>());
+        assert_eq!(kinds(&[ds(13, 1), ds(13, 2), ds(8, 4)]), Ok(vec![2, 4]));
+        assert_eq!(kinds(&[ds(13, 1)]), Ok(vec![1]));
+        assert_eq!(kinds(&[ds(13, 3), ds(13, 200)]), Err(Note::UnsupportedDsDigest));
+        assert_eq!(kinds(&[ds(16, 2), ds(13, 3)]), Err(Note::UnsupportedAlgorithm));
+    }
+}

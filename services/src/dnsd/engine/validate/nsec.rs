@@ -161,9 +161,9 @@ mod tests {
     fn what_links_prove() {
         use Rtype as T;
         let nsec = zone(&[
-            ("example", "b.x.example", &[T::SOA, T::NS, T::DNSKEY]),
-            ("b.x.example", "sub.example", &[T::A]),
-            ("sub.example", "example", &[T::NS]),
+            ("example", "sub.example", &[T::SOA, T::NS, T::DNSKEY]),
+            ("sub.example", "b.x.example", &[T::NS]),
+            ("b.x.example", "example", &[T::A]),
         ]);
         assert_eq!(nsec.no_name(&wire("a.example")), Proven::Secure);
         assert_eq!(nsec.no_name(&wire("x.example")), Proven::Not, "names below make it exist");

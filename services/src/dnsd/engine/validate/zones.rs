@@ -9,7 +9,7 @@ use super::records::{Parsed, labels, parent, suffix};
 use super::signature;
 use domain::base::iana::Rtype;
 use netstack::time::Instant;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -69,7 +69,9 @@ type Table<T> = HashMap<Box<[u8]>, (T, Instant)>;
 #[derive(Debug, Default)]
 pub struct Zones {
     anchors: Rc<[Ds]>,
-    exempt: Vec<Box<[u8]>>,
+    exempt: HashSet<Box<[u8]>>,
+    // The longest of these.
+    longest: usize,
     cuts: Table<Cut>,
     keys: Table<Keys>,
 }
@@ -77,12 +79,19 @@ pub struct Zones {
 impl Zones {
     /// The root's keys, and domains that are not judged (RFC 7646). Forgets everything.
     pub fn new(anchors: &[Ds], exempt: &[Box<[u8]>]) -> Zones {
-        Zones { anchors: anchors.into(), exempt: exempt.to_vec(), ..Zones::default() }
+        let longest = exempt.iter().map(|domain| domain.len()).max().unwrap_or_default();
+        Zones { anchors: anchors.into(), exempt: exempt.iter().cloned().collect(), longest, ..Zones::default() }
     }
 
     /// Whether a name is not judged.
     pub fn is_exempt(&self, name: &[u8]) -> bool {
-        self.exempt.iter().any(|domain| name::is_below(name, domain))
+        let (mut name, mut is_exempt) = (name, false);
+        // Every question comes by here: most names are longer than what is exempt, or nothing is.
+        while !is_exempt && name.len() > 1 && !self.exempt.is_empty() {
+            is_exempt = name.len() <= self.longest && self.exempt.contains(name);
+            name = parent(name);
+        }
+        is_exempt
     }
 
     /// How much is known: zones' keys and cuts.
