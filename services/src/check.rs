@@ -54,6 +54,7 @@ pub fn check(files: &Files, zone: impl Fn(&str) -> Option<String>) -> Vec<String
             rights::DYNDNS => dyndns::check(path, bytes).map(|mut refused| wrong.append(&mut refused)),
             rights::LOG_LEVELS => levels::parse(path, bytes).map(drop),
             rights::DNSD_CA => dnsd::check_authorities(path, bytes),
+            rights::ROOT_KEY => dnsd::check_root_key(path, bytes),
             rights::DYNDNS_CA => dyndns::check_authorities(path, bytes),
             rights::TLS_CERTIFICATE => pair::chain(path, bytes).map(drop),
             rights::MQTT => deviced::check(path, bytes),

@@ -126,6 +126,8 @@ pub const MQTT: &str = "/perm/dhcp4d/mqtt-broker.txt";
 pub const RESOLVER: &str = "/perm/dnsd/config.json";
 /// Authorities whose certificates dnsd believes besides the internet's.
 pub const DNSD_CA: &str = "/perm/dnsd/ca.pem";
+/// The root's keys, where a person does not believe those that are built in.
+pub const ROOT_KEY: &str = "/perm/dnsd/root.key";
 /// Whom diagd asks on the internet.
 pub const DIAGNOSIS: &str = "/perm/diagd/config.json";
 /// Whom ntpd asks for the time.
@@ -167,6 +169,7 @@ pub const WRITTEN: &[&str] = &[
     MQTT,
     RESOLVER,
     DNSD_CA,
+    ROOT_KEY,
     DIAGNOSIS,
     AUTHORIZED_KEYS,
     TIME_SERVERS,
@@ -349,7 +352,7 @@ pub const SERVICES: &[Service] = &[
         uid: 104,
         capabilities: &[Capability::NetBindService],
         reads: &["netconfigd", "dhcp4", "dhcp6", "dhcp4d"],
-        watches: &[APPLIED, RESOLVER, DNSD_CA, CLOCK, LEASE4, LEASE_PPPOE, LEASE6, LEASES, DEVICES],
+        watches: &[APPLIED, RESOLVER, DNSD_CA, ROOT_KEY, CLOCK, LEASE4, LEASE_PPPOE, LEASE6, LEASES, DEVICES],
         stdin: Stdin::Null,
         control: Control::None,
         asks: &[],

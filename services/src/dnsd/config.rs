@@ -5,6 +5,8 @@ use super::engine::Settings;
 use super::engine::forward::Group;
 use super::engine::local::{Host, Subname};
 use super::engine::name;
+use super::engine::validate::keys::Ds;
+use super::engine::validate::{Rules, anchors};
 use super::subnames;
 use crate::house::House;
 use crate::perm::devices::{self, Device};
@@ -37,6 +39,8 @@ pub struct Config {
     pub subnames: Vec<Subname>,
     /// Authorities that are believed besides the internet's (PEM).
     pub authorities: Vec<u8>,
+    /// The root's keys of a person's file; empty = those that are built in.
+    pub root_keys: Vec<Ds>,
     /// Whether the clock is known to be right.
     pub clock_is_right: bool,
     /// Where upstreams are that are written by name, as far as is known.
@@ -86,6 +90,15 @@ impl Config {
         match file::read(&authorities) {
             Ok(bytes) => self.authorities = bytes.unwrap_or_default(),
             Err(error) => complaints.push(format!("{}: {error}", authorities.display())),
+        }
+        let keys = file::in_force(house.root(), rights::ROOT_KEY);
+        match file::read(&keys) {
+            Ok(None) => self.root_keys.clear(),
+            Ok(Some(bytes)) => match anchors::parse(&keys, &bytes) {
+                Ok(read) => self.root_keys = read,
+                Err(refusal) => complaints.push(refusal.to_string()),
+            },
+            Err(error) => complaints.push(format!("{}: {error}", keys.display())),
         }
         self.clock_is_right = clock::is_right(house.root()).unwrap_or(false);
         match lease4::read(&house.path(lease4::in_force(&self.interfaces))) {
@@ -138,7 +151,18 @@ impl Config {
             lans: around.lans.clone(),
             uplinks: around.uplinks.clone(),
             rate: self.resolver.rate_limit,
+            dnssec: self.resolver.dnssec.then(|| self.rules(wall)),
         }
+    }
+
+    // How answers are judged: what somebody else is asked for has its own truth.
+    fn rules(&self, wall: WallTime) -> Rules {
+        let anchors = if self.root_keys.is_empty() { anchors::built_in() } else { self.root_keys.clone() };
+        let own = self.resolver.domains.iter().map(|(domain, _)| domain);
+        let exempt = self.resolver.dnssec_exempt.iter().chain(own).filter_map(|domain| name::from_text(domain));
+        // RFC 4034 3.1.5 counts modulo 2^32.
+        let wall = self.clock_is_right.then_some(wall.unix() as u32);
+        Rules { anchors, exempt: exempt.collect(), wall }
     }
 
     /// Upstreams that are written by name.

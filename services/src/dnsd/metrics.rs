@@ -1,5 +1,6 @@
 //! What dnsd shows at `/metrics`: router7's series by their names, and what it counts besides.
 use super::engine::Engine;
+use super::engine::validate::Validator;
 use crate::metrics::Exposition;
 
 /// router7's port.
@@ -39,6 +40,13 @@ pub fn page(engine: &Engine) -> Vec<u8> {
     ] {
         page.metric(name, "counter", help).value(name, &[], value);
     }
+    let judged = "weir_dns_dnssec_total";
+    page.metric(judged, "counter", "Answers judged by DNSSEC, by verdict.");
+    for (verdict, value) in [("secure", counters.secure), ("insecure", counters.insecure), ("bogus", counters.bogus)] {
+        page.value(judged, &[("verdict", verdict)], value);
+    }
+    page.metric("weir_dns_dnssec_known", "gauge", "Keys of zones and delegations that are remembered.");
+    page.value("weir_dns_dnssec_known", &[], engine.validator().map_or(0, Validator::known));
     let cache = engine.cache();
     page.metric("weir_dns_cache_answers", "gauge", "Answers in the cache.");
     page.value("weir_dns_cache_answers", &[], cache.len());

@@ -26,6 +26,10 @@
 //! known to be right, a certificate is held against its times only where it had run out before this program was made:
 //! whoever sets the clock is found by name. Once it is right every connection is made anew.
 //!
+//! Where a person wants it, what is asked outside is judged by DNSSEC (RFC 4033 to 4035), from the root's keys down: proven,
+//! proven to need no proof, or refused. Domains with servers of their own are not judged, nor is what the house knows
+//! itself. As long as the clock is not known to be right, no signature is held against its times.
+//!
 //! Answers are kept in wire form with their TTLs (RFC 2181), absences by their SOA (RFC 2308), failures for a second
 //! (RFC 9520); popular ones are asked for again before they run out; what has run out is given when nobody can be asked
 //! (RFC 8767). An answer of the world with an address of the house is refused. A client hears SERVFAIL after four
@@ -36,7 +40,7 @@
 //! |---|---|
 //! | `/perm/interfaces.json`, else its last good copy | start, `SIGUSR1` |
 //! | `/perm/dnsd/config.json`: upstreams, domains, names, limits | start, `SIGUSR1` |
-//! | `/perm/dnsd/ca.pem`, `/run/ntpd/state.json`: whose certificates are believed | start, `SIGUSR1` |
+//! | `/perm/dnsd/ca.pem`, `/perm/dnsd/root.key`, `/run/ntpd/state.json`: whose certificates and keys are believed | start, `SIGUSR1` |
 //! | `/perm/dhcp4/wire/lease.json`, `/perm/dhcp6/lease.json`: upstreams | start, `SIGUSR1` |
 //! | `/run/deviced/devices.json`, else `/perm/dhcp4d/leases.json`: names | start, `SIGUSR1` |
 //!
@@ -77,6 +81,14 @@ const KEEP: Duration = Duration::from_secs(3_600);
 /// Names the file and what in it is no certificate.
 pub fn check_authorities(path: &Path, bytes: &[u8]) -> Result<(), Refusal> {
     Authorities::new(bytes).map(drop).map_err(|words| Refusal::field(path, "the file", words))
+}
+
+/// Whether `root.key` can be used.
+///
+/// # Errors
+/// Names the file, the line and what is wrong with it.
+pub fn check_root_key(path: &Path, bytes: &[u8]) -> Result<(), Refusal> {
+    engine::validate::anchors::parse(path, bytes).map(drop)
 }
 
 /// Runs the service.

@@ -86,6 +86,7 @@ pub struct Server {
     complaint: Rarely,
     rebound: Rarely,
     untrusted: Rarely,
+    bogus: Rarely,
 }
 
 impl Server {
@@ -125,6 +126,7 @@ impl Server {
             complaint: Rarely::default(),
             rebound: Rarely::default(),
             untrusted: Rarely::default(),
+            bogus: Rarely::default(),
         })
     }
 
@@ -486,6 +488,10 @@ impl Server {
         while let Some(name) = self.engine.take_rebound() {
             let name = name::to_text(&name);
             self.rebound.warn(now, || format!("{name} has an address of the house: refused (rebind_allow allows it)"));
+        }
+        while let Some((name, why)) = self.engine.take_bogus() {
+            let (name, why) = (name::to_text(&name), why.words());
+            self.bogus.warn(now, || format!("{name} is refused by DNSSEC: {why} (dnssec_exempt exempts it)"));
         }
     }
 

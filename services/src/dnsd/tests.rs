@@ -1,12 +1,14 @@
 //! Scenarios: clients, upstreams and minutes against the engine. Every message is read and written here by `domain`,
 //! so that it judges our own codec.
 mod asking;
+mod dnssec;
 mod guarding;
 mod hits;
 mod keeping;
 mod names;
 mod rubbish;
 mod secure;
+mod signed;
 
 use super::engine::forward::Group;
 use super::engine::local::Host;
@@ -183,6 +185,11 @@ impl World {
     fn raw(&mut self, at: usize, message: &[u8]) {
         let attempt = self.asked[at].attempt;
         self.engine.reply(self.now, attempt, message);
+        self.collect();
+    }
+
+    fn raw_to(&mut self, asked: &Asked, message: &[u8]) {
+        self.engine.reply(self.now, asked.attempt, message);
         self.collect();
     }
 

@@ -29,6 +29,8 @@ const MOST_NAMES: usize = 1_000;
 const MOST_ADDRESSES: usize = 16;
 /// Domains that may lead into the house.
 const MOST_ALLOWED: usize = 100;
+/// Domains whose names are not judged by DNSSEC.
+const MOST_EXEMPT: usize = 100;
 /// Questions a second that one client may ask, with four times as many at once.
 const RATE: u32 = 1_000;
 
@@ -44,6 +46,8 @@ struct Written {
     rebind_allow: Option<Vec<String>>,
     rate_limit: Option<u32>,
     keep_cache: Option<bool>,
+    dnssec: Option<bool>,
+    dnssec_exempt: Option<Vec<String>>,
 }
 
 /// What is in force. Every name is lower-case, without a dot at its end.
@@ -65,6 +69,10 @@ pub struct Resolver {
     pub rate_limit: u32,
     /// Whether the cache is kept over a restart.
     pub keep_cache: bool,
+    /// Whether answers are judged by DNSSEC.
+    pub dnssec: bool,
+    /// Domains whose names are not (RFC 7646).
+    pub dnssec_exempt: Vec<String>,
 }
 
 impl Default for Resolver {
@@ -78,6 +86,8 @@ impl Default for Resolver {
             rebind_allow: Vec::new(),
             rate_limit: RATE,
             keep_cache: false,
+            dnssec: false,
+            dnssec_exempt: Vec::new(),
         }
     }
 }
@@ -159,6 +169,7 @@ fn check(written: Written) -> Result<Resolver, Wrong> {
     let mut resolver = Resolver {
         rate_limit: written.rate_limit.unwrap_or(RATE),
         keep_cache: written.keep_cache.unwrap_or(false),
+        dnssec: written.dnssec.unwrap_or(false),
         upstreams: upstreams("upstreams", &written.upstreams.unwrap_or_default())?,
         bootstrap: servers("bootstrap", &written.bootstrap.unwrap_or_default())?,
         ..Resolver::default()
@@ -205,6 +216,11 @@ fn check(written: Written) -> Result<Resolver, Wrong> {
     few("rebind_allow", allowed.len(), MOST_ALLOWED)?;
     for (at, text) in allowed.iter().enumerate() {
         resolver.rebind_allow.push(domain(&format!("rebind_allow[{at}]"), text)?);
+    }
+    let exempt = written.dnssec_exempt.unwrap_or_default();
+    few("dnssec_exempt", exempt.len(), MOST_EXEMPT)?;
+    for (at, text) in exempt.iter().enumerate() {
+        resolver.dnssec_exempt.push(domain(&format!("dnssec_exempt[{at}]"), text)?);
     }
     Ok(resolver)
 }
@@ -274,6 +290,8 @@ mod tests {
             (resolver.rebind_allow, resolver.rate_limit, resolver.keep_cache),
             (vec!["plex.direct".into()], 0, true)
         );
+        let judged = of(r#"{"dnssec":true,"dnssec_exempt":["Corp.Example."]}"#).unwrap();
+        assert_eq!((judged.dnssec, judged.dnssec_exempt), (true, vec!["corp.example".into()]));
         assert_eq!(of("{}"), Ok(Resolver::default()));
         assert_eq!(of(r#"{"upstreams":null}"#), Ok(Resolver::default()));
     }
@@ -313,6 +331,8 @@ mod tests {
             (r#"{"names":{"localhost":["1.1.1.1"]}}"#, "names.localhost: "),
             (r#"{"names":{"":["1.1.1.1"]}}"#, "is no domain"),
             (r#"{"lan_domains":{"lan0":"."}}"#, "lan_domains.lan0: \".\" is no domain"),
+            (r#"{"dnssec_exempt":["."]}"#, "dnssec_exempt[0]: \".\" is no domain"),
+            (r#"{"dnssec":"yes"}"#, "dnssec: "),
             (r#"{"rebind_alow":[]}"#, "unknown field `rebind_alow`"),
             (r#"{"rate_limit":-1}"#, "rate_limit: "),
             (

@@ -15,8 +15,9 @@ const QR: u8 = 0x80;
 const AA: u8 = 0x04;
 const TC: u8 = 0x02;
 const RD: u8 = 0x01;
-/// The second one: RA, and the query's CD.
+/// The second one: RA, the query's CD, and AD: all of it was proven.
 const RA: u8 = 0x80;
+const AD: u8 = 0x20;
 const CD: u8 = 0x10;
 /// TTL of an answer that is given although it has run out (RFC 8767 4), in seconds.
 const STALE_TTL: u32 = 30;
@@ -25,12 +26,67 @@ const STALE_TTL: u32 = 30;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u16)]
 pub enum Note {
+    /// All of a zone's keys have algorithms that cannot be checked.
+    UnsupportedAlgorithm = 1,
+    /// All of a delegation's digests are of kinds that cannot be checked.
+    UnsupportedDsDigest = 2,
     /// The answer has run out.
     Stale = 3,
+    /// To judge it would have been too much work.
+    Indeterminate = 5,
+    /// It is not what its zone has published.
+    Bogus = 6,
+    /// Its signature has run out.
+    SignatureExpired = 7,
+    /// Its signature does not hold yet.
+    SignatureNotYetValid = 8,
+    /// No key is the one that its parent, or its signature, names.
+    DnskeyMissing = 9,
+    /// It should be signed.
+    RrsigsMissing = 10,
+    /// None of the zone's keys is a zone's.
+    NoZoneKeyBitSet = 11,
+    /// Nothing proves that it does not exist.
+    NsecMissing = 12,
     /// The client has asked too often.
     Prohibited = 18,
     /// Nobody could be asked, or nobody had an answer.
     NoReachableAuthority = 22,
+    /// The zone hashes its names more often than anybody should (RFC 9276).
+    UnsupportedIterations = 27,
+}
+
+impl Note {
+    /// Of the ways in which several signatures are wrong the one of the highest rank is told.
+    pub fn rank(self) -> u8 {
+        match self {
+            Note::RrsigsMissing => 0,
+            Note::DnskeyMissing => 1,
+            Note::SignatureNotYetValid => 2,
+            Note::SignatureExpired => 3,
+            _ => 4,
+        }
+    }
+
+    /// In words, for the log.
+    pub fn words(self) -> &'static str {
+        match self {
+            Note::UnsupportedAlgorithm => "its algorithms are unknown",
+            Note::UnsupportedDsDigest => "its digests are unknown",
+            Note::Stale => "it has run out",
+            Note::Indeterminate => "too much work to judge",
+            Note::Bogus => "a signature or a proof does not hold",
+            Note::SignatureExpired => "its signature has expired",
+            Note::SignatureNotYetValid => "its signature is not valid yet",
+            Note::DnskeyMissing => "a key is missing",
+            Note::RrsigsMissing => "signatures are missing",
+            Note::NoZoneKeyBitSet => "no key is a zone's",
+            Note::NsecMissing => "nothing proves that it does not exist",
+            Note::Prohibited => "prohibited",
+            Note::NoReachableAuthority => "its keys cannot be asked for",
+            Note::UnsupportedIterations => "too many NSEC3 iterations",
+        }
+    }
 }
 
 /// How old an answer of the cache is.
@@ -99,9 +155,9 @@ fn opt(out: &mut Vec<u8>, query: &Query<'_>, extended: u8, note: Option<Note>) {
 pub fn stored(out: &mut Vec<u8>, query: &Query<'_>, stored: &Stored, age: Age) {
     let message = stored.message();
     let note = match age {
-        _ if stored.is_failure() => Some(Note::NoReachableAuthority),
+        _ if stored.is_failure() => stored.note().or(Some(Note::NoReachableAuthority)),
         Age::Stale => Some(Note::Stale),
-        Age::Seconds(_) => None,
+        Age::Seconds(_) => stored.note(),
     };
     let tail = if note.is_some() { OPT_WITH_NOTE } else { OPT };
     let room = query.limit.saturating_sub(if query.edns.is_some() { tail } else { 0 });
@@ -114,7 +170,9 @@ pub fn stored(out: &mut Vec<u8>, query: &Query<'_>, stored: &Stored, age: Age) {
     out.clear();
     out.extend_from_slice(message.get(..end).unwrap_or(message));
     let [a, b] = query.id.to_be_bytes();
-    let head = [a, b, first(query), second(query) | message.get(3).copied().unwrap_or_default() & 0xf];
+    // Whether it was proven interests who says so (RFC 6840 5.7, 5.8); what has run out is proven no more.
+    let seen = if query.wants_verdict() && matches!(age, Age::Seconds(_)) { AD | 0xf } else { 0xf };
+    let head = [a, b, first(query), second(query) | message.get(3).copied().unwrap_or_default() & seen];
     patch(out, 0, &head);
     // The same name, in the case in which this client spelt it.
     patch(out, HEADER, query.name);
@@ -209,6 +267,10 @@ fn write_local(out: &mut Vec<u8>, query: &Query<'_>, found: &Found<'_>) -> Optio
     Some(())
 }
 
+/// In a key's last byte: the client wants records of DNSSEC, and does its own checks.
+pub const DNSSEC_OK: u8 = 1;
+/// See `DNSSEC_OK`.
+pub const UNCHECKED: u8 = 2;
 /// The rest of a key behind the name: type, class, and whether DNSSEC records and unchecked data are wanted.
 pub fn key_tail(query: &Query<'_>) -> [u8; 5] {
     let [a, b] = query.rtype.to_int().to_be_bytes();

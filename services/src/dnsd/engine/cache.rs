@@ -225,6 +225,15 @@ impl Cache {
         self.slots.iter().flatten().map(|entry| (entry.stored.key(), entry.total))
     }
 
+    /// Forgets every answer to keys of a kind.
+    pub fn forget(&mut self, kind: impl Fn(&[u8]) -> bool) {
+        for at in 0..self.slots.len() as u32 {
+            if self.entry(at).is_some_and(|entry| kind(entry.stored.key())) {
+                self.remove(at);
+            }
+        }
+    }
+
     /// Forgets who could not be reached: the upstreams are others now.
     pub fn hope(&mut self) {
         for at in 0..self.slots.len() as u32 {

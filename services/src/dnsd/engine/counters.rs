@@ -23,6 +23,12 @@ pub struct Counters {
     pub strangers: u64,
     /// Messages that were no proper query.
     pub malformed: u64,
+    /// Answers that were proven, need not be, and are not what their zones have published.
+    pub secure: u64,
+    /// See `secure`.
+    pub insecure: u64,
+    /// See `secure`.
+    pub bogus: u64,
     /// Questions that nobody outside could answer.
     pub failures: u64,
 }

@@ -1,6 +1,7 @@
 //! One question that is being asked outside: who waits for it, whom it was sent to.
+use super::answer::{DNSSEC_OK, UNCHECKED};
 use super::query::{Edns, Query, UDP_SIZE};
-use super::{Attempt, Client, Transport};
+use super::{Attempt, CHAIN, CHECKED, Client, Transport};
 use domain::base::iana::{Class, Rtype};
 use netstack::time::Instant;
 
@@ -15,6 +16,7 @@ pub struct Waiter {
     pub(super) id: u16,
     recursion: bool,
     unchecked: bool,
+    authentic: bool,
     edns: Option<Edns>,
     limit: usize,
     name: Box<[u8]>,
@@ -28,6 +30,7 @@ impl Waiter {
             id: query.id,
             recursion: query.recursion,
             unchecked: query.unchecked,
+            authentic: query.authentic,
             edns: query.edns,
             limit: query.limit,
             name: query.name.into(),
@@ -44,6 +47,7 @@ impl Waiter {
             id: self.id,
             recursion: self.recursion,
             unchecked: self.unchecked,
+            authentic: self.authentic,
             name: &self.name,
             rtype: Rtype::from_int(number(5)),
             class: Class::from_int(number(3)),
@@ -84,6 +88,8 @@ pub struct Flight {
     pub(super) asked: u8,
     pub(super) round: u8,
     pub(super) plain: bool,
+    /// Its answer is there and is being judged.
+    pub(super) held: bool,
     pub(super) start: Instant,
     pub(super) next: Instant,
     pub(super) end: Instant,
@@ -124,6 +130,8 @@ const BLOCK: usize = 128;
 pub fn message(id: u16, key: &[u8], capitals: u64, with_edns: bool, padded: bool) -> Vec<u8> {
     let (question, flags) = key.split_at(key.len().saturating_sub(1));
     let flags = flags.first().copied().unwrap_or_default();
+    // What is judged here wants its proofs, and nobody else's judgement.
+    let flags = if flags & (CHECKED | CHAIN) == 0 { flags } else { DNSSEC_OK | UNCHECKED };
     let ([a, b], [s, t]) = (id.to_be_bytes(), UDP_SIZE.to_be_bytes());
     let mut message = Vec::with_capacity(question.len() + 23 + if padded { 4 + BLOCK } else { 0 });
     message.extend_from_slice(&[a, b, 0x01, (flags & 2) << 3, 0, 1, 0, 0, 0, 0, 0, u8::from(with_edns)]);

@@ -13,7 +13,7 @@ use super::flight::{self, Flight, Live, Waiter, spell};
 use super::query::Query;
 use super::stored::{self, Reply, Stored};
 use super::upstream::Upstream;
-use super::{Action, Attempt, Client, Transport};
+use super::{Action, Attempt, CHAIN, CHECKED, Client, Transport};
 use crate::perm::upstream::Server;
 use domain::base::iana::Rcode;
 use netstack::time::Instant;
@@ -93,6 +93,8 @@ pub enum Outcome {
     Refused,
     /// Nobody had one.
     Nothing,
+    /// An answer that has to be judged, and its life; who waits goes on waiting.
+    Unjudged(Stored, u32),
 }
 
 /// All questions in flight.
@@ -168,7 +170,9 @@ impl Forward {
         if self.members(question.group).is_empty() || (known.is_none() && self.index.len() >= MOST_FLIGHTS) {
             return false;
         }
+        let chain = is_chain(question.key);
         let waiter = match who {
+            None if chain => None,
             None if self.refreshed >= MOST_REFRESHED => return false,
             None => None,
             Some((client, query)) => {
@@ -184,12 +188,12 @@ impl Forward {
         if let Some(at) = known {
             if let (Some(Some(flight)), Some(waiter)) = (self.flights.get_mut(at), waiter) {
                 // What was only refreshed is waited for now.
-                self.refreshed -= usize::from(flight.waiters.is_empty());
+                self.refreshed -= usize::from(flight.waiters.is_empty() && !chain);
                 flight.waiters.push(waiter);
             }
             return true;
         }
-        self.refreshed += usize::from(waiter.is_none());
+        self.refreshed += usize::from(waiter.is_none() && !chain);
         let flight = Flight {
             key: question.key.into(),
             hash: question.hash,
@@ -202,6 +206,7 @@ impl Forward {
             asked: 0,
             round: 0,
             plain: false,
+            held: false,
             start: now,
             next: now,
             end: now + question.patience,
@@ -296,7 +301,10 @@ impl Forward {
             flight.live.get_mut(place).map(Option::take);
         }
         actions.push(Action::Close(attempt));
-        self.settle(now, at, outcome, actions)
+        match outcome {
+            Outcome::Answer(stored, life) if self.is_judged(at) => self.hold(now, at, stored, life, actions),
+            outcome => self.settle(now, at, outcome, actions),
+        }
     }
 
     /// An attempt went over a connection that has to be made first.
@@ -376,19 +384,53 @@ impl Forward {
         }
     }
 
-    fn settle(&mut self, now: Instant, at: usize, outcome: Outcome, actions: &mut Vec<Action>) -> Option<Settled> {
-        let flight = self.flights.get_mut(at)?.take()?;
-        self.free.push(at as u16);
-        for live in flight.live.iter().flatten() {
-            actions.push(Action::Close(attempt(at, live)));
+    fn is_judged(&self, at: usize) -> bool {
+        let flight = self.flights.get(at).and_then(Option::as_ref);
+        flight.and_then(|flight| flight.key.last()).is_some_and(|flags| flags & CHECKED != 0)
+    }
+
+    // Nobody is asked any more, and who waits waits on until the answer is judged.
+    fn hold(
+        &mut self,
+        now: Instant,
+        at: usize,
+        stored: Stored,
+        life: u32,
+        actions: &mut Vec<Action>,
+    ) -> Option<Settled> {
+        self.close(now, at, actions);
+        let flight = self.flights.get_mut(at)?.as_mut()?;
+        (flight.held, flight.next) = (true, flight.end);
+        let (key, hash) = (flight.key.clone(), flight.hash);
+        Some(Settled { key, hash, waiters: Vec::new(), outcome: Outcome::Unjudged(stored, life) })
+    }
+
+    /// An answer was judged: who waits for it, when it is still waited for.
+    pub fn judged(&mut self, now: Instant, hash: u64, outcome: Outcome, actions: &mut Vec<Action>) -> Option<Settled> {
+        let at = usize::from(*self.index.get(&hash)?);
+        let held = self.flights.get(at)?.as_ref()?.held;
+        if held { self.settle(now, at, outcome, actions) } else { None }
+    }
+
+    // Nothing more is wanted of those that were asked.
+    fn close(&mut self, now: Instant, at: usize, actions: &mut Vec<Action>) {
+        let Some(Some(flight)) = self.flights.get_mut(at) else { return };
+        for live in flight.live.iter_mut().filter_map(Option::take) {
+            actions.push(Action::Close(attempt(at, &live)));
             if live.transport != Transport::Tcp
                 && let Some(upstream) = self.upstreams.get_mut(usize::from(live.upstream))
             {
                 upstream.unheard(now, now.since(live.sent) / if live.cold { COLD } else { 1 });
             }
         }
+    }
+
+    fn settle(&mut self, now: Instant, at: usize, outcome: Outcome, actions: &mut Vec<Action>) -> Option<Settled> {
+        self.close(now, at, actions);
+        let flight = self.flights.get_mut(at)?.take()?;
+        self.free.push(at as u16);
         self.index.remove(&flight.hash);
-        self.refreshed -= usize::from(flight.waiters.is_empty());
+        self.refreshed -= usize::from(flight.waiters.is_empty() && !is_chain(&flight.key));
         self.waiters = self.waiters.saturating_sub(flight.waiters.len());
         for waiter in &flight.waiters {
             if let hash_map::Entry::Occupied(mut count) = self.waiting.entry(waiter.client.address()) {
@@ -400,6 +442,11 @@ impl Forward {
         }
         Some(Settled { key: flight.key, hash: flight.hash, waiters: flight.waiters, outcome })
     }
+}
+
+// A question of our own, for a key or a delegation.
+fn is_chain(key: &[u8]) -> bool {
+    key.last().is_some_and(|flags| flags & CHAIN != 0)
 }
 
 fn attempt(at: usize, live: &Live) -> Attempt {

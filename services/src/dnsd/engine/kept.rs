@@ -58,6 +58,9 @@ pub fn read(cache: &mut Cache, now: Instant, bytes: &[u8], seconds: u32) -> usiz
         let id = message.first_chunk::<2>().map_or(0, |id| u16::from_be_bytes(*id));
         let wanted = stored::Wanted { id, question, guarded: false };
         if let Reply::Answer(mut stored, _) = stored::judge(message, &wanted, true, &key) {
+            if flags & super::CHECKED != 0 && message.get(3).is_some_and(|bits| bits & 0x20 != 0) {
+                stored.set_secure();
+            }
             stored.age(seconds);
             cache.insert(now, cache.hash(&key), stored, left.saturating_sub(seconds), false);
             count += 1;

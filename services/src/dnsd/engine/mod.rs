@@ -4,6 +4,7 @@ pub mod cache;
 pub mod counters;
 pub mod flight;
 pub mod forward;
+mod judging;
 pub mod kept;
 pub mod local;
 pub mod name;
@@ -12,6 +13,7 @@ pub mod query;
 pub mod rebind;
 pub mod stored;
 pub mod upstream;
+pub mod validate;
 pub mod zones;
 
 use crate::house::admission::{Admission, Verdict};
@@ -28,6 +30,7 @@ use query::{Message, Query, Wrong};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use stored::Stored;
+use validate::Validator;
 
 /// How long a client waits for an answer from outside, before it hears SERVFAIL.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -41,6 +44,10 @@ const HOPELESS: Duration = Duration::from_secs(30);
 const REBOUND: u32 = 60;
 /// In a key's last byte: it is the question for a server's address, not a client's.
 const ASIDE: u8 = 4;
+/// The same: its answer is judged by DNSSEC.
+const CHECKED: u8 = 8;
+/// The same: it is a question of our own, for a key or a delegation.
+const CHAIN: u8 = 16;
 
 /// Who asks, and how to reach it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,6 +155,8 @@ pub struct Settings {
     pub uplinks: Vec<IpNet>,
     /// Questions a second that one client may ask; 0 = without a limit.
     pub rate: u32,
+    /// How answers are judged by DNSSEC; `None` = not at all.
+    pub dnssec: Option<validate::Rules>,
 }
 
 /// The resolver.
@@ -161,6 +170,9 @@ pub struct Engine {
     counters: Counters,
     // Names whose answers led into the house, for who logs them.
     rebound: Vec<Box<[u8]>>,
+    validator: Option<Validator>,
+    // Names whose answers are bogus, and why, for who logs them.
+    bogus: Vec<(Box<[u8]>, Note)>,
     actions: Vec<Action>,
 }
 
@@ -175,6 +187,8 @@ impl Engine {
             rebind_allow: Vec::new(),
             counters: Counters::default(),
             rebound: Vec::new(),
+            validator: None,
+            bogus: Vec::new(),
             actions: Vec::new(),
         }
     }
@@ -184,6 +198,7 @@ impl Engine {
         self.names = Names::new(&settings.hosts, &settings.subnames, &settings.fixed, &settings.domains);
         self.admission.set(&settings.lans, &settings.uplinks, settings.rate);
         self.rebind_allow.clone_from(&settings.rebind_allow);
+        self.judge_by(now, settings.dnssec.as_ref());
         if self.forward.set_groups(now, &settings.groups, &mut self.actions) {
             self.cache.hope();
         }
@@ -232,6 +247,10 @@ impl Engine {
         key[length..].copy_from_slice(&answer::key_tail(query));
         let name = &key[..length];
         let group = self.forward.group(name);
+        if group == 0 && self.judges(query, name) {
+            key[length + 4] |= CHECKED;
+        }
+        let name = &key[..length];
         let found = self.names.find(now, name, query.rtype, group != 0);
         if answer::local(out, query, &found) {
             self.counters.local += 1;
@@ -298,8 +317,17 @@ impl Engine {
     pub fn lookup(&mut self, now: Instant, number: u16, name: &[u8], ipv6: bool) -> bool {
         let Some(group) = self.forward.aside() else { return false };
         let (rtype, class) = (if ipv6 { Rtype::AAAA } else { Rtype::A }, Class::IN);
-        let query =
-            Query { id: number, recursion: true, unchecked: false, name, rtype, class, edns: None, limit: usize::MAX };
+        let query = Query {
+            id: number,
+            recursion: true,
+            unchecked: false,
+            authentic: false,
+            name,
+            rtype,
+            class,
+            edns: None,
+            limit: usize::MAX,
+        };
         let mut tail = answer::key_tail(&query);
         tail[4] |= ASIDE;
         let key = [name, &tail].concat();
@@ -368,10 +396,11 @@ impl Engine {
     }
 
     fn deliver(&mut self, now: Instant, settled: Option<Settled>) {
-        let Some(Settled { key, hash, waiters, outcome }) = settled else { return };
+        let Some(Settled { key, hash, waiters, outcome }) = self.judge(now, settled) else { return };
         let question = key.get(..key.len().saturating_sub(1)).unwrap_or_default();
         let (stored, life, failed) = match outcome {
-            Outcome::Answer(stored, life) => (stored, life, false),
+            Outcome::Answer(stored, life) if stored.is_failure() => (stored, life, true),
+            Outcome::Answer(stored, life) | Outcome::Unjudged(stored, life) => (stored, life, false),
             Outcome::Refused => {
                 self.counters.rebound += 1;
                 self.rebound.truncate(3);

@@ -31,6 +31,8 @@ pub struct Query<'a> {
     pub recursion: bool,
     /// CD: it does its own DNSSEC checks.
     pub unchecked: bool,
+    /// AD: it wants to know whether the answer was proven (RFC 6840 5.7).
+    pub authentic: bool,
     /// The name in wire form and the client's case.
     pub name: &'a [u8],
     /// The type asked for.
@@ -41,6 +43,13 @@ pub struct Query<'a> {
     pub edns: Option<Edns>,
     /// The largest answer it takes, in bytes.
     pub limit: usize,
+}
+
+impl Query<'_> {
+    /// Whether the client is told that an answer was proven.
+    pub fn wants_verdict(&self) -> bool {
+        !self.unchecked && (self.authentic || self.edns.is_some_and(|edns| edns.dnssec_ok))
+    }
 }
 
 /// What came in on port 53.
@@ -85,6 +94,7 @@ pub fn parse(message: &[u8], tcp: bool) -> Message<'_> {
         id: header.id(),
         recursion: header.rd(),
         unchecked: header.cd(),
+        authentic: header.ad(),
         name,
         rtype: Rtype::from_int(u16::from_be_bytes([t0, t1])),
         class: Class::from_int(u16::from_be_bytes([c0, c1])),

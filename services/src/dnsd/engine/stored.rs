@@ -1,5 +1,6 @@
 //! An upstream's reply: compared with what was asked, checked record by record once, and kept in wire form, so that
 //! giving it to a client is a copy with id, flags, name and TTLs put in place.
+use super::answer::Note;
 use super::query::HEADER;
 use super::{name, rebind};
 use domain::base::ParsedName;
@@ -14,6 +15,9 @@ const LONGEST_TTL: u32 = 86_400;
 const MOST_ALIASES: usize = 32;
 /// No absence is kept longer, in seconds (RFC 2308 5 wants one to three hours at most).
 const LONGEST_ABSENCE: u32 = 3_600;
+
+/// In a header: all of the message was proven.
+const AUTHENTIC: u8 = 0x20;
 
 /// What a reply is worth.
 #[derive(Debug)]
@@ -40,6 +44,7 @@ pub struct Stored {
     key: u16,
     ttls: u16,
     additional: u16,
+    note: Option<Note>,
 }
 
 impl Stored {
@@ -68,6 +73,23 @@ impl Stored {
     /// Nobody had an answer.
     pub fn is_failure(&self) -> bool {
         self.message().get(3).is_some_and(|flags| flags & 0xf == Rcode::SERVFAIL.to_int())
+    }
+
+    /// What is to be said of it.
+    pub fn note(&self) -> Option<Note> {
+        self.note
+    }
+
+    /// The same, with something to be said of it.
+    #[must_use]
+    pub fn with_note(self, note: Note) -> Stored {
+        Stored { note: Some(note), ..self }
+    }
+
+    /// All of it was proven: its header says so (AD).
+    pub fn set_secure(&mut self) {
+        let flags = usize::from(self.key) + 2 * usize::from(self.ttls) + 3;
+        self.bytes.get_mut(flags).into_iter().for_each(|flags| *flags |= AUTHENTIC);
     }
 
     /// Memory it takes, in bytes.
@@ -100,7 +122,7 @@ impl Stored {
         bytes.extend_from_slice(message);
         // Keys have 260 bytes at most and messages 65,535, so that neither count can be too large.
         let (key, ttls, additional) = (key.len() as u16, ttls.len() as u16, additional as u16);
-        Stored { bytes: bytes.into_boxed_slice(), key, ttls, additional }
+        Stored { bytes: bytes.into_boxed_slice(), key, ttls, additional, note: None }
     }
 }
 
@@ -274,6 +296,8 @@ impl Walk {
         if let Some(count) = message.get_mut(10..12) {
             count.copy_from_slice(&self.kept_additional.to_be_bytes());
         }
+        // What an upstream says of proofs is only its word.
+        message.get_mut(3).into_iter().for_each(|flags| *flags &= !AUTHENTIC);
         for place in &self.ttls {
             clamp(&mut message, usize::from(*place), LONGEST_TTL);
         }

@@ -28,24 +28,32 @@ impl Forward {
             self.upstreams.truncate(MOST_UPSTREAMS);
             self.groups.push((group.clone(), members));
         }
-        self.ask_again(now, actions);
+        self.ask_again(now, actions, false);
         true
     }
 
     /// The way to all of them is another one now: everything in flight is asked again at once.
     pub fn rewire(&mut self, now: Instant, actions: &mut Vec<Action>) {
         self.upstreams.iter_mut().for_each(Upstream::forget);
-        self.ask_again(now, actions);
+        self.ask_again(now, actions, false);
     }
 
-    fn ask_again(&mut self, now: Instant, actions: &mut Vec<Action>) {
+    /// What is being judged is judged by others from now on, who want to see it from the beginning.
+    pub fn judge_again(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        self.ask_again(now, actions, true);
+    }
+
+    fn ask_again(&mut self, now: Instant, actions: &mut Vec<Action>, only_held: bool) {
         for at in 0..self.flights.len() {
             let Some(Some(flight)) = self.flights.get_mut(at) else { continue };
+            if only_held && !flight.held {
+                continue;
+            }
             for live in flight.live.iter_mut().filter_map(Option::take) {
                 actions.push(Action::Close(attempt(at, &live)));
             }
             (flight.tried, flight.failed, flight.asked, flight.round) = (0, 0, 0, 0);
-            (flight.plain, flight.start) = (false, now);
+            (flight.plain, flight.held, flight.start) = (false, false, now);
             flight.group = match flight.key.last() {
                 Some(flags) if flags & ASIDE != 0 => aside(&self.groups).unwrap_or_default(),
                 _ => {
