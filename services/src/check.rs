@@ -168,7 +168,7 @@ mod tests {
             "log.json:1:9: dnsd: \"loud\" is none of",
             "dyndns/ca.pem: the file: has no certificate",
             "tls/cert.pem: the file: has no certificate",
-            "blocklists.json:1:11: lists[0].url: \"ftp://x\" does not begin",
+            "blocklists.json:1:29: lists[0].url: \"ftp://x\" does not begin",
             "listd/ca.pem: the file: has no certificate",
             "passwd: the file: is none that weir reads",
         ] {

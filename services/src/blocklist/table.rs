@@ -95,10 +95,7 @@ impl Table {
             let length = name.get(start).map_or(0, |length| usize::from(*length));
             hash = hash.below(name.get(start + 1..start + 1 + length).unwrap_or_default());
             if let Some([itself, below]) = self.find(hash.key()) {
-                found = found.and(*below);
-                if nth == 0 {
-                    found = found.and(*itself);
-                }
+                found = found.and(if nth == 0 { *itself } else { *below });
             }
         }
         found

@@ -208,6 +208,7 @@ impl Listd {
         let Some(file) = &self.file else { return Err("there is no blocklists.json in force".to_owned()) };
         let own = rules::own(file.block.iter().map(String::as_str), file.allow.iter().map(String::as_str));
         let before = self.table();
+        self.engine.trust(Instant::now(), before.lists());
         let plan = self.engine.plan(&before, own, keys, wall);
         let path = self.house.path(rights::BLOCK_TABLE);
         let names = merge::write(&plan, &path).map_err(|error| format!("{}: {error}", path.display()))?;

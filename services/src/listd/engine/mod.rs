@@ -17,6 +17,8 @@ use std::time::Duration;
 const LATER: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(6 * 3_600));
 /// A server may ask for as much.
 const LONGEST: Duration = Duration::from_secs(86_400);
+/// So long after one that could not be written the table is made again.
+const REBUILD: Duration = Duration::from_secs(600);
 /// Without a clock that is right no certificate holds: so long it is waited for.
 const CLOCK: Duration = Duration::from_secs(120);
 
@@ -165,6 +167,8 @@ pub struct Engine {
     random: Random,
     clock: bool,
     patience: Instant,
+    /// When a table that could not be made is tried again.
+    rebuild_at: Option<Instant>,
     counts: Counts,
 }
 
@@ -181,6 +185,7 @@ impl Engine {
             random,
             clock: false,
             patience: now + CLOCK,
+            rebuild_at: None,
             counts: Counts::default(),
         }
     }
@@ -189,7 +194,7 @@ impl Engine {
     pub fn handle(&mut self, now: Now, event: Event) -> Vec<Action> {
         let mut actions = Vec::new();
         match event {
-            Event::Table(lists) => self.table = lists,
+            Event::Table(lists) => self.trust(now.at, &lists),
             Event::File(file) => self.follow(now, &file, &mut actions),
             Event::Clock(right) => self.clock = right,
             Event::Fresh(fetched) if self.talk.is_some() => {
@@ -207,6 +212,20 @@ impl Engine {
         }
         self.next(now.at, &mut actions);
         actions
+    }
+
+    /// What the table really has: what is gone from it is fetched anew.
+    pub fn trust(&mut self, now: Instant, lists: &[Listed]) {
+        if self.table == lists {
+            return;
+        }
+        self.table = lists.to_vec();
+        for entry in &mut self.entries {
+            entry.listed = listed(&self.table, &entry.list);
+            if entry.listed.fetched.is_zero() {
+                entry.try_at = now;
+            }
+        }
     }
 
     fn follow(&mut self, now: Now, file: &Blocklists, actions: &mut Vec<Action>) {
@@ -229,6 +248,7 @@ impl Engine {
         self.own = own_sum(file);
         if file.is_empty() {
             self.table.clear();
+            self.rebuild_at = None;
             actions.push(Action::Remove);
         } else if self.headers(now.wall) != self.table {
             actions.push(Action::Build);
@@ -238,12 +258,7 @@ impl Engine {
 
     fn entry(&mut self, now: Now, list: &List) -> Entry {
         let is_it = |name: &str, url: &str| list.name == name && list.url.text == url;
-        let listed = self.table.iter().skip(OWN + 1).find(|listed| is_it(&listed.name, &listed.url)).cloned();
-        let listed = listed.unwrap_or_else(|| Listed {
-            name: list.name.clone(),
-            url: list.url.text.clone(),
-            ..Listed::default()
-        });
+        let listed = listed(&self.table, list);
         let row = self.before.iter().find(|row| is_it(&row.name, &row.url));
         let checked = row.map(|row| row.checked).unwrap_or_default().max(listed.fetched);
         let life = Duration::from_secs(u64::from(list.hours) * 3_600);
@@ -288,6 +303,7 @@ impl Engine {
     fn built(&mut self, now: Now, result: Result<usize, String>, actions: &mut Vec<Action>) {
         match (result, self.fetched.is_some()) {
             (Ok(names), is_fetched) => {
+                self.rebuild_at = None;
                 self.table = self.headers(now.wall);
                 for (entry, listed) in self.entries.iter_mut().zip(self.table.iter().skip(OWN + 1)) {
                     entry.listed.clone_from(listed);
@@ -299,8 +315,10 @@ impl Engine {
                 }
             }
             (Err(words), true) => self.failed(now, words, None, actions),
-            // Said by itself; it is tried again with the next list, or the next file.
-            (Err(words), false) => actions.push(Action::Complain(words)),
+            (Err(words), false) => {
+                self.rebuild_at = Some(now.at + REBUILD);
+                actions.push(Action::Complain(words));
+            }
         }
         self.fetched = None;
     }
@@ -333,6 +351,10 @@ impl Engine {
     }
 
     fn next(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        if self.rebuild_at.take_if(|at| *at <= now).is_some() {
+            actions.push(Action::Build);
+            return;
+        }
         if self.talk.is_some() || !(self.clock || now >= self.patience) {
             return;
         }
@@ -348,8 +370,9 @@ impl Engine {
         if self.talk.is_some() {
             return None;
         }
-        let due = self.entries.iter().map(|entry| entry.try_at).min()?;
-        Some(if self.clock { due } else { due.max(self.patience) })
+        let due = self.entries.iter().map(|entry| entry.try_at).min();
+        let due = due.map(|due| if self.clock { due } else { due.max(self.patience) });
+        due.into_iter().chain(self.rebuild_at).min()
     }
 
     /// What the next life needs.
@@ -376,6 +399,16 @@ impl Engine {
     pub fn counts(&self) -> Counts {
         self.counts
     }
+}
+
+// What the table has of a list; nothing yet where it has not.
+fn listed(table: &[Listed], list: &List) -> Listed {
+    let found = table.iter().skip(OWN + 1).find(|listed| listed.name == list.name && listed.url == list.url.text);
+    found.cloned().unwrap_or_else(|| Listed {
+        name: list.name.clone(),
+        url: list.url.text.clone(),
+        ..Listed::default()
+    })
 }
 
 // By it the table knows whether a person's own names are those of before.

@@ -124,6 +124,7 @@ impl Play {
     fn build(&mut self, wall: WallTime) -> Result<usize, String> {
         let (keys, before) = (std::mem::take(&mut self.keys), self.table());
         let own = own(self.file.block.iter().map(String::as_str), self.file.allow.iter().map(String::as_str));
+        self.engine.trust(Instant::from_secs(self.now), before.lists());
         if self.full {
             return Err("no space left on device".into());
         }
@@ -161,10 +162,10 @@ fn lists_come_and_are_asked_for_again_by_their_hours() {
     let mut play = Play::new(TWO);
     play.pass(60, &mut usual);
     assert!(["a.example", "b.example", "both.example"].iter().all(|name| play.blocks(name)));
-    assert_eq!(play.engine.counts(), Counts { fresh: 2, same: 0, failed: 1 });
+    assert_eq!(play.engine.counts(), Counts { fresh: 2, same: 0, failed: 2 });
     play.pass(10 * DAY, &mut usual);
     assert_eq!((play.asked_for("ads"), play.asked_for("bad") > 37), (1 + 1 + 9, true), "{}", play.asked_for("bad"));
-    assert!(play.asked[3..].iter().all(|(_, ask)| ask.etag == "1"));
+    assert!(play.asked[4..].iter().all(|(_, ask)| ask.etag == "1"));
     assert_eq!(play.builds, 3, "what has not changed is not written");
     // Another life asks when it is time, not at once.
     let (asked, builds) = (play.asked.len(), play.builds);
@@ -235,9 +236,27 @@ fn a_full_disk_leaves_the_table_before() {
     play.full = true;
     play.pass(2 * DAY, &mut |_| Said::List(&["x.example"], "3"));
     assert!(play.blocks("a.example") && !play.blocks("x.example"));
+    // Names of a person's own are tried again by themselves.
+    let mine = TWO.replace("\"lists\":[", r#""block":["mine.example"],"lists":["#);
+    play.write(&mine, &mut |_| Said::Same);
+    assert!(!play.blocks("mine.example"));
     play.full = false;
+    play.pass(700, &mut |_| Said::Same);
+    assert!(play.blocks("mine.example") && play.blocks("a.example"));
     play.pass(DAY, &mut |_| Said::List(&["x.example"], "3"));
     assert!(play.blocks("x.example") && !play.blocks("a.example"));
+}
+
+#[test]
+fn a_table_that_is_gone_is_fetched_anew() {
+    let mut play = Play::new(TWO);
+    play.pass(60, &mut usual);
+    std::fs::remove_file(play.folder.0.join("table")).unwrap();
+    // What is left is told no server to be here.
+    play.pass(DAY, &mut |ask| {
+        if ask.url.path == "/bad" && ask.etag == "1" { Said::List(&["c.example"], "2") } else { usual(ask) }
+    });
+    assert!(play.blocks("c.example") && play.blocks("a.example"));
 }
 
 #[test]
