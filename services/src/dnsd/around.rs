@@ -11,14 +11,17 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// Neighbours are looked at no more often, whoever asks.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Neighbours are looked at so often in a second, whoever asks.
+const SECOND: Duration = Duration::from_secs(1);
+const MOST: u32 = 16;
 
 /// The look around.
 pub struct Around {
     netlink: Netlink,
     links: HashMap<u32, String>,
-    looked: Option<Instant>,
+    /// The second, and looks in it.
+    second: Option<Instant>,
+    looks: u32,
     complaint: Rarely,
 }
 
@@ -29,7 +32,7 @@ impl Around {
     /// When the kernel gives no descriptor.
     pub fn open() -> Result<Around, Failure> {
         let netlink = Netlink::route().map_err(Failure::during("neighbours"))?;
-        Ok(Around { netlink, links: HashMap::new(), looked: None, complaint: Rarely::default() })
+        Ok(Around { netlink, links: HashMap::new(), second: None, looks: 0, complaint: Rarely::default() })
     }
 
     /// The links are these.
@@ -40,10 +43,16 @@ impl Around {
 
     /// Somebody asks: the engine knows who it is afterwards, as far as that can be known.
     pub fn meet(&mut self, now: Instant, engine: &mut Engine, who: IpAddr) {
-        if !engine.wonders(who) || self.looked.is_some_and(|at| now < at + PAUSE) {
+        if !engine.wonders(who) {
             return;
         }
-        self.looked = Some(now);
+        if self.second.is_none_or(|since| now >= since + SECOND) {
+            (self.second, self.looks) = (Some(now), 0);
+        }
+        self.looks += 1;
+        if self.looks > MOST {
+            return;
+        }
         match self.netlink.neighbours() {
             Ok(all) => {
                 let of = |one: netstack::neighbour::Neighbour| {

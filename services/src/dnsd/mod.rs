@@ -52,7 +52,7 @@
 //! are asked most, of those that are remembered.
 //!
 //! `config` reads, `engine` decides, `listen`, `streams`, `outside` and `secure` hold the sockets, `server` moves messages between
-//! them, `subnames` and `keep` are the files that it writes.
+//! them, `blocked` reads the table of blocked names, `around` looks who asks, `subnames` and `keep` are the files that it writes.
 mod around;
 mod blocked;
 mod config;

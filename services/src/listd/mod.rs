@@ -152,7 +152,8 @@ impl Listd {
     fn table(&mut self) -> Table {
         let path = self.house.path(rights::BLOCK_TABLE);
         Table::read(&path).map(Option::unwrap_or_default).unwrap_or_else(|error| {
-            log::warn!("{}: {error}; every list is fetched anew", path.display());
+            let words = || format!("{}: {error}; every list is fetched anew", path.display());
+            self.lost.warn(Instant::now(), words);
             Table::default()
         })
     }
