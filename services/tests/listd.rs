@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod common;
 
+use base64ct::{Base64, Encoding};
 use common::authority::authority;
 use common::{Child, Namespace, Root, Services};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::{ServerConfig, ServerConnection, Stream};
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -357,4 +359,38 @@ fn a_million_names_have_room() {
     let rss = peak_kib(&dnsd);
     println!("a million names: table {table} KiB, dnsd {rss} KiB at most, listd {peak} KiB at most");
     assert!(table < 10 << 10 && rss < 48 << 10 && peak < 40 << 10, "{table} {rss} {peak} KiB");
+}
+
+#[test]
+fn files_of_openssls_own_server_come_by_its_own_tls() {
+    let scene = Scene::new();
+    let issuer = {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    };
+    let pem = |kind: &str, der: &[u8]| {
+        format!("-----BEGIN {kind}-----\n{}\n-----END {kind}-----\n", Base64::encode_string(der))
+    };
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(vec!["203.0.113.1".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+    scene.root.write("/perm/listd/ca.pem", pem("CERTIFICATE", issuer.der()));
+    scene.root.write("/tmp/cert.pem", pem("CERTIFICATE", certificate.der()));
+    scene.root.write("/tmp/key.pem", pem("PRIVATE KEY", &key.serialize_der()));
+    let names: String = (0..30_000).map(|n| format!("0.0.0.0 n{n}.ads.example\n")).collect();
+    scene.root.write("/tmp/hosts.txt", names);
+    for version in ["-tls1_2", "-tls1_3"] {
+        let line = format!(
+            "cd {} && exec openssl s_server -accept 203.0.113.1:8443 -cert cert.pem -key key.pem -WWW {version}",
+            scene.root.path("/tmp").display()
+        );
+        let mut server = scene.wan.spawn("sh", &["-c", &line]);
+        server.wait_for("ACCEPT");
+        let _ = std::fs::remove_file(scene.root.path(TABLE));
+        scene.config(r#"{"lists":[{"name":"hosts","url":"https://203.0.113.1:8443/hosts.txt"}]}"#);
+        let mut listd = scene.start("listd");
+        listd.wait_for("30000 names of 1 lists");
+        assert!(listd.stop().success());
+        server.kill();
+    }
 }
