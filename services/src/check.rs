@@ -9,7 +9,9 @@ use crate::perm::resolver::Resolver;
 use crate::perm::shaping::Shaping;
 use crate::perm::wireguard::Tunnels;
 use crate::perm::{levels, schedule, ula};
-use crate::{captured, deviced, dhcp4, dhcp4d, dhcp6, diagd, dnsd, dyndns, logd, netconfigd, ntpd, pppoe, radvd};
+use crate::{
+    captured, deviced, dhcp4, dhcp4d, dhcp6, diagd, dnsd, dyndns, listd, logd, netconfigd, ntpd, pppoe, radvd,
+};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -52,6 +54,8 @@ pub fn check(files: &Files, zone: impl Fn(&str) -> Option<String>) -> Vec<String
             rights::TIME_SERVERS => ntpd::check(path, bytes),
             rights::SYSLOG => logd::check(path, bytes),
             rights::DYNDNS => dyndns::check(path, bytes).map(|mut refused| wrong.append(&mut refused)),
+            rights::BLOCKLISTS => listd::check(path, bytes).map(|mut refused| wrong.append(&mut refused)),
+            rights::LISTD_CA => listd::check_authorities(path, bytes),
             rights::LOG_LEVELS => levels::parse(path, bytes).map(drop),
             rights::DNSD_CA => dnsd::check_authorities(path, bytes),
             rights::ROOT_KEY => dnsd::check_root_key(path, bytes),
@@ -137,6 +141,8 @@ mod tests {
                 r#"{"records":[{"cloudflare":{"api_token":"secret"},"zone":"example.net","record_name":"a.example.org"}]}"#,
             ),
             ("dyndns/ca.pem", "nonsense"),
+            ("blocklists.json", r#"{"lists":[{"name":"a","url":"ftp://x"}]}"#),
+            ("listd/ca.pem", "nonsense"),
             ("tls/cert.pem", "nonsense"),
             ("log.json", r#"{"dnsd":"loud"}"#),
             ("passwd", "root"),
@@ -163,11 +169,13 @@ mod tests {
             "log.json:1:9: dnsd: \"loud\" is none of",
             "dyndns/ca.pem: the file: has no certificate",
             "tls/cert.pem: the file: has no certificate",
+            "blocklists.json:1:29: lists[0].url: \"ftp://x\" does not begin",
+            "listd/ca.pem: the file: has no certificate",
             "passwd: the file: is none that weir reads",
         ] {
             assert_eq!(wrong.iter().filter(|line| line.starts_with(begin)).count(), 1, "{begin}: {wrong:#?}");
         }
-        assert_eq!(wrong.len(), 22, "{wrong:#?}");
+        assert_eq!(wrong.len(), 24, "{wrong:#?}");
         assert_eq!(of(&[("time.json", r#"{"zone":"Europe/Zurich"}"#)]), [""; 0]);
     }
 

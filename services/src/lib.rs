@@ -3,6 +3,7 @@
 //! `services NAME --root DIR [flags]` runs one; `services --list` names them. PID 1 runs each under its row of the
 //! table (`rights`); by hand, any of them runs against a folder of its own and needs no PID 1.
 mod backupd;
+mod blocklist;
 mod captured;
 pub mod check;
 mod configd;
@@ -16,6 +17,7 @@ mod dnsd;
 mod dyndns;
 mod house;
 mod install;
+mod listd;
 mod logd;
 mod mend;
 mod metrics;
@@ -54,6 +56,7 @@ const ENTRIES: &[(&str, Run)] = &[
     ("backupd", backupd::run),
     ("captured", captured::run),
     ("dyndns", dyndns::run),
+    ("listd", listd::run),
     ("ntpd", ntpd::run),
     ("logd", logd::run),
     ("updated", updated::run),

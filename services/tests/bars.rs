@@ -7,7 +7,7 @@ use common::{Child, Namespace, PATIENCE, Root, Services};
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
-const ALL: [&str; 8] = ["diagd", "captured", "backupd", "dyndns", "ntpd", "logd", "webd", "console"];
+const ALL: [&str; 9] = ["diagd", "captured", "backupd", "dyndns", "listd", "ntpd", "logd", "webd", "console"];
 /// Half a percent of a processor.
 const SHARE: f64 = 0.005;
 /// KiB, of all and of webd.

@@ -128,6 +128,12 @@ pub const RESOLVER: &str = "/perm/dnsd/config.json";
 pub const DNSD_CA: &str = "/perm/dnsd/ca.pem";
 /// The root's keys, where a person does not believe those that are built in.
 pub const ROOT_KEY: &str = "/perm/dnsd/root.key";
+/// Names that are not answered: whose lists of them, for whom and when.
+pub const BLOCKLISTS: &str = "/perm/blocklists.json";
+/// Authorities whose certificates listd believes besides the internet's.
+pub const LISTD_CA: &str = "/perm/listd/ca.pem";
+/// All lists as one table. In no backup: it is made anew.
+pub const BLOCK_TABLE: &str = "/perm/listd/nobackup/table";
 /// Whom diagd asks on the internet.
 pub const DIAGNOSIS: &str = "/perm/diagd/config.json";
 /// Whom ntpd asks for the time.
@@ -170,6 +176,8 @@ pub const WRITTEN: &[&str] = &[
     RESOLVER,
     DNSD_CA,
     ROOT_KEY,
+    BLOCKLISTS,
+    LISTD_CA,
     DIAGNOSIS,
     AUTHORIZED_KEYS,
     TIME_SERVERS,
@@ -235,6 +243,7 @@ pub const METRICS: &[(&str, u16)] = &[
     ("dyndns", 8054),
     ("ntpd", 8055),
     ("logd", 8056),
+    ("listd", 8057),
     ("backupd", 8077),
 ];
 /// The interfaces.json that the kernel's network was last made to say. Like the kernel's state it ends with the boot.
@@ -351,8 +360,22 @@ pub const SERVICES: &[Service] = &[
         name: "dnsd",
         uid: 104,
         capabilities: &[Capability::NetBindService],
-        reads: &["netconfigd", "dhcp4", "dhcp6", "dhcp4d"],
-        watches: &[APPLIED, RESOLVER, DNSD_CA, ROOT_KEY, CLOCK, LEASE4, LEASE_PPPOE, LEASE6, LEASES, DEVICES],
+        reads: &["netconfigd", "dhcp4", "dhcp6", "dhcp4d", "listd"],
+        watches: &[
+            APPLIED,
+            RESOLVER,
+            DNSD_CA,
+            ROOT_KEY,
+            CLOCK,
+            LEASE4,
+            LEASE_PPPOE,
+            LEASE6,
+            LEASES,
+            DEVICES,
+            BLOCKLISTS,
+            BLOCK_TABLE,
+            TIME,
+        ],
         stdin: Stdin::Null,
         control: Control::None,
         asks: &[],
@@ -409,6 +432,17 @@ pub const SERVICES: &[Service] = &[
         capabilities: &[],
         reads: &[],
         watches: &[DYNDNS, DYNDNS_CA, CLOCK, DEVICES],
+        stdin: Stdin::Null,
+        control: Control::None,
+        asks: &[],
+        run: &[],
+    },
+    Service {
+        name: "listd",
+        uid: 121,
+        capabilities: &[],
+        reads: &[],
+        watches: &[BLOCKLISTS, LISTD_CA, CLOCK],
         stdin: Stdin::Null,
         control: Control::None,
         asks: &[],

@@ -2,6 +2,7 @@
 //! that dhcp4d has given, names below names, and the router's own name. A file that is refused leaves in force what was
 //! read from it before.
 use super::engine::Settings;
+use super::engine::blocking::{Listing, Wanted, Whom};
 use super::engine::forward::Group;
 use super::engine::local::{Host, Subname};
 use super::engine::name;
@@ -9,14 +10,17 @@ use super::engine::validate::keys::Ds;
 use super::engine::validate::{Rules, anchors};
 use super::subnames;
 use crate::house::House;
+use crate::perm::blocklists::{self, Blocklists};
 use crate::perm::devices::{self, Device};
+use crate::perm::entries;
 use crate::perm::interfaces::Interfaces;
 use crate::perm::leases::Lease;
 use crate::perm::resolver::{Resolver, is_label};
 use crate::perm::stamp::Clock;
 use crate::perm::upstream::{Server, Upstream};
-use crate::perm::{WallTime, clock, file, interfaces, lease4, lease6, leases};
+use crate::perm::{Mac, WallTime, clock, file, interfaces, lease4, lease6, leases, schedule};
 use ipnet::IpNet;
+use jiff::tz::TimeZone;
 use netstack::time::Instant;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,6 +47,9 @@ pub struct Config {
     pub root_keys: Vec<Ds>,
     /// Whether the clock is known to be right.
     pub clock_is_right: bool,
+    /// Which names are not answered.
+    pub blocklists: Blocklists,
+    zone: Option<TimeZone>,
     /// Where upstreams are that are written by name, as far as is known.
     pub known: BTreeMap<String, IpAddr>,
     hostname: String,
@@ -66,6 +73,8 @@ pub struct Surroundings {
     pub lans: Vec<IpNet>,
     /// Networks of the uplinks.
     pub uplinks: Vec<IpNet>,
+    /// Networks of the LANs, by their interfaces.
+    pub named: Vec<(String, IpNet)>,
 }
 
 impl Config {
@@ -99,6 +108,17 @@ impl Config {
                 Err(refusal) => complaints.push(refusal.to_string()),
             },
             Err(error) => complaints.push(format!("{}: {error}", keys.display())),
+        }
+        match Blocklists::read(house.root()) {
+            Ok(blocklists) => {
+                complaints.extend(blocklists.refused.iter().map(ToString::to_string));
+                self.blocklists = blocklists;
+            }
+            Err(refusal) => complaints.push(refusal.to_string()),
+        }
+        match schedule::zone(house.root()) {
+            Ok(zone) => self.zone = Some(zone),
+            Err(refusal) => complaints.push(refusal.to_string()),
         }
         self.clock_is_right = clock::is_right(house.root()).unwrap_or(false);
         match lease4::read(&house.path(lease4::in_force(&self.interfaces))) {
@@ -152,6 +172,74 @@ impl Config {
             uplinks: around.uplinks.clone(),
             rate: self.resolver.rate_limit,
             dnssec: self.resolver.dnssec.then(|| self.rules(wall)),
+            blocking: self.blocking(wall, &around.named),
+        }
+    }
+
+    // Which lists hold for whom at this moment.
+    fn blocking(&self, wall: WallTime, lans: &[(String, IpNet)]) -> Wanted {
+        if self.blocklists.is_empty() {
+            return Wanted::default();
+        }
+        let file = &self.blocklists;
+        let some = |whom: &[blocklists::Whom]| whom.iter().filter_map(|whom| self.whom(whom, wall)).collect();
+        let listing = |list: &blocklists::List| Listing {
+            name: list.name.clone(),
+            url: list.url.text.clone(),
+            answer: list.answer,
+            whom: Some(&list.whom).filter(|whom| !whom.is_empty()).map(|whom| some(whom)),
+        };
+        let names_devices = file.names_devices();
+        Wanted {
+            lists: file.lists.iter().map(listing).collect(),
+            own: file.answer,
+            exempt: some(&file.exempt),
+            lans: if names_devices { lans.to_vec() } else { Vec::new() },
+            hardware: if names_devices { self.hardware() } else { Vec::new() },
+            names_devices,
+        }
+    }
+
+    // None while its hours are others.
+    fn whom(&self, whom: &blocklists::Whom, wall: WallTime) -> Option<Whom> {
+        let zone = self.zone.clone().unwrap_or(TimeZone::UTC);
+        if whom.schedule.is_some_and(|schedule| !schedule.holds(&zone, wall)) {
+            return None;
+        }
+        let macs = whom.device.as_ref().map(|device| self.macs(device));
+        Some(Whom { macs, lan: whom.lan.clone(), net: whom.net })
+    }
+
+    // The hardware addresses of a device; none while nobody has that name.
+    fn macs(&self, device: &entries::Device) -> Vec<Mac> {
+        let name = match device {
+            entries::Device::Hardware(mac) => return vec![*mac],
+            entries::Device::Named(name) => name,
+            entries::Device::Address(_) => return Vec::new(),
+        };
+        let is = |other: &str| other.eq_ignore_ascii_case(name);
+        match &self.devices {
+            Some(devices) => {
+                devices.iter().filter(|device| is(&device.name)).map(|device| device.hardware_addr).collect()
+            }
+            None => {
+                let leases = self.leases.iter().filter(|lease| label(&lease.hostname).is_some_and(is));
+                leases.filter_map(|lease| lease.hardware_addr.parse().ok()).collect()
+            }
+        }
+    }
+
+    fn hardware(&self) -> Vec<(IpAddr, Mac)> {
+        let lease = |lease: &Lease| Some((IpAddr::V4(lease.addr), lease.hardware_addr.parse().ok()?));
+        let of_device = |device: &Device| {
+            let ipv6 = device.ipv6.iter().map(|ip| IpAddr::V6(*ip));
+            let all: Vec<_> = device.ipv4.iter().map(|ip| IpAddr::V4(*ip)).chain(ipv6).collect();
+            let mac = device.hardware_addr;
+            all.into_iter().map(move |address| (address, mac))
+        };
+        match &self.devices {
+            Some(devices) => devices.iter().flat_map(of_device).collect(),
+            None => self.leases.iter().filter_map(lease).collect(),
         }
     }
 

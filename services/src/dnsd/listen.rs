@@ -120,6 +120,7 @@ pub fn around(links: &[Link], addresses: &[Address], ours: Vec<IpAddr>) -> Surro
         if is_uplink(link) {
             around.uplinks.push(net.trunc())
         } else {
+            around.named.push((link.name.clone(), net.trunc()));
             around.lans.push(net.trunc())
         }
         // A unique local one lasts; one of the provider's goes when it wants.

@@ -35,6 +35,7 @@ pub fn page(engine: &Engine) -> Vec<u8> {
         ("weir_dns_prefetched_total", "Popular answers asked for before they ran out.", counters.prefetched),
         ("weir_dns_failures_total", "Questions that nobody could answer.", counters.failures),
         ("weir_dns_rebind_refused_total", "Answers refused because they led into the house.", counters.rebound),
+        ("weir_dns_excepted_total", "Listed names that an exception let through.", counters.excepted),
         ("weir_dns_rate_limited_total", "Questions refused because the client asked too often.", counters.limited),
         ("weir_dns_strangers_total", "Messages of who does not belong to a LAN.", counters.strangers),
     ] {
@@ -47,6 +48,14 @@ pub fn page(engine: &Engine) -> Vec<u8> {
     }
     page.metric("weir_dns_dnssec_known", "gauge", "Keys of zones and delegations that are remembered.");
     page.value("weir_dns_dnssec_known", &[], engine.validator().map_or(0, Validator::known));
+    let (blocked, names) = ("weir_dns_blocked_total", "weir_dns_blocklist_names");
+    page.metric(blocked, "counter", "Questions for names that a block list has, by the list.");
+    for (list, count) in engine.blocker().counts() {
+        page.value(blocked, &[("list", list)], *count);
+    }
+    if let Some(table) = engine.blocker().table() {
+        page.metric(names, "gauge", "Names of all block lists in force.").value(names, &[], table.len());
+    }
     let cache = engine.cache();
     page.metric("weir_dns_cache_answers", "gauge", "Answers in the cache.");
     page.value("weir_dns_cache_answers", &[], cache.len());

@@ -29,6 +29,11 @@
 //! Where a person wants it, what is asked outside is judged by DNSSEC (RFC 4033 to 4035), from the root's keys down: proven,
 //! proven to need no proof, or refused. Domains with servers of their own are not judged, nor is what the house knows
 //! itself. As long as the clock is not known to be right, no signature is held against its times.
+//! A name of a block list is not answered: what listd has made of all lists is one table, which is read beside all else,
+//! swapped whole, and asked for a name and each domain above it; the names that an answer's aliases lead to as well. For
+//! whom and when each list holds is a person's (`blocklists.json`): by device (its hardware address among the kernel's
+//! neighbours), LAN, network and hours. The router itself is answered, and so are names that have servers of their own. The
+//! answer is 0.0.0.0 and ::, NXDOMAIN or REFUSED, with the extended error Blocked.
 //!
 //! Answers are kept in wire form with their TTLs (RFC 2181), absences by their SOA (RFC 2308), failures for a second
 //! (RFC 9520); popular ones are asked for again before they run out; what has run out is given when nobody can be asked
@@ -39,6 +44,7 @@
 //! | Reads | When |
 //! |---|---|
 //! | `/perm/interfaces.json`, else its last good copy | start, `SIGUSR1` |
+//! | `/perm/blocklists.json`, `/perm/time.json`, `/perm/listd/nobackup/table`: names that are not answered | start, `SIGUSR1` |
 //! | `/perm/dnsd/config.json`: upstreams, domains, names, limits | start, `SIGUSR1` |
 //! | `/perm/dnsd/ca.pem`, `/perm/dnsd/root.key`, `/run/ntpd/state.json`: whose certificates and keys are believed | start, `SIGUSR1` |
 //! | `/perm/dhcp4/wire/lease.json`, `/perm/dhcp6/lease.json`: upstreams | start, `SIGUSR1` |
@@ -49,7 +55,9 @@
 //! are asked most, of those that are remembered.
 //!
 //! `config` reads, `engine` decides, `listen`, `streams`, `outside` and `secure` hold the sockets, `server` moves messages between
-//! them, `subnames` and `keep` are the files that it writes.
+//! them, `blocked` reads the table of blocked names, `around` looks who asks, `subnames` and `keep` are the files that it writes.
+mod around;
+mod blocked;
 mod config;
 mod engine;
 mod keep;

@@ -1,4 +1,6 @@
 //! Moves messages between the sockets and the engine; nothing to decide.
+use super::around::Around;
+use super::blocked::Loader;
 use super::config::Config;
 use super::engine::popular::popular;
 use super::engine::{Action, Attempt, Client, Engine, Transport, name};
@@ -7,6 +9,7 @@ use super::outside::{Came, Opened, Outside};
 use super::secure::Secure;
 use super::streams::{Handled, Streams};
 use super::{metrics, subnames};
+use crate::blocklist::Table;
 use crate::house::asking;
 use crate::house::names::Names;
 use crate::house::rarely::Rarely;
@@ -15,7 +18,7 @@ use crate::house::tls::Authorities;
 use crate::house::{Failure, House, private};
 use crate::metrics::KIND;
 use crate::perm::upstream;
-use crate::perm::{WallTime, file, resolver};
+use crate::perm::{WallTime, file, resolver, schedule};
 use crate::web::{self, Request, Response};
 use netstack::batch::{Inbox, Outbox};
 use netstack::event::{Event, Interest, Loop, Token};
@@ -49,6 +52,7 @@ const STREAM: u64 = 3;
 const PORT: u64 = 4;
 const CONNECTION: u64 = 5;
 const SECURE: u64 = 6;
+const TABLE: u64 = 7;
 const KIND_SHIFT: u32 = 56;
 /// Names that are shown.
 const MOST_NAMES: usize = 20;
@@ -76,6 +80,12 @@ pub struct Server {
     requests: Requests,
     /// How the world is reached; none before the first look.
     way: Option<listen::Way>,
+    /// Blocked names.
+    loader: Loader,
+    /// When hours of lists may begin or end.
+    minute: Option<Instant>,
+    /// Who asks.
+    around: Around,
     subnames: PathBuf,
     // Used again and again: what comes in, what goes out, and what the engine wants done.
     inbox: Inbox,
@@ -117,6 +127,9 @@ impl Server {
             web: web::Server::taking_any_method(),
             requests,
             way: None,
+            loader: Loader::new(house.path(rights::BLOCK_TABLE)),
+            minute: None,
+            around: Around::open()?,
             subnames: house.path(subnames::FILE),
             inbox: Inbox::new(LARGEST_DATAGRAM),
             outbox: Outbox::default(),
@@ -143,6 +156,39 @@ impl Server {
         self.names.follow(now, &names);
         self.follow(now);
         self.look_up(now);
+        self.load();
+    }
+
+    // Has the table of blocked names read, where there is another one; the one before holds until it is there.
+    fn load(&mut self) {
+        if self.config.blocklists.is_empty() {
+            self.loader.forget();
+            if self.engine.blocker().table().is_some() {
+                self.engine.set_table(None);
+            }
+            return;
+        }
+        match self.loader.look(&self.turn, token(TABLE, 0)) {
+            Ok(true) if self.engine.blocker().table().is_some() => self.engine.set_table(None),
+            Ok(_) => {}
+            Err(error) => log::warn!("{}: cannot be read now: {error}", rights::BLOCK_TABLE),
+        }
+    }
+
+    fn loaded(&mut self) {
+        match self.loader.ready() {
+            None => return,
+            Some(Ok(table)) if !self.config.blocklists.is_empty() => {
+                let names = table.as_ref().map_or(0, Table::len);
+                log::info!("{names} names in the block lists");
+                self.engine.set_table(table);
+            }
+            Some(Ok(_)) => {}
+            Some(Err(words)) => log::warn!("{words}; the table before stays in force"),
+        }
+        if self.loader.is_behind() {
+            self.load();
+        }
     }
 
     // Who wants TLS wants to know whom to believe; others have no use for a list of authorities.
@@ -216,6 +262,7 @@ impl Server {
             self.secure.deadline(),
             self.names.deadline(),
             self.web.deadline(),
+            self.minute,
             self.paused,
             also,
         ];
@@ -243,7 +290,7 @@ impl Server {
             self.look_up(now);
         }
         self.web.tick(now);
-        if due(self.listeners.deadline()) || self.web.wants_follow(now) {
+        if due(self.listeners.deadline()) || due(self.minute) || self.web.wants_follow(now) {
             self.follow(now);
         }
         if due(self.paused) {
@@ -273,6 +320,7 @@ impl Server {
             STREAM => self.stream(now, number),
             PORT => self.replies(now, number),
             SECURE => self.secured(now, number),
+            TABLE => self.loaded(),
             _ => self.upstream(now, Attempt::from_bits(number)),
         }
         self.act(now);
@@ -292,6 +340,8 @@ impl Server {
             turn.add(&listener.tcp, token(TCP, listener.number), Interest::READ)
         });
         self.web.follow(turn, now, &private::served(&links, &addresses, metrics::PORT));
+        self.around.follow(&links);
+        self.minute = self.config.blocklists.has_schedules().then(|| schedule::next_minute(WallTime::now()));
         let around = listen::around(&links, &addresses, self.listeners.addresses());
         self.engine.configure(now, &self.config.settings(now, WallTime::now(), &around));
         let way = listen::way(&links, &addresses);
@@ -316,6 +366,7 @@ impl Server {
             };
             for datagram in self.inbox.datagrams() {
                 let client = Client::Udp { listener: number, peer: datagram.peer };
+                self.around.meet(now, &mut self.engine, datagram.peer.ip());
                 if self.engine.query(now, client, datagram.bytes, self.outbox.buffer()) {
                     self.outbox.address(Some(datagram.peer));
                 }
@@ -371,8 +422,9 @@ impl Server {
     }
 
     fn stream(&mut self, now: Instant, number: u64) {
-        let engine = &mut self.engine;
+        let (engine, around) = (&mut self.engine, &mut self.around);
         let interest = self.streams.turn(now, number, |peer, message, answer| {
+            around.meet(now, engine, peer);
             match engine.query(now, Client::Tcp { stream: number, peer }, message, answer) {
                 true => Handled::Now,
                 false => Handled::Later,

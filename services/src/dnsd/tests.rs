@@ -1,6 +1,7 @@
 //! Scenarios: clients, upstreams and minutes against the engine. Every message is read and written here by `domain`,
 //! so that it judges our own codec.
 mod asking;
+mod blocking;
 mod dnssec;
 mod guarding;
 mod hits;

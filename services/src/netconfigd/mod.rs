@@ -53,7 +53,7 @@ use crate::house::{Failure, House};
 use crate::metrics::KIND;
 use crate::perm::interfaces::{Loaded, Source};
 use crate::perm::stamp::Clock;
-use crate::perm::{WallTime, file};
+use crate::perm::{WallTime, file, schedule};
 use crate::web::{self, Response};
 use config::Config;
 use engine::{Endpoints, Firewall, Wanted};
@@ -169,7 +169,7 @@ pub fn run(house: House) -> Result<(), Failure> {
     state.show(&turn);
     let mut events = Vec::new();
     loop {
-        let minute = state.config.has_schedules().then(|| next_minute(WallTime::now()));
+        let minute = state.config.has_schedules().then(|| schedule::next_minute(WallTime::now()));
         let peers = state.endpoints.deadline();
         let deadlines =
             [state.retry.map(|(at, _)| at), state.web.deadline(), Some(state.keep_at), minute, peers, state.gather_at];
@@ -235,14 +235,6 @@ pub fn run(house: House) -> Result<(), Failure> {
             state.show(&turn);
         }
     }
-}
-
-/// When the next minute of the clock on the wall begins: schedules are looked at then. A clock that is set anew is
-/// followed within a minute.
-fn next_minute(now: WallTime) -> Instant {
-    let into = now.unix().rem_euclid(60).unsigned_abs();
-    // A moment late rather than early.
-    Instant::now() + Duration::from_secs(60 - into)
 }
 
 fn linger(house: &House) -> Result<bool, Failure> {

@@ -2,6 +2,7 @@
 //!
 //! Names, keys and meaning are router7's; what Go's reader accepts is accepted, what it would read back is written.
 pub mod announced;
+pub mod blocklists;
 pub mod clock;
 pub mod delegation;
 pub mod devices;

@@ -3,8 +3,10 @@ use super::json::{self, Refusal, or_zero};
 use super::{WallTime, file};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use netstack::time::Instant;
 use serde::{Deserialize, Deserializer, de::Error};
 use std::path::Path;
+use std::time::Duration;
 
 /// Three letters of each day, in the week's order.
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
@@ -116,6 +118,14 @@ pub fn parse(path: &Path, bytes: &[u8], named: impl Fn(&str) -> Option<String>) 
             format!("{:?} is neither a zone such as Europe/Zurich nor CET-1CEST,M3.5.0,M10.5.0/3", written.zone);
         Refusal::field(path, "zone", words).at(bytes)
     })
+}
+
+/// When the next minute of the clock on the wall begins: schedules are looked at then. A clock that is set anew is
+/// followed within a minute.
+pub fn next_minute(now: WallTime) -> Instant {
+    let into = now.unix().rem_euclid(60).unsigned_abs();
+    // A moment late rather than early.
+    Instant::now() + Duration::from_secs(60 - into)
 }
 
 /// Reads the zone; UTC when there is no file.

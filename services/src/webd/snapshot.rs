@@ -25,12 +25,13 @@ enum Whom {
 }
 
 /// Each by its name, in the order of [`Said`]'s fields.
-const ASKED: [(&str, Whom); 6] = [
+const ASKED: [(&str, Whom); 7] = [
     ("init", Whom::Socket("/run/init.sock", "{\"op\":\"list\"}\n")),
     ("diagd", Whom::Socket("/run/diagd.sock", "{\"op\":\"last\"}\n")),
     ("configd", Whom::Socket("/run/configd.sock", "{\"op\":\"state\"}\n")),
     ("netconfigd", Whom::Page(8066)),
     ("dnsd", Whom::Page(8053)),
+    ("listd", Whom::Page(8057)),
     ("names", Whom::Socket("/run/dnsd.sock", "{\"op\":\"names\"}\n")),
 ];
 
@@ -47,7 +48,9 @@ pub struct Said {
     pub netconfigd: String,
     /// dnsd's.
     pub dnsd: String,
-    /// The names that it is asked most.
+    /// listd's.
+    pub listd: String,
+    /// The names that dnsd is asked most.
     pub names: Value,
     /// Who has said nothing.
     pub missing: Vec<&'static str>,
@@ -57,7 +60,16 @@ impl Said {
     /// Before anybody was asked.
     pub const fn nothing() -> Said {
         let (init, diagd, configd, names) = (Value::Null, Value::Null, Value::Null, Value::Null);
-        Said { init, diagd, configd, netconfigd: String::new(), dnsd: String::new(), names, missing: Vec::new() }
+        Said {
+            init,
+            diagd,
+            configd,
+            netconfigd: String::new(),
+            dnsd: String::new(),
+            listd: String::new(),
+            names,
+            missing: Vec::new(),
+        }
     }
 }
 
@@ -152,6 +164,7 @@ impl Looking {
                 "configd" => said.configd = json(),
                 "netconfigd" => said.netconfigd = text(),
                 "names" => said.names = json(),
+                "listd" => said.listd = text(),
                 _ => said.dnsd = text(),
             }
         }

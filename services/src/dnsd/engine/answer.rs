@@ -2,10 +2,12 @@
 use super::local::{Apex, Found};
 use super::query::{HEADER, Query, UDP_SIZE};
 use super::stored::Stored;
-use domain::base::iana::{Class, Rcode};
+use crate::perm::blocklists::Answer;
+use domain::base::iana::{Class, Rcode, Rtype};
 use domain::base::message_builder::{MessageBuilder, PushError, StaticCompressor};
 use domain::base::{Name, Question, Serial, Ttl};
 use domain::rdata::{A, Aaaa, Ns, Ptr, Soa};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// An OPT record without options, and one with an extended error (RFC 8914).
 const OPT: usize = 11;
@@ -21,6 +23,8 @@ const AD: u8 = 0x20;
 const CD: u8 = 0x10;
 /// TTL of an answer that is given although it has run out (RFC 8767 4), in seconds.
 const STALE_TTL: u32 = 30;
+/// TTL of an answer that a list has blocked, in seconds: a person may take it back at any moment.
+const BLOCKED_TTL: u32 = 10;
 
 /// Why an answer is what it is, for people who look (RFC 8914, Extended DNS Error).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +52,8 @@ pub enum Note {
     NoZoneKeyBitSet = 11,
     /// Nothing proves that it does not exist.
     NsecMissing = 12,
+    /// A block list has the name.
+    Blocked = 15,
     /// The client has asked too often.
     Prohibited = 18,
     /// Nobody could be asked, or nobody had an answer.
@@ -82,6 +88,7 @@ impl Note {
             Note::RrsigsMissing => "signatures are missing",
             Note::NoZoneKeyBitSet => "no key is a zone's",
             Note::NsecMissing => "nothing proves that it does not exist",
+            Note::Blocked => "a block list has it",
             Note::Prohibited => "prohibited",
             Note::NoReachableAuthority => "its keys cannot be asked for",
             Note::UnsupportedIterations => "too many NSEC3 iterations",
@@ -202,15 +209,37 @@ pub fn local(out: &mut Vec<u8>, query: &Query<'_>, found: &Found<'_>) -> bool {
     if *found == Found::Elsewhere {
         return false;
     }
+    known(out, query, found, None);
+    true
+}
+
+/// Answers as if there were nothing under a blocked name.
+pub fn blocked(out: &mut Vec<u8>, query: &Query<'_>, how: Answer) {
+    let apex = Apex { at: 0, ttl: BLOCKED_TTL };
+    let note = Some(Note::Blocked);
+    match (how, query.rtype) {
+        (Answer::Refused, _) => empty(out, query, Rcode::REFUSED, note),
+        (Answer::NxDomain, _) => known(out, query, &Found::NxDomain(apex), note),
+        (Answer::Zero, Rtype::A) => {
+            known(out, query, &Found::Addresses(&[Ipv4Addr::UNSPECIFIED], &[], BLOCKED_TTL), note);
+        }
+        (Answer::Zero, Rtype::AAAA) => {
+            known(out, query, &Found::Addresses(&[], &[Ipv6Addr::UNSPECIFIED], BLOCKED_TTL), note);
+        }
+        (Answer::Zero, _) => known(out, query, &Found::NoData(apex), note),
+    }
+}
+
+fn known(out: &mut Vec<u8>, query: &Query<'_>, found: &Found<'_>, note: Option<Note>) {
+    let tail = if note.is_some() { OPT_WITH_NOTE } else { OPT };
     if write_local(out, query, found).is_none() {
         // Cannot come from a checked name; an answer all the same.
         empty(out, query, Rcode::SERVFAIL, None);
-    } else if out.len() + if query.edns.is_some() { OPT } else { 0 } > query.limit {
-        bare(out, query, AA | TC, 0, 0, None);
+    } else if out.len() + if query.edns.is_some() { tail } else { 0 } > query.limit {
+        bare(out, query, AA | TC, 0, 0, note);
     } else {
-        opt(out, query, 0, None);
+        opt(out, query, 0, note);
     }
-    true
 }
 
 fn write_local(out: &mut Vec<u8>, query: &Query<'_>, found: &Found<'_>) -> Option<()> {

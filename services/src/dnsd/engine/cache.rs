@@ -1,6 +1,7 @@
 //! The cache: answers in wire form, bounded in bytes, evicted by SIEVE (Zhang et al., NSDI 2024): a hand walks from
 //! the oldest answer to the newest and takes the first that nobody has asked for since it last passed. A flood of
 //! names that are asked once passes through and leaves the popular ones where they are.
+use super::blocking::Remark;
 use super::stored::Stored;
 use netstack::time::Instant;
 use std::collections::HashMap;
@@ -8,7 +9,7 @@ use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use std::time::Duration;
 
 /// What an answer costs beside its own bytes: its slot, its place in the index, the allocator's header.
-const OVERHEAD: usize = 128;
+const OVERHEAD: usize = 144;
 /// One answer may take this part of the cache at most.
 const LARGEST_PART: usize = 16;
 /// How long an answer that has run out may still help when nobody can be asked (RFC 8767 5).
@@ -39,6 +40,8 @@ pub struct Entry {
     given: u8,
     /// How often its name and type were given since there is an answer to them.
     total: u32,
+    /// What block lists say of its name.
+    remark: Remark,
 }
 
 /// How an entry may be used.
@@ -142,8 +145,8 @@ impl Cache {
         self.index.len()
     }
 
-    /// The answer under a key, and how it may be used.
-    pub fn get(&mut self, now: Instant, hash: u64, key: &[u8]) -> Option<(&Stored, Use)> {
+    /// The answer under a key, how it may be used, and what block lists have said of its name.
+    pub fn get(&mut self, now: Instant, hash: u64, key: &[u8]) -> Option<(&Stored, Use, &mut Remark)> {
         let at = *self.index.get(&hash)?;
         let entry = self.entry(at).filter(|entry| entry.stored.key() == key)?;
         let Some(usable) = entry.usable(now) else {
@@ -154,7 +157,7 @@ impl Cache {
         entry.asked = true;
         entry.given = entry.given.saturating_add(1);
         entry.total = entry.total.saturating_add(1);
-        Some((&entry.stored, usable))
+        Some((&entry.stored, usable, &mut entry.remark))
     }
 
     /// Keeps an answer for `life` seconds. A `failure` is never given once it has run out.
@@ -181,6 +184,7 @@ impl Cache {
             asked: false,
             given: 0,
             total,
+            remark: Remark::default(),
         };
         let at = match self.free.pop() {
             Some(at) => at,
@@ -300,7 +304,7 @@ mod tests {
 
     fn used(cache: &mut Cache, now: Instant, key: &[u8]) -> Option<Use> {
         let hash = cache.hash(key);
-        cache.get(now, hash, key).map(|(_, usable)| usable)
+        cache.get(now, hash, key).map(|(_, usable, _)| usable)
     }
 
     #[test]

@@ -17,6 +17,10 @@ pub struct Counters {
     pub prefetched: u64,
     /// Answers that would have led into the house.
     pub rebound: u64,
+    /// Not answered because a block list has the name.
+    pub blocked: u64,
+    /// Of listed names, those that an exception let through.
+    pub excepted: u64,
     /// Refused because the client asked too often.
     pub limited: u64,
     /// Not answered because the asker does not belong here.

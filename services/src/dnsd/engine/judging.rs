@@ -127,7 +127,7 @@ impl Engine {
         }
         // Nobody waited: what was good before stays so until it has run out.
         match self.cache.get(now, hash, &settled.key) {
-            Some((_, Use::Fresh(_) | Use::Ending(_))) => None,
+            Some((_, Use::Fresh(_) | Use::Ending(_), _)) => None,
             _ => Some(settled),
         }
     }

@@ -1,5 +1,6 @@
 //! What is answered, and what is asked outside: a pure function of queries, replies and the time.
 pub mod answer;
+pub mod blocking;
 pub mod cache;
 pub mod counters;
 pub mod flight;
@@ -16,9 +17,12 @@ pub mod upstream;
 pub mod validate;
 pub mod zones;
 
+use crate::blocklist::{self, Table};
 use crate::house::admission::{Admission, Verdict};
+use crate::perm::Mac;
 use crate::perm::upstream::Server;
 use answer::{Age, Note};
+use blocking::{Blocker, Wanted};
 use cache::{Cache, Use};
 use counters::Counters;
 use domain::base::iana::{Class, Rcode, Rtype};
@@ -157,6 +161,8 @@ pub struct Settings {
     pub rate: u32,
     /// How answers are judged by DNSSEC; `None` = not at all.
     pub dnssec: Option<validate::Rules>,
+    /// Which names are not answered, and for whom.
+    pub blocking: Wanted,
 }
 
 /// The resolver.
@@ -167,6 +173,7 @@ pub struct Engine {
     forward: Forward,
     admission: Admission,
     rebind_allow: Vec<Box<[u8]>>,
+    blocker: Blocker,
     counters: Counters,
     // Names whose answers led into the house, for who logs them.
     rebound: Vec<Box<[u8]>>,
@@ -185,6 +192,7 @@ impl Engine {
             forward: Forward::new(random),
             admission: Admission::default(),
             rebind_allow: Vec::new(),
+            blocker: Blocker::default(),
             counters: Counters::default(),
             rebound: Vec::new(),
             validator: None,
@@ -199,6 +207,7 @@ impl Engine {
         self.admission.set(&settings.lans, &settings.uplinks, settings.rate);
         self.rebind_allow.clone_from(&settings.rebind_allow);
         self.judge_by(now, settings.dnssec.as_ref());
+        self.blocker.set_wanted(&settings.blocking);
         if self.forward.set_groups(now, &settings.groups, &mut self.actions) {
             self.cache.hope();
         }
@@ -208,6 +217,26 @@ impl Engine {
     pub fn rewire(&mut self, now: Instant) {
         self.forward.rewire(now, &mut self.actions);
         self.cache.hope();
+    }
+
+    /// Another table of blocked names, or none.
+    pub fn set_table(&mut self, table: Option<Table>) {
+        self.blocker.set_table(table);
+    }
+
+    /// Whether somebody should be looked for among the neighbours before he is answered.
+    pub fn wonders(&self, who: IpAddr) -> bool {
+        self.blocker.wonders(who)
+    }
+
+    /// Who is behind which address, and in which LAN.
+    pub fn neighbours(&mut self, all: impl Iterator<Item = (IpAddr, Mac, String)>) {
+        self.blocker.neighbours(all);
+    }
+
+    /// What is blocked, for who shows it.
+    pub fn blocker(&self) -> &Blocker {
+        &self.blocker
     }
 
     /// A client's message. True: `out` holds the answer; false: there is none, or it comes as an action.
@@ -259,7 +288,28 @@ impl Engine {
         let hash = self.cache.hash(key);
         let allowed = group != 0 || self.rebind_allow.iter().any(|domain| name::is_below(name, domain));
         let mut question = Question { key, hash, guarded: !allowed, group, patience: PATIENCE };
-        match self.cache.get(now, hash, key) {
+        let mut kept = self.cache.get(now, hash, key);
+        // Who has servers of its own was chosen by a person.
+        if group == 0 {
+            let fresh;
+            let marks = match &mut kept {
+                Some((stored, _, remark)) => remark.of(&self.blocker, name, stored),
+                None => {
+                    fresh = self.blocker.marks(name, None);
+                    fresh.as_ref()
+                }
+            };
+            match marks.map(|marks| self.blocker.judge(client.address(), marks)) {
+                None | Some(blocklist::Verdict::Free) => {}
+                Some(blocklist::Verdict::Excepted) => self.counters.excepted += 1,
+                Some(blocklist::Verdict::Blocked(list)) => {
+                    self.counters.blocked += 1;
+                    answer::blocked(out, query, self.blocker.blocked(list));
+                    return true;
+                }
+            }
+        }
+        match kept.map(|(stored, usable, _)| (stored, usable)) {
             Some((stored, Use::Fresh(age))) => {
                 answer::stored(out, query, stored, Age::Seconds(age));
                 self.counters.hits += 1;
@@ -410,30 +460,57 @@ impl Engine {
             Outcome::Nothing => {
                 self.counters.failures += 1;
                 if self.cache.hopeless(now, hash, &key, HOPELESS)
-                    && let Some((stored, usable)) = self.cache.get(now, hash, &key)
+                    && let Some((stored, usable, _)) = self.cache.get(now, hash, &key)
                 {
                     let age = match usable {
                         Use::Fresh(age) | Use::Ending(age) => Age::Seconds(age),
                         Use::Stale | Use::Expired => Age::Stale,
                     };
                     self.counters.stale += waiters.len() as u64;
-                    give(&mut self.actions, &waiters, &key, stored, age);
+                    let (name, listed) = listed(&self.forward, &key);
+                    let marks = if listed { self.blocker.marks(name, Some(stored)) } else { None };
+                    let mut given = Given { blocker: &mut self.blocker, counters: &mut self.counters, marks };
+                    given.give(&mut self.actions, &waiters, &key, stored, age);
                     return;
                 }
                 (Stored::empty(&key, question, Rcode::SERVFAIL), FAILURE, true)
             }
         };
-        give(&mut self.actions, &waiters, &key, &stored, Age::Seconds(0));
+        let (name, listed) = listed(&self.forward, &key);
+        let marks = if listed { self.blocker.marks(name, Some(&stored)) } else { None };
+        let mut given = Given { blocker: &mut self.blocker, counters: &mut self.counters, marks };
+        given.give(&mut self.actions, &waiters, &key, &stored, Age::Seconds(0));
         if life > 0 {
             self.cache.insert(now, hash, stored, life, failed);
         }
     }
 }
 
-fn give(actions: &mut Vec<Action>, waiters: &[flight::Waiter], key: &[u8], stored: &Stored, age: Age) {
-    for waiter in waiters {
-        let mut message = Vec::with_capacity(stored.message().len() + 20);
-        answer::stored(&mut message, &waiter.query(key), stored, age);
-        actions.push(Action::Answer(waiter.client, message));
+/// The name of a key, and whether lists may say something of it.
+fn listed<'a>(forward: &Forward, key: &'a [u8]) -> (&'a [u8], bool) {
+    let name = key.get(..key.len().saturating_sub(5)).unwrap_or_default();
+    (name, key.last().is_some_and(|flags| flags & ASIDE == 0) && forward.group(name) == 0)
+}
+
+// What has come in, for those who wait: a list may have what it leads to, for some of them.
+struct Given<'a> {
+    blocker: &'a mut Blocker,
+    counters: &'a mut Counters,
+    marks: Option<[blocklist::Marks; 2]>,
+}
+
+impl Given<'_> {
+    fn give(&mut self, actions: &mut Vec<Action>, waiters: &[flight::Waiter], key: &[u8], stored: &Stored, age: Age) {
+        for waiter in waiters {
+            let mut message = Vec::with_capacity(stored.message().len() + 20);
+            let verdict = self.marks.as_ref().map(|marks| self.blocker.judge(waiter.client.address(), marks));
+            if let Some(blocklist::Verdict::Blocked(list)) = verdict {
+                self.counters.blocked += 1;
+                answer::blocked(&mut message, &waiter.query(key), self.blocker.blocked(list));
+            } else {
+                answer::stored(&mut message, &waiter.query(key), stored, age);
+            }
+            actions.push(Action::Answer(waiter.client, message));
+        }
     }
 }

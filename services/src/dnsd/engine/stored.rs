@@ -92,6 +92,40 @@ impl Stored {
         self.bytes.get_mut(flags).into_iter().for_each(|flags| *flags |= AUTHENTIC);
     }
 
+    /// The names that the answer's aliases lead to, in wire form and lower case.
+    pub fn aliases(&self, mut each: impl FnMut(&[u8])) {
+        let message = self.message();
+        if message.len() < HEADER {
+            return;
+        }
+        let counts = HeaderSection::for_message_slice(message).counts();
+        let question = message.get(HEADER..).and_then(name::measure).map_or(0, |(length, _)| length + 4);
+        let mut parser = Parser::from_ref(message);
+        if parser.seek(HEADER + question).is_err() {
+            return;
+        }
+        for _ in 0..counts.ancount() {
+            let Ok(header) = RecordHeader::<ParsedName<&[u8]>>::parse_ref(&mut parser) else { return };
+            let Ok(mut data) = parser.parse_parser(usize::from(header.rdlen())) else { return };
+            if header.rtype() != Rtype::CNAME {
+                continue;
+            }
+            let Ok(target) = ParsedName::parse_ref(&mut data) else { return };
+            let mut wire = [0; name::LONGEST];
+            let mut length = 0;
+            for label in target.iter() {
+                let end = length + 1 + label.len();
+                let Some(place) = wire.get_mut(length..end) else { return };
+                place[0] = label.len() as u8;
+                place[1..].copy_from_slice(label.as_slice());
+                length = end;
+            }
+            let name = wire.get_mut(..length).unwrap_or_default();
+            name.make_ascii_lowercase();
+            each(name);
+        }
+    }
+
     /// Memory it takes, in bytes.
     pub fn size(&self) -> usize {
         self.bytes.len()

@@ -380,9 +380,11 @@ function names(where) {
   const share = dns.queries ? Math.round(100 * (dns.cache_hits + dns.local) / dns.queries) : 0;
   draw(where, h('h1', { class: 'page' }, 'Names'), h('p', { class: 'lead' }, 'Every name that a device asks for goes through the router, which remembers the answers.'),
     dns.missing.length ? h('p', { class: 'warn' }, 'dnsd does not answer. See Services.') : dns.queries === undefined ? empty('A moment…') : [
-      h('div', { class: 'card tiles' }, tile(dns.queries.toLocaleString(), 'questions since it began'), tile(share + ' %', 'answered from memory or known at home'), tile(dns.cache_answers.toLocaleString(), 'answers remembered, ' + bytes(dns.cache_bytes)),
+      h('div', { class: 'card tiles' }, tile(dns.queries.toLocaleString(), 'questions since it began'), tile(share + ' %', 'answered from memory or known at home'), tile(dns.cache_answers.toLocaleString(), 'answers remembered, ' + bytes(dns.cache_bytes)), dns.blocklists.length ? tile(dns.blocked.toLocaleString(), 'blocked by your lists') : '',
         tile(dns.refused_rebinding.toLocaleString(), 'answers refused that led into the house'), tile(dns.refused_rate.toLocaleString(), 'refused because a device asked too often'), tile(dns.failures.toLocaleString(), 'nobody could answer')),
       h('section', { class: 'card' }, h('h2', {}, 'Asked most'), dns.names.length ? table('Names asked most', [['Name'], ['Asked', 'n']], dns.names.map(one => [h('span', { class: 'mono' }, one.name.replace(/\.$/, '')), one.asked.toLocaleString()])) : empty('No name of the internet was asked for twice yet.')),
+      dns.blocklists.length ? h('section', { class: 'card' }, h('h2', {}, 'Block lists'), table('Block lists', [['List'], ['State'], ['Rules', 'n'], ['Blocked', 'n']], dns.blocklists.map(one => [one.name === 'own' ? 'your own names' : one.name,
+        one.right === undefined ? '' : one.right ? h('span', { class: 'badge ok', title: new Date(one.checked * 1000).toLocaleString() }, 'up to date') : h('span', { class: 'badge wrong' }, one.checked ? 'old: of ' + new Date(one.checked * 1000).toLocaleDateString() : 'not here yet'), one.rules === undefined ? '' : one.rules.toLocaleString(), one.blocked.toLocaleString()]))) : '',
       h('section', { class: 'card' }, h('h2', {}, 'Who is asked'), dns.upstreams.length ? table('Name servers', [['Server'], ['State'], ['Takes', 'n'], ['Asked', 'n'], ['Answered', 'n']], dns.upstreams.map(one => [h('span', { class: 'mono' }, one.address),
         one.asked === 0 ? h('span', { class: 'badge' }, 'not asked yet') : one.alive ? h('span', { class: 'badge ok' }, 'answers') : h('span', { class: 'badge wrong' }, 'silent'), one.replies ? digits(one.rtt_ms) + ' ms' : '–', one.asked.toLocaleString(), one.replies.toLocaleString()])) : empty('No name server is known yet: the provider names them when the router is connected.'))]);
 }
@@ -419,7 +421,7 @@ function showLog(name) {
 }
 
 // --- system
-const TEXTS = ['interfaces.json', 'portforwardings.json', 'firewall.json', 'time.json', 'shaping.json', 'dhcp4d/config.json', 'dnsd/config.json', 'radvd/config.json', 'diagd/config.json', 'ntpd/config.json', 'dhcp4/client.json', 'dhcp6/client.json', 'authorized_keys', 'remote_syslog/target'];
+const TEXTS = ['interfaces.json', 'portforwardings.json', 'firewall.json', 'time.json', 'shaping.json', 'dhcp4d/config.json', 'dnsd/config.json', 'blocklists.json', 'radvd/config.json', 'diagd/config.json', 'ntpd/config.json', 'dhcp4/client.json', 'dhcp6/client.json', 'authorized_keys', 'remote_syslog/target'];
 function system(where) {
   const { router } = state.status;
   draw(where, h('h1', { class: 'page' }, 'System'), h('p', { class: 'lead' }, 'The box itself.'),

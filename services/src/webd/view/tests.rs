@@ -64,7 +64,8 @@ fn said() -> Said {
         diagd: json!({"level": "fine", "sentence": "The internet works.", "findings": []}),
         configd: json!({"ok": true, "trial": {"files": ["firewall.json"], "seconds_left": 41}}),
         netconfigd: "weir_device_bytes_total{device=\"camera\",hardware_addr=\"02:00:5e:10:00:07\",direction=\"in\"} 1200\nweir_device_bytes_total{device=\"camera\",hardware_addr=\"02:00:5e:10:00:07\",direction=\"out\"} 34\n".into(),
-        dnsd: "dns_queries 10\ndns_upstream{upstream=\"local\"} 4\ndns_upstream{upstream=\"9.9.9.9:53\"} 6\nweir_dns_upstream_rtt_seconds{upstream=\"9.9.9.9:53\"} 0.0123\nweir_dns_upstream_alive{upstream=\"9.9.9.9:53\"} 1\nweir_dns_cache_hits_total 3\n".into(),
+        dnsd: "dns_queries 10\ndns_upstream{upstream=\"local\"} 4\ndns_upstream{upstream=\"9.9.9.9:53\"} 6\nweir_dns_upstream_rtt_seconds{upstream=\"9.9.9.9:53\"} 0.0123\nweir_dns_upstream_alive{upstream=\"9.9.9.9:53\"} 1\nweir_dns_cache_hits_total 3\nweir_dns_blocked_total{list=\"own\"} 1\nweir_dns_blocked_total{list=\"ads\"} 2\nweir_dns_blocklist_names 900\n".into(),
+        listd: "weir_blocklist_right{list=\"ads\"} 1\nweir_blocklist_right{list=\"new\"} 0\nweir_blocklist_rules{list=\"ads\"} 899\nweir_blocklist_checked_timestamp_seconds{list=\"ads\"} 1800000000\n".into(),
         missing: vec![],
     }
 }
@@ -124,6 +125,12 @@ fn devices_that_are_here_come_first_with_their_traffic() {
 fn names_and_their_servers() {
     let dns = dns(&said());
     assert_eq!((&dns["queries"], &dns["local"], &dns["cache_hits"]), (&json!(10), &json!(4), &json!(3)));
+    assert_eq!((&dns["blocked"], &dns["blocked_names"]), (&json!(3), &json!(900)));
+    assert_eq!(
+        dns["blocklists"],
+        json!([{"name": "own", "blocked": 1}, {"name": "ads", "blocked": 2, "rules": 899, "right": true, "checked": 1_800_000_000},
+            {"name": "new", "blocked": 0, "rules": 0, "right": false, "checked": 0}])
+    );
     assert_eq!(dns["names"], json!([{"name": "www.example.com.", "asked": 4}]));
     assert_eq!(
         dns["upstreams"],
