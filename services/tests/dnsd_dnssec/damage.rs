@@ -50,7 +50,7 @@ fn is(words: &[String], label: &str, rtype: &str) -> bool {
 }
 
 // Another letter in the middle of a base64 text.
-fn spoil(words: &mut Vec<String>) {
+fn spoil(words: &mut [String]) {
     let last = words.last_mut().unwrap();
     let middle = last.len() / 2;
     let other = if last.as_bytes()[middle] == b'A' { "B" } else { "A" };
@@ -67,7 +67,7 @@ pub struct Damage {
     pub edit: fn(&mut Records),
     /// The kinds of digest that its parent has (dnssec-dsfromkey's numbers), and what is done to these records.
     pub digests: &'static [&'static str],
-    pub delegation: fn(&mut Vec<String>),
+    pub delegation: fn(&mut [String]),
     pub signed: bool,
 }
 
@@ -97,7 +97,7 @@ fn sign(name: &'static str, sign: &'static [&'static str]) -> Damage {
     Damage { sign, ..zone(name) }
 }
 
-fn delegate(name: &'static str, digests: &'static [&'static str], delegation: fn(&mut Vec<String>)) -> Damage {
+fn delegate(name: &'static str, digests: &'static [&'static str], delegation: fn(&mut [String])) -> Damage {
     Damage { digests, delegation, ..zone(name) }
 }
 
@@ -141,7 +141,7 @@ pub fn zones() -> Vec<Damage> {
             zone.change("www", "RRSIG/A", |words| words.swap(8, 9));
         }),
         // Signatures.
-        edit("sigspoilt", |zone| zone.change("www", "RRSIG/A", spoil)),
+        edit("sigspoilt", |zone| zone.change("www", "RRSIG/A", |words| spoil(words))),
         edit("siggone", |zone| zone.remove("www", "RRSIG/A")),
         edit("sigsgone", |zone| zone.remove("", "RRSIG/")),
         edit("sigmoved", |zone| {
@@ -156,10 +156,10 @@ pub fn zones() -> Vec<Damage> {
         edit("sigalgorithm", |zone| zone.change("www", "RRSIG/A", |words| words[5] = "8".into())),
         edit("sigtag", |zone| zone.change("www", "RRSIG/A", |words| words[10] = "4711".into())),
         edit("sigttl", |zone| zone.change("www", "RRSIG/A", |words| words[7] = "7200".into())),
-        edit("sigsmore", |zone| zone.copy("www", "RRSIG/A", spoil)),
-        edit("sigcname", |zone| zone.change("alias", "RRSIG/CNAME", spoil)),
-        edit("sigdname", |zone| zone.change("tree", "RRSIG/DNAME", spoil)),
-        edit("sigsoa", |zone| zone.change("", "RRSIG/SOA", spoil)),
+        edit("sigsmore", |zone| zone.copy("www", "RRSIG/A", |words| spoil(words))),
+        edit("sigcname", |zone| zone.change("alias", "RRSIG/CNAME", |words| spoil(words))),
+        edit("sigdname", |zone| zone.change("tree", "RRSIG/DNAME", |words| spoil(words))),
+        edit("sigsoa", |zone| zone.change("", "RRSIG/SOA", |words| spoil(words))),
         edit("soagone", |zone| zone.remove("", "RRSIG/SOA")),
         // Data.
         edit("datachanged", |zone| zone.change("www", "A", |words| words[4] = "198.51.100.66".into())),
@@ -188,8 +188,8 @@ pub fn zones() -> Vec<Damage> {
             zone.remove("", "RRSIG/DNSKEY");
         }),
         edit("keysiggone", |zone| zone.remove("", "RRSIG/DNSKEY")),
-        edit("keysigspoilt", |zone| zone.change("", "RRSIG/DNSKEY", spoil)),
-        edit("keyspoilt", |zone| zone.change("", "DNSKEY", spoil)),
+        edit("keysigspoilt", |zone| zone.change("", "RRSIG/DNSKEY", |words| spoil(words))),
+        edit("keyspoilt", |zone| zone.change("", "DNSKEY", |words| spoil(words))),
         edit("keynozone", |zone| zone.change("", "DNSKEY", |words| words[4] = "1".into())),
         edit("keyrevoked", |zone| zone.change("", "DNSKEY", |words| words[4] = "385".into())),
         edit("keyprotocol", |zone| zone.change("", "DNSKEY", |words| words[5] = "2".into())),
@@ -199,7 +199,7 @@ pub fn zones() -> Vec<Damage> {
             zone.remove("", "RRSIG/NSEC");
         }),
         edit("nsecsiggone", |zone| zone.remove("", "RRSIG/NSEC")),
-        edit("nsecspoilt", |zone| zone.change("", "RRSIG/NSEC", spoil)),
+        edit("nsecspoilt", |zone| zone.change("", "RRSIG/NSEC", |words| spoil(words))),
         edit("nsecone", |zone| {
             zone.remove("www", "NSEC");
             zone.remove("www", "RRSIG/NSEC");
@@ -216,7 +216,7 @@ pub fn zones() -> Vec<Damage> {
             zone.remove("", "RRSIG/NSEC3");
         }),
         edit3("nsec3siggone", |zone| zone.remove("", "RRSIG/NSEC3")),
-        edit3("nsec3spoilt", |zone| zone.change("", "RRSIG/NSEC3", spoil)),
+        edit3("nsec3spoilt", |zone| zone.change("", "RRSIG/NSEC3", |words| spoil(words))),
         edit3("nsec3flag", |zone| zone.change("", "NSEC3", |words| words[5] = "1".into())),
     ]
 }
