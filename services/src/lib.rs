@@ -89,6 +89,8 @@ pub fn main() -> ExitCode {
             Ok(level) => log::set_max_level(level),
             Err(words) => log::error!("{words}"),
         }
+        let row = rights::service(name).ok_or_else(|| house::Failure::new("no row in the table of rights"))?;
+        house::sandbox::enter(row, &house)?;
         run(house)
     });
     match result {
