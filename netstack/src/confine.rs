@@ -87,21 +87,23 @@ impl Ruleset {
         Ok(Ruleset { fd: sys::landlock_ruleset(&handled)?, handled })
     }
 
-    /// Allows a file, or a folder with all that will ever be in it. What is not there cannot be allowed, and is passed over.
+    /// Allows a file, or a folder with all that will ever be in it; the descriptor is of no further use, unless the kernel is
+    /// to remember it. What is not there cannot be allowed, and is passed over.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn allow(&self, path: &Path, access: Access) -> io::Result<()> {
+    pub fn allow(&self, path: &Path, access: Access) -> io::Result<Option<File>> {
         let flags = libc::O_PATH | libc::O_CLOEXEC;
         let place: File = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
             Ok(place) => place,
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Ok(());
+                return Ok(None);
             }
             Err(error) => return Err(error),
         };
         let rights = rights(access, place.metadata()?.is_dir()) & self.handled.files;
-        sys::landlock_path(&self.fd, &place, rights)
+        sys::landlock_path(&self.fd, &place, rights)?;
+        Ok(Some(place))
     }
 
     /// Allows to listen on a TCP port; 0 stands for any that the kernel picks.

@@ -104,7 +104,7 @@ pub const CALLS: &[Call] = &[
     call("writev", Only(&["dnsd", "dyndns", "webd"]), "records of TLS"),
     call("pread64", Only(&["deviced", "updated"]), "parts of the list of makers; the slot, read back"),
     call("pwrite64", Only(&["dhcp4d", "updated"]), "the record of leases; the slot"),
-    call("lseek", Only(&["backupd", "captured", "deviced"]), "how long a file is; what has grown on it"),
+    call("lseek", All, "where in a file it is"),
     call("close", All, "descriptors"),
     when(
         "fcntl",
@@ -164,7 +164,7 @@ pub const CALLS: &[Call] = &[
         Only(&["deviced", "dhcp4", "dhcp4d", "dhcp6", "diagd", "dnsd", "dyndns", "logd", "netconfigd", "ntpd"]),
         "UDP",
     ),
-    when("socket", &[INTERNET, DATAGRAM, Is(2, WHOLE, &[1, 58])], Only(&["diagd"]), "echoes"),
+    when("socket", &[INTERNET, DATAGRAM, Is(2, WHOLE, &[1, 58])], Only(&["diagd", "webd"]), "echoes"),
     when("socket", &[Is(0, WHOLE, &[10]), RAW, Is(2, WHOLE, &[58])], Only(&["radvd"]), "router advertisements"),
     when("socket", &[Is(0, WHOLE, &[17])], Only(&["captured", "dhcp4", "dhcp4d", "pppoe"]), "frames"),
     when("socket", &[Is(0, WHOLE, &[24])], Only(&["pppoe"]), "the session, in the kernel"),
@@ -194,7 +194,11 @@ pub const CALLS: &[Call] = &[
     call("recvmmsg", Only(&["dnsd"]), "many questions at once"),
     call("sendmmsg", Only(&["dnsd"]), "many answers at once"),
     call("setsockopt", But(&["configd"]), "sockets"),
-    call("getsockopt", ASKED, "who asks; whether a connection stands"),
+    call(
+        "getsockopt",
+        Only(&["captured", "configd", "console", "deviced", "diagd", "dnsd", "logd", "ntpd", "webd"]),
+        "who asks; whether a connection stands",
+    ),
     call("getuid", ASKED, "whether it is itself who asks"),
     when(
         "ioctl",
@@ -226,6 +230,7 @@ pub const CALLS: &[Call] = &[
     call("sched_getaffinity", THREADS, "how many heaps are worth while"),
     when("prctl", &[Is(0, WHOLE, &[15])], THREADS, "a thread's name"),
     call("futex", THREADS, "waiting for each other"),
+    call("sched_yield", THREADS, "waiting for each other, when it is not for long"),
     call("exit", THREADS, "a thread's end"),
     // The end.
     call("exit_group", All, "the end"),

@@ -32,7 +32,8 @@ pub fn enter(service: &'static Service, house: &House) -> Result<(), Failure> {
 /// What PID 1 makes before it starts a service: its folders, and the link to its socket.
 fn prepare(service: &Service, house: &House) {
     let own = format!("/perm/{}", service.name);
-    for folder in service.run.iter().copied().chain([own.as_str()]) {
+    let has_own = rights::calls::calls(service).any(|call| call.name == "mkdir");
+    for folder in service.run.iter().copied().chain(has_own.then_some(own.as_str())) {
         // A folder that cannot be made is missed by who wants to write there, and said then.
         let _ = std::fs::create_dir_all(house.path(folder));
     }
@@ -51,7 +52,10 @@ fn enclose(service: &'static Service, house: &House, ruleset: Ruleset) -> io::Re
         let access = if place.change { Access::Change } else { Access::Read };
         // The kernel's own files are where they are, whatever the root is.
         if place.path.starts_with("/proc") || place.path.starts_with("/sys") || place.path.starts_with("/dev") {
-            ruleset.allow(Path::new(place.path), access)?;
+            let place = ruleset.allow(Path::new(place.path), access)?;
+            // The kernel forgets what nobody holds of /proc/sys, and makes it anew when it is asked for: then the rule would
+            // be for what is not there any more.
+            std::mem::forget(place.filter(|_| access == Access::Change));
         } else {
             ruleset.allow(&house.path(place.path), access)?;
         }
