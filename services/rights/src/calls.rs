@@ -144,7 +144,7 @@ pub const CALLS: &[Call] = &[
     call("epoll_ctl", All, "the event loop"),
     call("epoll_wait", All, "the event loop"),
     call("timerfd_create", All, "the event loop"),
-    call("timerfd_settime", But(&["console"]), "the event loop"),
+    call("timerfd_settime", All, "the event loop"),
     call("signalfd4", All, "the event loop"),
     call("rt_sigprocmask", All, "signals are read there"),
     call("poll", Only(&["console", "webd"]), "a connection within the router"),
