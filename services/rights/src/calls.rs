@@ -215,7 +215,6 @@ pub const CALLS: &[Call] = &[
         "the kernel's PPP",
     ),
     when("ioctl", &[Is(1, WHOLE, &[0x4024_700a])], Only(&["ntpd"]), "the battery clock (RTC_SET_TIME)"),
-    call("adjtimex", Only(&["ntpd"]), "the clock's rate"),
     call("clock_adjtime", Only(&["ntpd"]), "the clock's rate"),
     call("clock_settime", Only(&["ntpd"]), "the clock"),
     call("uname", Only(&["dhcp4", "dnsd", "logd", "webd"]), "the router's name"),
@@ -243,8 +242,8 @@ pub const CALLS: &[Call] = &[
 ];
 
 /// The rows that hold for a service.
-pub fn calls(service: &'static Service) -> impl Iterator<Item = &'static Call> {
-    CALLS.iter().filter(|call| call.who.has(service))
+pub fn calls(service: &Service) -> impl Iterator<Item = &'static Call> {
+    CALLS.iter().filter(move |call| call.who.has(service))
 }
 
 #[cfg(test)]

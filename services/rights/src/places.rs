@@ -95,8 +95,8 @@ pub fn listens(service: &Service) -> &'static [u16] {
 }
 
 /// The rows that hold for a service.
-pub fn places(service: &'static Service) -> impl Iterator<Item = &'static Place> {
-    PLACES.iter().filter(|place| place.who.has(service))
+pub fn places(service: &Service) -> impl Iterator<Item = &'static Place> {
+    PLACES.iter().filter(move |place| place.who.has(service))
 }
 
 /// The devices of a service.

@@ -43,7 +43,7 @@ fn prepare(service: &Service, house: &House) {
     }
 }
 
-fn enclose(service: &'static Service, house: &House, ruleset: Ruleset) -> io::Result<()> {
+fn enclose(service: &Service, house: &House, ruleset: Ruleset) -> io::Result<()> {
     let own = format!("/perm/{}", service.name);
     for folder in service.run.iter().copied().chain([own.as_str()]) {
         ruleset.allow(&house.path(folder), Access::Change)?;
