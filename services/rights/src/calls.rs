@@ -228,10 +228,10 @@ pub const CALLS: &[Call] = &[
     call("rseq", THREADS, "a thread's beginning"),
     call("sched_getaffinity", THREADS, "how many heaps are worth while"),
     when("prctl", &[Is(0, WHOLE, &[15])], THREADS, "a thread's name"),
-    call("futex", THREADS, "waiting for each other"),
     call("sched_yield", THREADS, "waiting for each other, when it is not for long"),
     call("exit", THREADS, "a thread's end"),
     // The end.
+    call("futex", All, "what the C library does once, as before it unwinds; one thread that waits for another"),
     call("exit_group", All, "the end"),
     call("sigaltstack", All, "the end"),
     call("rt_sigreturn", All, "a fault that is told before it ends the service"),
