@@ -1,7 +1,7 @@
 # The verbs. What they do is in the scripts and programs that they call; ARGS is passed on: make run ARGS="--memory 64".
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: deps axe deps-bench build kernel router tool image run test fmt-check lint bench bench-boot bench-forward bench-lan clean
+.PHONY: deps axe deps-bench build kernel router tool image run test fmt-check lint bench bench-boot bench-forward bench-lan rights-check clean
 .NOTPARALLEL:
 
 # Whatever carries a time carries the commit's; the manifest names the commit, and says when the tree differs from it.
@@ -62,6 +62,13 @@ deps-bench: deps
 
 bench-lan: deps-bench router
 	@$(NAMESPACE) sh -c 'ip link set lo up && exec cargo run --locked --offline --quiet -p qemu --bin bench_lan -- $(ARGS)'
+
+# Runs what tests the services under strace (long), then says which rows of their rights no scenario has made use of.
+rights-check: deps
+	@rm -rf target/traces && mkdir -p target/traces
+	cargo test --locked -p services --test '*' --no-run
+	$(NAMESPACE) sh -c 'ip link set lo up && exec env WEIR_STRACE=$(CURDIR)/target/traces cargo test --locked --offline --no-fail-fast -p services --test "*"' || true
+	@cargo run --locked --offline --quiet -p qemu --bin rights_check -- target/traces
 
 clean:
 	rm -rf target

@@ -23,6 +23,7 @@ pub mod perm;
 pub mod recover;
 pub mod report;
 pub mod restore;
+pub mod rights;
 pub mod run;
 pub mod sbom;
 pub mod scratch;

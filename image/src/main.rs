@@ -95,6 +95,9 @@ weir report [LOG] [--board NAME]
     was up and the router ready, and that as a row for the table in docs/SPECIFICATION.md. A time before each line counts:
     picocom -b 115200 /dev/ttyUSB0 | ts -s '%H:%M:%.S' | tee boot.log
 
+weir rights [SERVICE]
+    What each service of the router may do, and why: user, capabilities, files, ports, system calls. docs/SECURITY.md has it.
+
 weir --version
 ";
 
@@ -124,6 +127,7 @@ fn command() -> Result<ExitCode> {
         Some(Value(verb)) if verb == "capture" => look_on(arguments),
         Some(Value(verb)) if verb == "restore" => restore_backup(arguments),
         Some(Value(verb)) if verb == "keep" || verb == "revert" => decide(arguments, &verb.to_string_lossy()),
+        Some(Value(verb)) if verb == "rights" => show_rights(arguments),
         Some(Long("version")) => {
             println!("weir {}", pack::VERSION);
             Ok(ExitCode::SUCCESS)
@@ -199,6 +203,19 @@ fn apply_folder(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     };
     let host = host.to_string_lossy().into_owned();
     apply::apply(&apply::Target { host, state }, &PathBuf::from(folder), confirm)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show_rights(mut arguments: lexopt::Parser) -> Result<ExitCode> {
+    let mut name = None;
+    while let Some(argument) = arguments.next().map_err(usage)? {
+        match argument {
+            Value(value) if name.is_none() => name = Some(value.string().map_err(usage)?),
+            Long("help") | Short('h') => return help(),
+            other => return Err(usage(other.unexpected())),
+        }
+    }
+    print!("{}", weir::rights::table(name.as_deref())?);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -19,11 +19,13 @@
 //! | [`sysctl`] | settings under `/proc/sys` |
 //! | [`memory`] | what was used and is given back |
 //! | [`wire`] | formats that smoltcp does not have |
+//! | [`confine`] | what a process gives away for good |
 //! | [`sys`] | the only `unsafe` |
 pub mod address;
 pub mod batch;
 pub mod capture;
 pub mod clock;
+pub mod confine;
 pub mod connect;
 pub mod conntrack;
 pub mod ethtool;

@@ -64,6 +64,17 @@ const ENTRIES: &[(&str, Run)] = &[
     ("console", console::run),
 ];
 
+/// Gives up all rights but a service's, as the service itself does before anything else: for who wants to see what is left.
+///
+/// # Errors
+/// When there is no such service, or the kernel takes nothing of the kind.
+pub fn confine(name: &str, root: &std::path::Path) -> Result<(), String> {
+    let row = rights::service(name).ok_or_else(|| format!("no service is called {name:?}"))?;
+    let words = ["--root".into(), root.as_os_str().to_owned()];
+    let house = House::open(words.into_iter()).map_err(|failure| failure.to_string())?;
+    house::sandbox::enter(row, &house).map_err(|failure| failure.to_string())
+}
+
 const USAGE: &str = "usage: services NAME --root DIR [flags of the service]\n       services --list";
 
 /// `services`: the words of the command line say which one.
@@ -92,6 +103,8 @@ pub fn main() -> ExitCode {
             Ok(level) => log::set_max_level(level),
             Err(words) => log::error!("{words}"),
         }
+        let row = rights::service(name).ok_or_else(|| Failure::new("no row in the table of rights"))?;
+        house::sandbox::enter(row, &house)?;
         run(house)
     });
     match result {

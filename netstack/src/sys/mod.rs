@@ -3,6 +3,7 @@
 
 mod batch;
 mod clock;
+pub(crate) mod confine;
 mod descriptor;
 mod inherited;
 mod memory;

@@ -3,6 +3,9 @@
 //! Data only. PID 1 applies it before exec and routes every change notice by it; the `services` binary lists it.
 //! A row says everything a service may do that an empty process could not.
 #![forbid(unsafe_code)]
+pub mod calls;
+pub mod names;
+pub mod places;
 
 /// A Linux capability, by its number in `linux/capability.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

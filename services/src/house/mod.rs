@@ -12,6 +12,7 @@ pub mod questions;
 pub mod random;
 pub mod rarely;
 pub mod requests;
+pub mod sandbox;
 pub mod shown;
 #[allow(dead_code, reason = "what a client does not use is a server's")]
 pub mod tls;

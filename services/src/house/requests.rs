@@ -75,8 +75,6 @@ impl Requests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         turn.add(&listener, Token(FIRST), Interest::READ)?;
-        // PID 1 has made the link; alone, the service makes it.
-        let _ = std::os::unix::fs::symlink(format!("{name}/sock"), house.path(&format!("/run/{name}.sock")));
         Ok(Requests { name, listener, places: [const { None }; PLACES], next: 0, asked: 0 })
     }
 

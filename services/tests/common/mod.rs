@@ -20,6 +20,7 @@ pub mod ruleset;
 
 use qemu::Folder;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Services run in a namespace.
 pub trait Services {
@@ -30,8 +31,19 @@ pub trait Services {
 impl Services for Namespace {
     fn service(&self, name: &str, root: &Root, flags: &[&str]) -> Child {
         let folder = root.0.to_str().unwrap();
+        let program = env!("CARGO_BIN_EXE_services");
         let words: Vec<&str> = [name, "--root", folder].into_iter().chain(flags.iter().copied()).collect();
-        self.spawn(env!("CARGO_BIN_EXE_services"), &words).named(name)
+        match std::env::var("WEIR_STRACE") {
+            // `make rights-check`: the tracer is the child's child, so that signals reach the service.
+            Ok(traces) => {
+                static NEXT: AtomicU32 = AtomicU32::new(0);
+                let number = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+                let file = format!("{traces}/{name}.{}.{}", number.0, number.1);
+                let traced = ["-D", "-f", "-qq", "-X", "raw", "-o", &file, program];
+                self.spawn("strace", &[&traced[..], &words].concat()).named(name)
+            }
+            Err(_) => self.spawn(program, &words).named(name),
+        }
     }
 }
 
