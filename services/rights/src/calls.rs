@@ -90,7 +90,7 @@ const EXECUTABLE: u32 = 4;
 /// Those that are asked on `/run/NAME.sock`.
 const ASKED: Who = Only(&["captured", "configd", "deviced", "diagd", "dnsd", "logd", "ntpd", "webd"]);
 /// Those that have files of their own, of which each is replaced whole.
-const WRITERS: Who = But(&["backupd", "console", "panel", "updated"]);
+const WRITERS: Who = But(&["backupd", "console", "panel"]);
 /// Those that are connected to, on a socket of either kind.
 const SERVERS: Who = But(&["console", "dhcp4", "dhcp6", "panel", "pppoe", "radvd"]);
 /// Those that have a thread besides their first.
@@ -161,7 +161,20 @@ pub const CALLS: &[Call] = &[
     when(
         "socket",
         &[INTERNET, DATAGRAM, Is(2, WHOLE, &[0, 17])],
-        Only(&["deviced", "dhcp4", "dhcp4d", "dhcp6", "diagd", "dnsd", "dyndns", "listd", "logd", "netconfigd", "ntpd"]),
+        Only(&[
+            "deviced",
+            "dhcp4",
+            "dhcp4d",
+            "dhcp6",
+            "diagd",
+            "dnsd",
+            "dyndns",
+            "listd",
+            "logd",
+            "netconfigd",
+            "ntpd",
+            "updated",
+        ]),
         "UDP",
     ),
     when("socket", &[INTERNET, DATAGRAM, Is(2, WHOLE, &[1, 58])], Only(&["diagd", "webd"]), "echoes"),
