@@ -97,13 +97,6 @@ impl Router {
         self.wait_within(text, PATIENCE).unwrap_or_else(|| panic!("the console never said {text:?}: time ran out"))
     }
 
-    /// The same, after a kernel's panic, which delays its restart by counting: for an emulator that counts instructions,
-    /// as slow as they come.
-    pub fn wait_after_panic(&mut self, text: &str) -> String {
-        self.wait_within(text, 6 * PATIENCE)
-            .unwrap_or_else(|| panic!("after its panic the machine never said {text:?}"))
-    }
-
     fn wait_within(&mut self, text: &str, limit: Duration) -> Option<String> {
         let deadline = Instant::now() + limit;
         let mut said = self.said.text.lock().unwrap_or_else(PoisonError::into_inner);
