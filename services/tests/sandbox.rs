@@ -131,7 +131,7 @@ impl Bench {
         let whose = format!("{} as {user:?}: {what} {rest:?}: {:?}\n{said}", service.name, output.status);
         assert_eq!(output.status.code(), Some(STOPPED), "{whose}");
         let line = |call: &&str| said.contains(&format!("{}: error: the system call {call} (", service.name));
-        assert!(calls.iter().any(|call| line(&call)), "{whose}");
+        assert!(calls.iter().any(line), "{whose}");
     }
 
     fn path(&self, absolute: &str) -> String {

@@ -4,8 +4,11 @@ use std::mem::size_of_val;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::sync::OnceLock;
 
-/// Who is stopped, and the kernel's names of its calls.
-static STOPPED: OnceLock<(&'static str, fn(u32) -> Option<&'static str>)> = OnceLock::new();
+/// The kernel's name of a call, by its number.
+pub type Name = fn(u32) -> Option<&'static str>;
+
+/// Who is stopped, and the names of its calls.
+static STOPPED: OnceLock<(&'static str, Name)> = OnceLock::new();
 
 /// The status of a process that was stopped: 128 and the signal's number, as shells have it.
 const STATUS: libc::c_int = 128 + libc::SIGSYS;
@@ -24,7 +27,7 @@ struct Refused {
 ///
 /// # Errors
 /// When the kernel does not take the handler.
-pub fn tell_refused_call(who: &'static str, name: fn(u32) -> Option<&'static str>) -> io::Result<()> {
+pub fn tell_refused_call(who: &'static str, name: Name) -> io::Result<()> {
     let _ = STOPPED.set((who, name));
     // SAFETY: all zeroes are a valid sigaction; its mask is empty then.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
