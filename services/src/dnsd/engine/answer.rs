@@ -89,7 +89,6 @@ impl Note {
             Note::NoZoneKeyBitSet => "no key is a zone's",
             Note::NsecMissing => "nothing proves that it does not exist",
             Note::Blocked => "a block list has it",
-            Note::Blocked => "a block list has it",
             Note::Prohibited => "prohibited",
             Note::NoReachableAuthority => "its keys cannot be asked for",
             Note::UnsupportedIterations => "too many NSEC3 iterations",
