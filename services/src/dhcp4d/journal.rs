@@ -125,6 +125,19 @@ impl Journal {
         entry.write(&mut self.waiting);
     }
 
+    /// The leases.json that lies beside the log has this sum, whatever was to take its place: without that word two files that
+    /// a cut kept from their place would make the one before them look like somebody else's, whose word counts.
+    pub fn lies_beside(&mut self, sum: u64) {
+        if self.sums[1] != sum {
+            self.append(&Entry::File(sum));
+        }
+    }
+
+    /// The leases.json that was announced last did not take its place.
+    pub fn stays_beside(&mut self) {
+        self.lies_beside(self.sums[0]);
+    }
+
     /// When [`Journal::commit`] is wanted although nothing is promised.
     pub fn deadline(&self) -> Option<Instant> {
         self.refused.map(|at| at + RETRY)

@@ -429,6 +429,8 @@ impl Server {
                 Task::File => {
                     if self.snapshot.ended(now, result) {
                         self.house.changed(rights::LEASES);
+                    } else {
+                        self.journal.stays_beside();
                     }
                 }
             }

@@ -76,7 +76,11 @@ pub fn recover(log: &Path, json: &Path, clock: &Clock, engine: &mut Engine) -> (
     }
     // A log that does not say what holds is made anew by the first commit.
     let file = past.file.filter(|_| !changed && !past.damaged);
-    (Journal::new(log.to_owned(), clock.boot.clone(), zero, past.sums, file), stale)
+    let mut journal = Journal::new(log.to_owned(), clock.boot.clone(), zero, past.sums, file);
+    if let Some(sum) = sum {
+        journal.lies_beside(sum);
+    }
+    (journal, stale)
 }
 
 fn read(path: &Path, boot: &str) -> Log {
@@ -110,7 +114,8 @@ fn read(path: &Path, boot: &str) -> Log {
         count += 1;
         match &entry {
             Entry::Given(_) | Entry::Gone(_) => log.behind = true,
-            Entry::File(_) => log.behind = false,
+            // The one before the last lies there as before, though another one was to take its place.
+            Entry::File(sum) => log.behind &= log.sums[0] == *sum && log.sums[1] != *sum,
             Entry::Clock { .. } => {}
         }
         match entry {

@@ -160,6 +160,29 @@ fn leases_json_is_router7s_and_an_edit_by_hand_counts() {
 }
 
 #[test]
+fn what_two_cuts_kept_from_its_place_makes_no_edit_of_what_lies_there() {
+    let mut files = Files::new();
+    let (mut scene, mut journal, _) = files.start(BEGIN, WALL);
+    promise(&mut scene, &mut journal, 1, 101);
+    assert!(write(&scene, &mut journal, &files));
+    for (boot, name) in [("second", "study"), ("third", "attic"), ("fourth", "shed")] {
+        for address in scene.engine.rename(scene.now, mac(1), name) {
+            journal.append(&scene.engine.entry(address));
+        }
+        assert!(journal.commit(scene.now, &scene.engine), "it is acknowledged");
+        // A new leases.json is announced, and the power goes before it has its name.
+        journal.append(&Entry::File(name.len() as u64));
+        assert!(journal.commit(scene.now, &scene.engine));
+        drop(journal);
+        files.boot = boot;
+        let stale;
+        (scene, journal, stale) = files.start(BEGIN, WALL);
+        assert_eq!(scene.record(mac(1)).unwrap().hostname_override, name);
+        assert!(stale, "the file is behind");
+    }
+}
+
+#[test]
 fn leases_json_is_written_between_the_turns_and_left_alone_while_it_is_synced() {
     let files = Files::new();
     let (mut scene, mut journal, _) = files.start(BEGIN, WALL);
