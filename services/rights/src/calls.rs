@@ -94,7 +94,7 @@ const WRITERS: Who = But(&["backupd", "console", "panel"]);
 /// Those that are connected to, on a socket of either kind.
 const SERVERS: Who = But(&["console", "dhcp4", "dhcp6", "panel", "pppoe", "radvd"]);
 /// Those that have a thread besides their first.
-const THREADS: Who = Only(&["dhcp4d"]);
+const THREADS: Who = Only(&["dhcp4d", "dnsd"]);
 
 /// Every row.
 pub const CALLS: &[Call] = &[
@@ -136,7 +136,7 @@ pub const CALLS: &[Call] = &[
     call("munmap", All, "memory"),
     call("mremap", All, "memory"),
     call("brk", All, "memory"),
-    call("madvise", Only(&["dhcp4d", "webd"]), "memory that is given back"),
+    call("madvise", Only(&["dhcp4d", "dnsd", "webd"]), "memory that is given back"),
     call("memfd_create", Only(&["captured"]), "packets as a file, for who has asked"),
     call("getrandom", All, "keys of its tables"),
     // The event loop.
