@@ -67,7 +67,8 @@ bench-lan: deps-bench router
 rights-check: deps
 	@rm -rf target/traces && mkdir -p target/traces
 	cargo test --locked -p services --test '*' --no-run
-	$(NAMESPACE) sh -c 'ip link set lo up && exec env WEIR_STRACE=$(CURDIR)/target/traces cargo test --locked --offline --no-fail-fast -p services --test "*"' || true
+	$(NAMESPACE) sh -c 'ip link set lo up && exec env WEIR_STRACE=$(CURDIR)/target/traces cargo test --locked --offline --no-fail-fast -p services --test "*"' || \
+		echo "rights-check: tests have failed; rows that only they make use of are named below as well" >&2
 	@cargo run --locked --offline --quiet -p qemu --bin rights_check -- target/traces
 
 clean:
