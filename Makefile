@@ -4,9 +4,10 @@ SHELL := /bin/bash
 .PHONY: deps axe deps-bench build kernel router tool image run test fmt-check lint bench bench-boot bench-forward bench-lan rights-check clean
 .NOTPARALLEL:
 
-# Whatever carries a time carries the commit's; the manifest names the commit, and says when the tree differs from it.
-export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
-export WEIR_COMMIT ?= $(shell git describe --always --abbrev=40 --exclude='*' --dirty 2>/dev/null)
+# Whatever carries a time carries the commit's; the manifest names the commit, and says when the tree differs from it. Only packing is told:
+# with each change of these cargo would build the C code of ring and zstd anew.
+PACKED = SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || echo 0)} \
+	WEIR_COMMIT=$${WEIR_COMMIT:-$$(git describe --always --abbrev=40 --exclude='*' --dirty 2>/dev/null)}
 
 run: image
 	target/appliance/bin/weir run $(ARGS)
@@ -33,7 +34,7 @@ tool: deps
 	@install -C target/debug/weir target/appliance/bin/weir
 
 image: build
-	@target/appliance/bin/weir image --kernel "$$(tail -n 1 target/kernel-folder)"
+	@$(PACKED) target/appliance/bin/weir image --kernel "$$(tail -n 1 target/kernel-folder)"
 
 # The tests get a network of their own, so that they may change it and leave nothing behind; root or not.
 NAMESPACE := unshare $(if $(filter-out 0,$(shell id -u)),--user --map-root-user) --net --mount --

@@ -514,8 +514,9 @@ async function reboot() {
 }
 function comesBack(words) {
   gone(words);
-  const before = state.status.router.uptime_ms;
-  watch(health => health && health.uptime_ms < before);
+  // A machine that has not gone yet counts on; one that came again may be up for longer by now than the old one was.
+  const began = Date.now() - state.status.router.uptime_ms;
+  watch(health => health && health.uptime_ms + 1000 < Date.now() - began);
 }
 // Loads the page anew as soon as what the router says of its health, or its silence, is what is awaited.
 function watch(awaited) {
