@@ -1,6 +1,7 @@
 //! A person's files checked together, by the very code that reads them: on the router before they are tried, on the host
 //! before they are sent.
 use crate::house::pair::{self, Pair};
+use crate::house::tls;
 use crate::perm::firewall::Rules;
 use crate::perm::forwardings::Forwardings;
 use crate::perm::interfaces::Interfaces;
@@ -55,11 +56,11 @@ pub fn check(files: &Files, zone: impl Fn(&str) -> Option<String>) -> Vec<String
             rights::SYSLOG => logd::check(path, bytes),
             rights::DYNDNS => dyndns::check(path, bytes).map(|mut refused| wrong.append(&mut refused)),
             rights::BLOCKLISTS => listd::check(path, bytes).map(|mut refused| wrong.append(&mut refused)),
-            rights::LISTD_CA => listd::check_authorities(path, bytes),
+            rights::LISTD_CA => tls::check_authorities(path, bytes),
             rights::LOG_LEVELS => levels::parse(path, bytes).map(drop),
-            rights::DNSD_CA => dnsd::check_authorities(path, bytes),
+            rights::DNSD_CA => tls::check_authorities(path, bytes),
             rights::ROOT_KEY => dnsd::check_root_key(path, bytes),
-            rights::DYNDNS_CA => dyndns::check_authorities(path, bytes),
+            rights::DYNDNS_CA => tls::check_authorities(path, bytes),
             rights::TLS_CERTIFICATE => pair::chain(path, bytes).map(drop),
             rights::MQTT => deviced::check(path, bytes),
             // Only beside an interfaces.json, which may come after it.

@@ -71,7 +71,6 @@ mod subnames;
 #[cfg(test)]
 mod tests;
 
-use crate::house::tls::Authorities;
 use crate::house::{Failure, House};
 use crate::perm::json::Refusal;
 use netstack::event::{Event, Signal};
@@ -82,14 +81,6 @@ use std::time::Duration;
 
 /// How often the cache is written down, where a person wants it kept.
 const KEEP: Duration = Duration::from_secs(3_600);
-
-/// Whether `ca.pem` can be used.
-///
-/// # Errors
-/// Names the file and what in it is no certificate.
-pub fn check_authorities(path: &Path, bytes: &[u8]) -> Result<(), Refusal> {
-    Authorities::new(bytes).map(drop).map_err(|words| Refusal::field(path, "the file", words))
-}
 
 /// Whether `root.key` can be used.
 ///

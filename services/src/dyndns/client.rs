@@ -1,14 +1,13 @@
 //! The way to a provider: its name is asked for at dnsd, one connection for one question, everything within half a minute.
 use super::engine::http;
 use super::engine::provider::{Ask, Said};
-use crate::house::asking::Asking;
-use crate::house::names::Names;
 use crate::house::tls::{Authorities, Flow, Tls};
-use crate::perm::place::{Host, Place};
+use crate::house::way::{Step, Way};
+use crate::perm::place::Place;
 use netstack::event::{Interest, Loop, Token};
 use netstack::time::Instant;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// Time for a question, its server's name and the way included.
@@ -25,54 +24,48 @@ struct Open {
     place: Place,
     ask: Ask,
     until: Instant,
-    to: Option<IpAddr>,
     wire: Option<Wire>,
-    /// Why the last address was of no use.
-    why: Option<String>,
 }
 
 /// The client: one question at a time.
 pub struct Client {
     token: Token,
-    names: Names,
-    asking: Asking,
+    way: Way,
     open: Option<Open>,
 }
 
 impl Client {
     /// Its connections have this token.
     pub fn new(token: Token) -> Client {
-        Client { token, names: Names::default(), asking: Asking::new(), open: None }
+        Client { token, way: Way::new(), open: None }
     }
 
     /// Asks; [`Client::turn`] brings the answer.
     pub fn ask(&mut self, now: Instant, place: Place, ask: Ask) {
-        let name = match &place.host {
-            Host::Named(name) => vec![name.clone()],
-            Host::At(_) => Vec::new(),
-        };
-        self.names.follow(now, &name);
-        self.names.hurry(now);
-        self.open = Some(Open { place, ask, until: now + PATIENCE, to: None, wire: None, why: None });
+        let until = now + PATIENCE;
+        self.way.begin(now, place.clone(), until);
+        self.open = Some(Open { place, ask, until, wire: None });
     }
 
-    /// Forgets the question, and every name: they may have moved before the next.
+    /// Forgets the question.
     pub fn hang_up(&mut self, now: Instant) {
         self.open = None;
-        self.names.follow(now, &[]);
+        self.way.leave(now);
     }
 
     /// When [`Client::turn`] is wanted.
     pub fn deadline(&self) -> Option<Instant> {
-        let open = self.open.as_ref()?;
-        Some(self.names.deadline().map_or(open.until, |at| at.min(open.until)))
+        self.way.deadline()
     }
 
     /// An answer of the name server.
     pub fn answered(&mut self, now: Instant, token: Token) {
-        if let Some((id, addresses)) = self.asking.ready(token) {
-            self.names.answered(now, id, &addresses);
-        }
+        self.way.answered(now, token);
+    }
+
+    /// Whether [`Client::turn`] is to be called again at once.
+    pub fn is_eager(&self) -> bool {
+        self.open.is_some() && self.way.is_eager()
     }
 
     /// Goes on as far as it goes: the answer, or why there will be none. `authorities` are read when they are needed.
@@ -82,30 +75,13 @@ impl Client {
         now: Instant,
         authorities: impl Fn() -> Result<Authorities, String>,
     ) -> Option<Result<Said, String>> {
-        self.open.as_ref()?;
-        let (questions, given_up) = self.names.due(now);
-        given_up.into_iter().for_each(|id| self.asking.forget(id));
-        for question in questions {
-            if self.asking.ask(turn, &question).is_err() {
-                self.names.answered(now, question.id, &[]);
-            }
-        }
-        let chosen = self.names.chosen().first().copied();
         let open = self.open.as_mut()?;
-        if now >= open.until {
-            let missing = if chosen.is_none() && matches!(open.place.host, Host::Named(_)) {
-                "its name has no address"
-            } else {
-                "it does not answer"
-            };
-            return Some(Err(open.why.take().unwrap_or_else(|| missing.to_owned())));
-        }
+        let to = match self.way.turn(turn, now) {
+            Step::Wait => return None,
+            Step::Over(words) => return Some(Err(words)),
+            Step::Connect(to) => to,
+        };
         if open.wire.is_none() {
-            let to = match &open.place.host {
-                Host::At(address) => Some(*address),
-                Host::Named(_) => chosen,
-            }?;
-            open.to = Some(to);
             match open.connect(turn, self.token, to, &authorities) {
                 Ok(wire) => open.wire = Some(wire),
                 Err(words) => return self.useless(now, words),
@@ -121,23 +97,8 @@ impl Client {
 
     /// This address was of no use: the name's next one, unless there is none.
     fn useless(&mut self, now: Instant, words: String) -> Option<Result<Said, String>> {
-        let open = self.open.as_mut()?;
-        open.wire = None;
-        let Some(address) = open.to.take().filter(|_| matches!(open.place.host, Host::Named(_))) else {
-            return Some(Err(words));
-        };
-        self.names.useless(now, address);
-        if self.names.chosen().is_empty() {
-            return Some(Err(words));
-        }
-        open.why = Some(words);
-        // Its turn comes at once: a name's addresses are few.
-        None
-    }
-
-    /// Whether [`Client::turn`] is to be called again at once.
-    pub fn is_eager(&self) -> bool {
-        self.open.as_ref().is_some_and(|open| open.wire.is_none() && open.why.is_some())
+        self.open.as_mut()?.wire = None;
+        self.way.useless(now, words).map(Err)
     }
 }
 
@@ -146,10 +107,9 @@ impl Open {
         &self,
         turn: &Loop,
         token: Token,
-        to: IpAddr,
+        to: SocketAddr,
         authorities: &impl Fn() -> Result<Authorities, String>,
     ) -> Result<Wire, String> {
-        let to = SocketAddr::new(to, self.place.port);
         let words = |error: std::io::Error| error.to_string();
         match &self.ask {
             Ask::Https(request) => {

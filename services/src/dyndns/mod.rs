@@ -63,14 +63,6 @@ pub fn check(path: &Path, bytes: &[u8]) -> Result<Vec<Refusal>, Refusal> {
     Records::parse(path, bytes).map(|read| read.refused)
 }
 
-/// Whether `ca.pem` can be used.
-///
-/// # Errors
-/// Names the file and what in it is no certificate.
-pub fn check_authorities(path: &Path, bytes: &[u8]) -> Result<(), Refusal> {
-    Authorities::new(bytes).map(drop).map_err(|words| Refusal::field(path, "the file", words))
-}
-
 struct Flags {
     config: Option<PathBuf>,
     uplink: String,

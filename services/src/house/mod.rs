@@ -16,6 +16,7 @@ pub mod sandbox;
 pub mod shown;
 #[allow(dead_code, reason = "what a client does not use is a server's")]
 pub mod tls;
+pub mod way;
 
 pub use logger::log_to_stderr;
 pub use notify::Notify;

@@ -3,6 +3,7 @@
 //!
 //! A certificate is judged by the wall clock: before that is right, nobody can be believed, but by who must not wait for it
 //! ([`Authorities::lasting`]).
+use crate::perm::json::Refusal;
 use netstack::event::{Interest, Loop, Token};
 use netstack::time::Instant;
 use rustls::client::{Resumption, WebPkiServerVerifier};
@@ -12,6 +13,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, Connection, RootCertStore};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::sync::Arc;
 
 mod clock;
@@ -26,6 +28,14 @@ const SESSIONS: usize = 64;
 /// Whose certificates are believed.
 #[derive(Debug, Clone)]
 pub struct Authorities(Arc<ClientConfig>);
+
+/// Whether a file of a person's own authorities can be used.
+///
+/// # Errors
+/// Names the file and what in it is no certificate.
+pub fn check_authorities(path: &Path, bytes: &[u8]) -> Result<(), Refusal> {
+    Authorities::new(bytes).map(drop).map_err(|words| Refusal::field(path, "the file", words))
+}
 
 impl Authorities {
     /// Those of the internet (Mozilla's list), and the certificates of a person's own in a PEM file.

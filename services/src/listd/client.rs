@@ -2,14 +2,12 @@
 use super::engine::http::{self, Answer, Reading};
 use super::engine::{Ask, Fetched};
 use crate::blocklist::rules::Reader;
-use crate::house::asking::Asking;
-use crate::house::names::Names;
 use crate::house::tls::{Authorities, Flow, Tls};
+use crate::house::way::{Step, Way};
 use crate::perm::blocklists::Url;
-use crate::perm::place::Host;
 use netstack::event::{Loop, Token};
 use netstack::time::Instant;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Time for a name, a connection, or the next piece of a list.
@@ -40,30 +38,24 @@ struct Open {
     /// Where it is by now.
     url: Url,
     steps: u8,
-    /// When all must be over, and when the next piece must be there.
+    /// When all must be over.
     end: Instant,
-    until: Instant,
-    to: Option<IpAddr>,
     wire: Option<Box<Tls>>,
     reading: Reading,
     list: Reader,
     most: usize,
-    /// Why the last address was of no use.
-    why: Option<String>,
-    /// There is more to do at once.
-    hurries: bool,
 }
 
 /// The client: one list at a time.
 pub struct Client {
     token: Token,
-    names: Names,
-    asking: Asking,
+    way: Way,
     open: Option<Box<Open>>,
 }
 
 enum Turn {
-    Waits,
+    /// More will come; whether something came just now.
+    Waits(bool),
     Over(Said),
     Moved,
     Useless(String),
@@ -72,60 +64,36 @@ enum Turn {
 impl Client {
     /// Its connections have this token.
     pub fn new(token: Token) -> Client {
-        Client { token, names: Names::default(), asking: Asking::new(), open: None }
+        Client { token, way: Way::new(), open: None }
     }
 
     /// Asks for a list of so many names at most; [`Client::turn`] brings it.
     pub fn ask(&mut self, now: Instant, ask: Ask, most: usize) {
         let url = ask.url.clone();
-        self.open = Some(Box::new(Open {
-            ask,
-            url,
-            steps: 0,
-            end: now + WHOLE,
-            until: now + PATIENCE,
-            to: None,
-            wire: None,
-            reading: Reading::default(),
-            list: Reader::default(),
-            most,
-            why: None,
-            hurries: false,
-        }));
-        self.look_up(now);
+        self.way.begin(now, url.place.clone(), now + PATIENCE);
+        let (reading, list) = (Reading::default(), Reader::default());
+        self.open = Some(Box::new(Open { ask, url, steps: 0, end: now + WHOLE, wire: None, reading, list, most }));
     }
 
-    fn look_up(&mut self, now: Instant) {
-        let name = match self.open.as_ref().map(|open| &open.url.place.host) {
-            Some(Host::Named(name)) => vec![name.clone()],
-            _ => Vec::new(),
-        };
-        self.names.follow(now, &name);
-        self.names.hurry(now);
-    }
-
-    /// Forgets the list, and every name: they may have moved before the next.
+    /// Forgets the list.
     pub fn hang_up(&mut self, now: Instant) {
         self.open = None;
-        self.names.follow(now, &[]);
+        self.way.leave(now);
     }
 
     /// When [`Client::turn`] is wanted.
     pub fn deadline(&self) -> Option<Instant> {
-        let until = self.open.as_ref()?.until;
-        Some(self.names.deadline().map_or(until, |at| at.min(until)))
+        self.way.deadline()
     }
 
     /// An answer of the name server.
     pub fn answered(&mut self, now: Instant, token: Token) {
-        if let Some((id, addresses)) = self.asking.ready(token) {
-            self.names.answered(now, id, &addresses);
-        }
+        self.way.answered(now, token);
     }
 
     /// Whether [`Client::turn`] is to be called again at once.
     pub fn is_eager(&self) -> bool {
-        self.open.as_ref().is_some_and(|open| open.hurries)
+        self.open.is_some() && self.way.is_eager()
     }
 
     /// Goes on as far as it goes. `authorities` are read when they are needed.
@@ -135,45 +103,31 @@ impl Client {
         now: Instant,
         authorities: impl Fn() -> Result<Authorities, String>,
     ) -> Option<Said> {
-        self.open.as_ref()?;
-        let (questions, given_up) = self.names.due(now);
-        given_up.into_iter().for_each(|id| self.asking.forget(id));
-        for question in questions {
-            if self.asking.ask(turn, &question).is_err() {
-                self.names.answered(now, question.id, &[]);
-            }
-        }
-        let chosen = self.names.chosen().first().copied();
         let open = self.open.as_mut()?;
-        open.hurries = false;
-        let is_named = matches!(open.url.place.host, Host::Named(_));
-        if now >= open.until {
-            let missing = if now >= open.end {
-                "it takes too long"
-            } else if open.wire.is_none() && chosen.is_none() && is_named {
-                "its server's name has no address"
-            } else {
-                "it does not answer"
-            };
-            return Some(Said::Failed(open.why.take().unwrap_or_else(|| missing.to_owned()), None));
-        }
+        let to = match self.way.turn(turn, now) {
+            Step::Wait => return None,
+            Step::Over(_) if now >= open.end => return Some(Said::Failed("it takes too long".to_owned(), None)),
+            Step::Over(words) => return Some(Said::Failed(words, None)),
+            Step::Connect(to) => to,
+        };
         if open.wire.is_none() {
-            let to = match &open.url.place.host {
-                Host::At(address) => Some(*address),
-                Host::Named(_) => chosen,
-            }?;
-            open.to = Some(to);
             match open.connect(turn, self.token, to, &authorities) {
                 Ok(wire) => open.wire = Some(wire),
                 Err(words) => return self.useless(now, words),
             }
         }
         match open.go_on(turn, now) {
-            Turn::Waits => None,
+            Turn::Waits(came) => {
+                if came {
+                    self.way.give_up_at((now + PATIENCE).min(open.end));
+                }
+                None
+            }
             Turn::Over(said) => Some(said),
             Turn::Useless(words) => self.useless(now, words),
             Turn::Moved => {
-                self.look_up(now);
+                open.afresh();
+                self.way.begin(now, open.url.place.clone(), (now + PATIENCE).min(open.end));
                 None
             }
         }
@@ -182,30 +136,28 @@ impl Client {
     /// This address was of no use: the name's next one, unless there is none.
     fn useless(&mut self, now: Instant, words: String) -> Option<Said> {
         let open = self.open.as_mut()?;
-        open.wire = None;
-        let Some(address) = open.to.take().filter(|_| matches!(open.url.place.host, Host::Named(_))) else {
-            return Some(Said::Failed(words, None));
-        };
-        self.names.useless(now, address);
-        if self.names.chosen().is_empty() {
+        open.afresh();
+        if let Some(words) = self.way.useless(now, words) {
             return Some(Said::Failed(words, None));
         }
-        (open.reading, open.list) = (Reading::default(), Reader::default());
-        open.until = (now + PATIENCE).min(open.end);
-        (open.why, open.hurries) = (Some(words), true);
+        self.way.give_up_at((now + PATIENCE).min(open.end));
         None
     }
 }
 
 impl Open {
+    /// Nothing of the last connection counts for the next one.
+    fn afresh(&mut self) {
+        (self.wire, self.reading, self.list) = (None, Reading::default(), Reader::default());
+    }
+
     fn connect(
         &self,
         turn: &Loop,
         token: Token,
-        to: IpAddr,
+        to: SocketAddr,
         authorities: &impl Fn() -> Result<Authorities, String>,
     ) -> Result<Box<Tls>, String> {
-        let to = SocketAddr::new(to, self.url.place.port);
         let name = self.url.place.host.to_string();
         let words = |error: std::io::Error| error.to_string();
         let mut tls = Tls::connect(turn, token, &authorities()?, to, &name, self.end).map_err(words)?;
@@ -214,15 +166,13 @@ impl Open {
     }
 
     fn go_on(&mut self, turn: &Loop, now: Instant) -> Turn {
-        let Some(tls) = self.wire.as_mut() else { return Turn::Waits };
+        let Some(tls) = self.wire.as_mut() else { return Turn::Waits(false) };
         let flow = match tls.turn(turn, now) {
             Ok(flow) => flow,
             Err(error) => return Turn::Useless(error.to_string()),
         };
         let came = tls.received();
-        if !came.is_empty() {
-            self.until = (now + PATIENCE).min(self.end);
-        }
+        let something = !came.is_empty();
         // What has no length is whole only where its end was said.
         let ended = flow == Flow::Ended;
         let (list, most) = (&mut self.list, self.most);
@@ -230,11 +180,11 @@ impl Open {
             Ok(None) if flow == Flow::Cut => {
                 Turn::Over(Said::Failed("it has hung up in the middle of its answer".to_owned(), None))
             }
-            Ok(None) => Turn::Waits,
+            Ok(None) => Turn::Waits(something),
             Err(words) => Turn::Over(Said::Failed(words, None)),
             Ok(Some(Answer::Same)) => Turn::Over(Said::Same),
             Ok(Some(Answer::Refused(words, after))) => Turn::Over(Said::Failed(words, after)),
-            Ok(Some(Answer::Elsewhere(to))) => self.moved(now, &to),
+            Ok(Some(Answer::Elsewhere(to))) => self.moved(&to),
             Ok(Some(Answer::Whole(etag, modified))) => match std::mem::take(&mut self.list).finish(self.most) {
                 Ok((keys, rules)) => Turn::Over(Said::Fresh { keys, fetched: Fetched { etag, modified, rules } }),
                 Err(words) => Turn::Over(Said::Failed(words, None)),
@@ -242,7 +192,7 @@ impl Open {
         }
     }
 
-    fn moved(&mut self, now: Instant, to: &str) -> Turn {
+    fn moved(&mut self, to: &str) -> Turn {
         self.steps += 1;
         if self.steps > MOST_STEPS {
             return Turn::Over(Said::Failed(format!("it leads on and on, last to {to:?}"), None));
@@ -250,9 +200,6 @@ impl Open {
         match http::elsewhere(&self.url, to) {
             Ok(url) => {
                 self.url = url;
-                (self.wire, self.to, self.why, self.hurries) = (None, None, None, true);
-                (self.reading, self.list) = (Reading::default(), Reader::default());
-                self.until = (now + PATIENCE).min(self.end);
                 Turn::Moved
             }
             Err(words) => Turn::Over(Said::Failed(words, None)),

@@ -54,14 +54,6 @@ pub fn check(path: &Path, bytes: &[u8]) -> Result<Vec<Refusal>, Refusal> {
     Blocklists::parse(path, bytes).map(|read| read.refused)
 }
 
-/// Whether `ca.pem` can be used.
-///
-/// # Errors
-/// Names the file and what in it is no certificate.
-pub fn check_authorities(path: &Path, bytes: &[u8]) -> Result<(), Refusal> {
-    Authorities::new(bytes).map(drop).map_err(|words| Refusal::field(path, "the file", words))
-}
-
 struct Listd {
     house: House,
     turn: Loop,

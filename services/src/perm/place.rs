@@ -12,6 +12,24 @@ pub enum Host {
     Named(String),
 }
 
+impl Host {
+    /// The address, where it is written by one.
+    pub fn address(&self) -> Option<IpAddr> {
+        match self {
+            Host::At(address) => Some(*address),
+            Host::Named(_) => None,
+        }
+    }
+
+    /// The name, where it is written by one.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Host::At(_) => None,
+            Host::Named(name) => Some(name),
+        }
+    }
+}
+
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
