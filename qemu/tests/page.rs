@@ -102,6 +102,7 @@ fn a_family_uses_the_page() {
     );
     disk.write("diagd/config.json", config.as_bytes());
     disk.write("captured/record", b"");
+    disk.write("blocklists.json", br#"{"block":["ads.example"]}"#);
     disk.set_environment(&[("words", "no_timer_check")]);
     let key = bed.folder.0.join("key");
     update::make_key(&key).unwrap();
@@ -163,6 +164,9 @@ fn a_family_uses_the_page() {
     let words = browser.run("return document.querySelector('#speed svg').getAttribute('aria-label')");
     assert!(words.as_str().unwrap().contains("the last 10 minutes: down "), "{words}");
 
+    step("a name of one's own list is blocked");
+    bed.dig_until(&["ads.example"], "0.0.0.0");
+
     step("every section in every width and light");
     for look in Look::all() {
         browser.look(look);
@@ -179,6 +183,10 @@ fn a_family_uses_the_page() {
         }
     }
     browser.look(Look { phone: false, dark: false });
+    browser.run("location.hash = '#names'");
+    browser.wait(
+        "[...document.querySelectorAll('#names tr')].some(row => /^your own names\\s+[1-9]/.test(row.innerText))",
+    );
 
     step("by the keyboard alone: the first stop leads past the sections");
     browser.go(&home());
