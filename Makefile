@@ -48,21 +48,26 @@ fmt-check: deps
 lint: deps
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
-bench: bench-boot bench-forward
+# Each benchmark leaves its JSON object in target/bench; at the end all are held against qemu/bars.json.
+bench: bench-boot bench-forward bench-lan
+	@cargo run --locked --quiet -p qemu --bin bars
 
 bench-boot: image
-	@cargo run --locked --quiet -p qemu --bin bench_boot -- $(ARGS)
+	@mkdir -p target/bench
+	@cargo run --locked --quiet -p qemu --bin bench_boot -- $(ARGS) | tee target/bench/boot.json
 
 bench-forward: image
+	@mkdir -p target/bench
 	@cargo build --locked --quiet -p qemu --bin bench_forward
-	@$(NAMESPACE) target/debug/bench_forward $(ARGS)
+	@$(NAMESPACE) target/debug/bench_forward $(ARGS) | tee target/bench/forward.json
 
 # What one would take instead of weir, and what measures them.
 deps-bench: deps
 	@image/deps.sh image/debian-packages-bench.txt
 
 bench-lan: deps-bench router
-	@$(NAMESPACE) sh -c 'ip link set lo up && exec cargo run --locked --offline --quiet -p qemu --bin bench_lan -- $(ARGS)'
+	@mkdir -p target/bench
+	@$(NAMESPACE) sh -c 'ip link set lo up && exec cargo run --locked --offline --quiet -p qemu --bin bench_lan -- $(ARGS)' | tee target/bench/lan.json
 
 # Runs what tests the services under strace (long), then says which rows of their rights no scenario has made use of.
 rights-check: deps

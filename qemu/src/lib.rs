@@ -5,6 +5,7 @@
 //! a hang. Needs root, or a user namespace in which the tests are root.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod bars;
 pub mod bed;
 pub mod bench_dhcp;
 pub mod bench_dns;

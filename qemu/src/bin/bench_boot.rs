@@ -246,6 +246,7 @@ fn report(order: &Order, boots: &[Boot]) -> Result<()> {
         let path = order.image.join(name);
         fs::metadata(&path).map(|metadata| metadata.len()).cannot_file("look at", &path)
     };
+    let [kernel, initrd, root] = [bytes("vmlinuz")?, bytes("initrd.img")?, bytes("root.squashfs")?];
     let total_kib = u64::from(order.memory_mib) * 1024;
     println!(
         "{}",
@@ -255,9 +256,10 @@ fn report(order: &Order, boots: &[Boot]) -> Result<()> {
             "power_on_to_ready_ms": ms(of(|boot| boot.ready_ns)),
             "instructions_to_ready": of(|boot| boot.ready_instructions),
             "guest_used_kib": total_kib.saturating_sub(of(|boot| boot.available_kib)),
-            "kernel_bytes": bytes("vmlinuz")?,
-            "initrd_bytes": bytes("initrd.img")?,
-            "root_bytes": bytes("root.squashfs")?,
+            "kernel_bytes": kernel,
+            "initrd_bytes": initrd,
+            "root_bytes": root,
+            "image_bytes": kernel + initrd + root,
         })
     );
     Ok(())
