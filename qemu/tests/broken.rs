@@ -79,6 +79,10 @@ fn is_served(updates: &Updates) {
 }
 
 const TAKEN: &str = "slot b was not ready in its last boots: taking slot a";
+/// What the console says of a root that is mounted, is served from, and is judged to be no good.
+const JUDGED: [&str; 4] =
+    ["root b (squashfs)", "weir: ready in ", "this slot is no good: back to the other one", TAKEN];
+
 /// Sends what `make` makes of the good parts, sees it tried and left, and the LAN served from slot a.
 fn is_left(make: impl Fn(&Path, Parts) -> Parts, signs: &[&str]) {
     let updates = Updates::new();
@@ -122,4 +126,18 @@ fn a_pid_1_that_hangs() {
 fn a_dnsd_that_is_never_ready() {
     let signs = ["root b (squashfs)", "this slot was not ready on its last try", TAKEN];
     is_left(|folder, good| Parts { root: root_with(folder, &good, "dnsd", ""), ..good }, &signs);
+}
+
+#[test]
+fn a_dnsd_that_is_ready_and_answers_nobody() {
+    let main = "write(3, \"ready\\n\", 6);";
+    is_left(|folder, good| Parts { root: root_with(folder, &good, "dnsd", main), ..good }, &JUDGED);
+}
+
+#[test]
+fn a_dhcp4_that_loses_the_internet() {
+    // It throws the lease away, and asks for no other.
+    let lease = "/perm/dhcp4/wire/lease.json";
+    let main = format!("unlink(\"{lease}\"); write(3, \"{lease}\\nready\\n\", {});", lease.len() + 7);
+    is_left(|folder, good| Parts { root: root_with(folder, &good, "dhcp4", &main), ..good }, &JUDGED);
 }
