@@ -25,6 +25,7 @@ pub mod power_cut;
 pub mod provider6;
 pub mod qmp;
 pub mod router;
+pub mod spoiled;
 pub mod stream;
 pub mod switch;
 pub mod updates;

@@ -227,8 +227,9 @@ impl Run {
         let number = found(&addresses).unwrap_or(0);
         assert!(number >= acknowledged, "{addresses}");
         self.addresses.acknowledged = number;
-        let console = router.console();
-        assert!(!console.contains("NO PERM") && !console.contains("last good copy"), "/perm was lost");
+        if router.console().contains("NO PERM") {
+            panic!("/perm was lost:\n{}", router.command("dmesg"));
+        }
         assert!(self.updates.disk.environment().is_some(), "the boot loader's count was lost");
     }
 }
