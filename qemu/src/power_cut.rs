@@ -49,6 +49,8 @@ pub struct Sum {
     pub at_risk: usize,
     /// See there.
     pub kept: usize,
+    /// Superblocks of `/perm` of which one sector was written.
+    pub half_superblocks: u32,
 }
 
 struct Run {
@@ -63,24 +65,27 @@ struct Run {
     boot: Duration,
 }
 
-/// Cuts the power so often; whatever is lost, or does not boot, is a panic that names the seed.
+/// Cuts the power so often, or for so long; whatever is lost, or does not boot, is a panic.
 ///
 /// # Panics
 /// See there.
-pub fn run(cuts: u32, seed: u64) -> Sum {
+pub fn run(cuts: u32, limit: Option<Duration>, seed: u64) -> Sum {
     let mut run = Run::new(seed);
-    for number in 0..cuts {
+    let begun = Instant::now();
+    let mut done = 0;
+    while done < cuts && limit.is_none_or(|limit| begun.elapsed() < limit) {
         let kind = run.chance.below(10);
-        crate::step(&format!("seed {seed}, cut {} of {cuts}: {:?}", number + 1, run.sum));
+        crate::step(&format!("seed {seed}, cut {} of {cuts}: {:?}", done + 1, run.sum));
         match kind {
             0 | 1 => run.cut_early(),
             2..=4 => run.cut_late(true),
             _ => run.cut_late(false),
         }
+        done += 1;
     }
     let (mut router, _disk) = run.boot();
     run.verify(&mut router);
-    assert_eq!(run.sum.boots + run.sum.early, cuts + 1);
+    assert_eq!(run.sum.boots + run.sum.early, done + 1);
     run.sum
 }
 
@@ -227,9 +232,9 @@ impl Run {
         let number = found(&addresses).unwrap_or(0);
         assert!(number >= acknowledged, "{addresses}");
         self.addresses.acknowledged = number;
-        if router.console().contains("NO PERM") {
-            panic!("/perm was lost:\n{}", router.command("dmesg"));
-        }
+        let console = router.console();
+        assert!(!console.contains("NO PERM"), "/perm was lost:\n{}", router.command("dmesg"));
+        self.sum.half_superblocks += u32::from(console.contains("was half written"));
         assert!(self.updates.disk.environment().is_some(), "the boot loader's count was lost");
     }
 }

@@ -21,14 +21,14 @@ fn main() -> Result<(), lexopt::Error> {
             other => return Err(other.unexpected()),
         }
     }
-    let sum = qemu::power_cut::run(cuts, seed);
+    let sum = qemu::power_cut::run(cuts, None, seed);
     println!(
         "{}",
         serde_json::json!({
             "benchmark": "power-cut", "seed": seed, "cuts": cuts, "boots": sum.boots, "cuts_before_ready": sum.early,
             "cuts_in_updates": sum.in_updates, "updates_kept": sum.updates, "leases_acknowledged": sum.leases,
             "configurations_acknowledged": sum.configurations, "sectors_at_risk": sum.at_risk,
-            "sectors_kept": sum.kept, "lost": 0,
+            "sectors_kept": sum.kept, "half_superblocks": sum.half_superblocks, "lost": 0,
         })
     );
     Ok(())
