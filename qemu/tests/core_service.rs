@@ -13,6 +13,8 @@ fn a_dnsd_that_dies_when_its_image_was_taken_for_good_gives_the_other_slot() {
     let mut router = updates.start();
     router.wait_for("root a (squashfs)");
     router.wait_ready();
+    is_served(&updates);
+    router.command_until("diag", |said| said.contains("The internet works"));
     let good = Parts::new();
     // The real one, which an alarm ends whenever it has run for so long.
     let root = root_with(&updates.bed.folder.0, &good, "dnsd", "alarm(20); execv(\"/bin/real\", words);");
