@@ -1,7 +1,7 @@
 # The verbs. What they do is in the scripts and programs that they call; ARGS is passed on: make run ARGS="--memory 64".
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: deps axe deps-bench build kernel router tool image run test fmt-check lint bench bench-boot bench-forward bench-lan rights-check clean
+.PHONY: deps axe deps-bench build kernel router tool image run test fmt-check lint power-cut bench bench-boot bench-forward bench-lan rights-check clean
 .NOTPARALLEL:
 
 # Whatever carries a time carries the commit's; the manifest names the commit, and says when the tree differs from it. Only packing is told:
@@ -51,6 +51,11 @@ lint: deps
 # Each benchmark leaves its JSON object in target/bench; at the end all are held against qemu/bars.json.
 bench: bench-boot bench-forward bench-lan
 	@cargo run --locked --quiet -p qemu --bin bars
+
+# The power goes N times, a thousand when nobody says how often.
+power-cut: image
+	@cargo build --locked --quiet -p qemu --bin power_cut
+	@$(NAMESPACE) sh -c 'ip link set lo up && exec target/debug/power_cut $(if $(N),--cuts $(N)) $(ARGS)'
 
 bench-boot: image
 	@mkdir -p target/bench

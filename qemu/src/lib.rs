@@ -22,12 +22,15 @@ pub mod namespace;
 pub mod packets;
 pub mod peer;
 pub mod plugin;
+pub mod power_cut;
 pub mod provider6;
 pub mod qmp;
 pub mod router;
+pub mod spoiled;
 pub mod stream;
 pub mod switch;
 pub mod updates;
+pub mod volatile;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};

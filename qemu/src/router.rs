@@ -97,6 +97,11 @@ impl Router {
         self.wait_within(text, PATIENCE).unwrap_or_else(|| panic!("the console never said {text:?}: time ran out"))
     }
 
+    /// The same, for so long only; none when it was not said by then.
+    pub fn wait_up_to(&mut self, text: &str, limit: Duration) -> Option<String> {
+        self.wait_within(text, limit)
+    }
+
     fn wait_within(&mut self, text: &str, limit: Duration) -> Option<String> {
         let deadline = Instant::now() + limit;
         let mut said = self.said.text.lock().unwrap_or_else(PoisonError::into_inner);

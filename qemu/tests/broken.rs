@@ -3,18 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use qemu::initramfs::Initramfs;
+use qemu::spoiled::{compile, is_served, root_with};
 use qemu::updates::{Parts, Updates, now};
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-/// Compiles a program that needs nothing.
-fn compile(folder: &Path, name: &str, source: &str) -> PathBuf {
-    let (from, to) = (folder.join(format!("{name}.c")), folder.join(name));
-    std::fs::write(&from, source).unwrap();
-    let status = Command::new("gcc").args(["-Os", "-static", "-s", "-o"]).arg(&to).arg(&from).status();
-    assert!(status.expect("gcc").success(), "{source}");
-    to
-}
+use std::path::Path;
 
 /// A kernel that stops at its first instruction; the boot loader and kexec enter it at different places.
 fn hanging_kernel(parts: &Parts) -> Vec<u8> {
@@ -44,41 +35,11 @@ fn hanging_init(folder: &Path) -> Vec<u8> {
     initramfs.finish()
 }
 
-/// A root in which one service is another program: what follows is its `main`, and never returns.
-fn root_with(folder: &Path, parts: &Parts, service: &str, main: &str) -> Vec<u8> {
-    let program = compile(
-        folder,
-        service,
-        &format!(
-            "#include <string.h>\n#include <unistd.h>\n\
-             int main(int count, char **words) {{\n\
-             if (count > 1 && !strcmp(words[1], \"{service}\")) {{ {main} for (;;) pause(); }}\n\
-             execv(\"/bin/real\", words);\nreturn 1;\n}}\n"
-        ),
-    );
-    let (packed, tree, image) = (folder.join("root.old"), folder.join("root"), folder.join("root.new"));
-    std::fs::write(&packed, &parts.root).unwrap();
-    let run = |command: &mut Command| {
-        let output = command.output().expect("squashfs-tools");
-        assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    };
-    // Of the one before.
-    let _ = std::fs::remove_dir_all(&tree);
-    run(Command::new("unsquashfs").arg("-d").arg(&tree).arg(&packed));
-    std::fs::rename(tree.join("bin/services"), tree.join("bin/real")).unwrap();
-    std::fs::copy(program, tree.join("bin/services")).unwrap();
-    run(Command::new("mksquashfs").arg(&tree).arg(&image).args(["-comp", "zstd", "-all-root", "-noappend", "-quiet"]));
-    std::fs::read(image).unwrap()
-}
-
-/// The LAN has addresses and names.
-fn is_served(updates: &Updates) {
-    let (_client, lease) = updates.bed.lease("laptop");
-    assert!(lease.contains("192.168.42."), "{lease}");
-    assert_eq!(updates.bed.dig(&["localhost"]), "127.0.0.1");
-}
-
 const TAKEN: &str = "slot b was not ready in its last boots: taking slot a";
+/// What the console says of a root that is mounted, is served from, and is judged to be no good.
+const JUDGED: [&str; 4] =
+    ["root b (squashfs)", "weir: ready in ", "this slot is no good: back to the other one", TAKEN];
+
 /// Sends what `make` makes of the good parts, sees it tried and left, and the LAN served from slot a.
 fn is_left(make: impl Fn(&Path, Parts) -> Parts, signs: &[&str]) {
     let updates = Updates::new();
@@ -122,4 +83,18 @@ fn a_pid_1_that_hangs() {
 fn a_dnsd_that_is_never_ready() {
     let signs = ["root b (squashfs)", "this slot was not ready on its last try", TAKEN];
     is_left(|folder, good| Parts { root: root_with(folder, &good, "dnsd", ""), ..good }, &signs);
+}
+
+#[test]
+fn a_dnsd_that_is_ready_and_answers_nobody() {
+    let main = "write(3, \"ready\\n\", 6);";
+    is_left(|folder, good| Parts { root: root_with(folder, &good, "dnsd", main), ..good }, &JUDGED);
+}
+
+#[test]
+fn a_dhcp4_that_loses_the_internet() {
+    // It throws the lease away, and asks for no other.
+    let lease = "/perm/dhcp4/wire/lease.json";
+    let main = format!("unlink(\"{lease}\"); write(3, \"{lease}\\nready\\n\", {});", lease.len() + 7);
+    is_left(|folder, good| Parts { root: root_with(folder, &good, "dhcp4", &main), ..good }, &JUDGED);
 }

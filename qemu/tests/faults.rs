@@ -135,6 +135,23 @@ fn what_can_be_read_of_a_damaged_perm_is_in_the_new_one() {
 }
 
 #[test]
+fn a_superblock_of_which_one_sector_was_written_costs_nothing() {
+    let bed = Bed::new();
+    let disk = lived_in(&bed);
+    let mut router = Router::boot(&bed, &disk);
+    router.wait_ready();
+    router.cut();
+    // When it was last written.
+    disk.flip(PERM.offset() + 1024 + 0x30);
+    let mut router = Router::boot(&bed, &disk);
+    let boot = router.wait_for("weir: ready in ");
+    assert!(boot.contains("was half written") && !boot.contains("NO PERM"), "{boot}");
+    as_before(&bed, &mut router);
+    off(router);
+    assert_eq!(disk.faults(), None);
+}
+
+#[test]
 fn where_nothing_can_be_read_the_last_good_copy_is_in_the_new_one() {
     let bed = Bed::new();
     let disk = lived_in(&bed);

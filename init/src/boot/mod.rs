@@ -8,6 +8,7 @@ mod mounts;
 mod perm;
 pub mod random;
 mod root;
+mod superblock;
 mod uevent;
 
 use crate::cmdline::{PermWord, Words};

@@ -1,5 +1,6 @@
 //! `/perm`: ext4 where there is one, memory where there is none. It never stops the router.
 use super::mounts::virtual_one;
+use super::superblock;
 use crate::console::Console;
 use layout::mending::{BYTES, Mark};
 use nix::errno::Errno;
@@ -38,7 +39,14 @@ pub fn attach(device: Result<String, String>, console: &Console) -> (Perm, bool)
         if damaged {
             return Err(format!("ext4 on {path} was not made to its end"));
         }
-        ext4(&path, "/root/perm").map(|()| path.clone()).map_err(|error| {
+        let mounted = ext4(&path, "/root/perm").or_else(|error| {
+            if error != Errno::EBADMSG || !superblock::mend(&path).unwrap_or(false) {
+                return Err(error);
+            }
+            console.say(format_args!("perm: the superblock on {path} was half written"));
+            ext4(&path, "/root/perm")
+        });
+        mounted.map(|()| path.clone()).map_err(|error| {
             damaged = is_damage(error);
             reason(error, &path)
         })

@@ -77,6 +77,32 @@ impl Count {
         self.known().ok().and_then(|environment| environment.on_trial())
     }
 
+    /// Has GRUB take the other slot from now on, unless that one gets its one try and is not ready.
+    ///
+    /// # Errors
+    /// As above; when there is no room to remember it; when the other slot's image has not stood its trial.
+    pub fn leave(&self, booted: Slot) -> Result<()> {
+        let known = self.known()?;
+        let other = booted.other();
+        if known.lost() == Some(other) {
+            return Err(Error::other(format!("what is in slot {} has not stood its trial", other.letter())));
+        }
+        self.write(&known.leaving(booted).ok_or_else(|| Error::other("grubenv is full"))?)
+    }
+
+    /// The slot that was left; none when the disk does not say.
+    pub fn left(&self) -> Option<Slot> {
+        self.known().ok().and_then(|environment| environment.left())
+    }
+
+    /// That a slot was left is forgotten.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn recover(&self) -> Result<()> {
+        self.write(&self.known()?.recovered())
+    }
+
     /// Whether this slot is on trial and has had its one start.
     pub fn ends_with(&self, slot: Slot) -> bool {
         self.known().is_ok_and(|environment| environment.ends_with(slot))
@@ -168,11 +194,19 @@ mod tests {
             assert_eq!(ours.put_back(Slot::A, NAME).unwrap(), None);
             assert_eq!(ours.on_trial(), Some(Slot::A), "that it serves is no verdict");
             assert_eq!(ours.put_back(Slot::B, NAME).unwrap(), Some(Slot::A), "it has not stayed");
-            assert!(block(&ours.partition) == fresh, "{name}");
+            let after = Environment::read(&block(&ours.partition)).unwrap();
+            assert_eq!((after.get("slot"), after.lost()), (Some("b"), Some(Slot::A)), "{name}");
+            assert!(ours.leave(Slot::B).is_err() && block(&ours.partition) == after.block(), "there is no refuge");
             ours.begin_trial(Slot::A).unwrap();
             ours.commit(Slot::A).unwrap();
             assert!(block(&ours.partition) == named(Slot::A) && ours.id() == "0707070707070707", "{name}");
             assert_eq!(foreign.id(), "");
+            ours.leave(Slot::A).unwrap();
+            assert_eq!(ours.left(), Some(Slot::A));
+            ours.recover().unwrap();
+            let after = Environment::read(&block(&ours.partition)).unwrap();
+            assert_eq!((after.get("slot"), after.get("tries"), after.left()), (Some("b"), Some("1"), None));
+            assert!(foreign.leave(Slot::A).is_err() && foreign.recover().is_err());
         }
     }
 }

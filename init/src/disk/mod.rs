@@ -53,6 +53,16 @@ pub fn settle_in_background(disk: &Disk, booted: Option<Slot>, on_disk: bool) {
     });
 }
 
+/// The core services are well again: that a slot was left for them is forgotten, in a thread.
+pub fn recover_in_background(disk: &Disk) {
+    let disk = disk.clone();
+    in_background(move |console| {
+        if let Err(error) = Count::open(&disk).and_then(|count| count.recover()) {
+            console.say(format_args!("the boot loader's variables on {}: {error}", disk.name));
+        }
+    });
+}
+
 /// Eight bytes that nobody else has.
 fn random() -> std::io::Result<[u8; 8]> {
     let mut bytes = [0; 8];

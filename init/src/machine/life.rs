@@ -89,6 +89,7 @@ impl Machine {
                         self.console.say(format_args!("{} runs but is not ready", service.name));
                     }
                 }
+                Order::Sick(row) => self.sick(row),
                 Order::AllReady => self.all_ready(),
             }
         }

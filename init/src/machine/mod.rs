@@ -5,6 +5,7 @@ mod install;
 mod life;
 mod report;
 mod requests;
+mod sick;
 
 use crate::boot::disk::Disk;
 use crate::boot::{Booted, Perm};
@@ -12,9 +13,11 @@ use crate::clock;
 use crate::cmdline::{Trial, Words};
 use crate::console::Console;
 use crate::control::server::Server;
+use crate::disk::Count;
 use crate::kmsg::Kmsg;
 use crate::rings::Ring;
 use crate::supervise::Supervisor;
+use crate::supervise::refuge::Refuge;
 use crate::sys;
 use crate::watchdog::Watchdog;
 use ending::Phase;
@@ -71,6 +74,10 @@ pub struct Machine {
     /// What the timer is set to.
     armed: Option<u64>,
     supervisor: Supervisor,
+    /// Whether this slot may be left because a core service is sick.
+    refuge: Refuge,
+    /// The slot that was left for that reason.
+    left: Option<Slot>,
     lives: Vec<Life>,
     /// One for each row of the table, then the kernel's and that of an installation.
     rings: Vec<Ring>,
@@ -109,8 +116,9 @@ impl Machine {
         let Booted { words, console, watchdog, slot, disk, perm } = booted;
         // Only what the boot loader has counted, or kexec started in its place.
         let counted = disk.as_ref().filter(|_| slot.is_some() && slot == words.slot);
-        let count = counted.and_then(|disk| crate::disk::Count::open(disk).ok());
-        let on_trial = count.and_then(|count| count.on_trial()).is_some_and(|trial| Some(trial) == slot);
+        let count = counted.and_then(|disk| Count::open(disk).ok());
+        let on_trial = count.as_ref().and_then(Count::on_trial).is_some_and(|trial| Some(trial) == slot);
+        let left = count.as_ref().and_then(Count::left);
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let mask: SigSet = [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGUSR2].into_iter().collect();
         mask.thread_block()?;
@@ -133,7 +141,9 @@ impl Machine {
             signals,
             timer,
             armed: None,
-            supervisor: Supervisor::new(SERVICES.len()),
+            supervisor: Supervisor::new(SERVICES.iter().map(|service| rights::CORE.contains(&service.name))),
+            refuge: Refuge::new(left.is_some(), clock::now()),
+            left,
             lives: SERVICES.iter().map(|_| Life::default()).collect(),
             rings: (0..=rights::INSTALL).map(|_| Ring::default()).collect(),
             kmsg: None,
@@ -160,6 +170,7 @@ impl Machine {
         let orders = self.supervisor.start_all();
         self.obey(orders);
         self.console.say(format_args!("{} services started", SERVICES.len()));
+        self.say_left();
         let now = clock::now();
         self.last_try_until = match self.on_trial {
             true => Some(now + TRIAL_READY_MS),
@@ -191,6 +202,7 @@ impl Machine {
         {
             server.flush_followers(&self.rings, &self.epoll);
         }
+        self.look_for_sick();
         self.go_on_ending();
     }
 
@@ -216,7 +228,7 @@ impl Machine {
     /// Sets the timer to whatever is due next.
     fn arm(&mut self) {
         let own = [self.trial_at, self.last_try_until, self.verdict_until, self.load_until, self.copy_at];
-        let others = [self.supervisor.deadline(), self.phase.deadline()];
+        let others = [self.supervisor.deadline(), self.refuge.deadline(), self.phase.deadline()];
         let due = own.into_iter().chain(others).flatten().min();
         if due == self.armed {
             return;

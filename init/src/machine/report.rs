@@ -2,6 +2,7 @@
 use super::Machine;
 use crate::boot::Perm;
 use crate::clock;
+use layout::Slot;
 use nix::sys::statvfs::{FsFlags, statvfs};
 use rights::SERVICES;
 use serde_json::{Value, json};
@@ -20,6 +21,7 @@ impl Machine {
                     "pid": row.pid.unwrap_or(0),
                     "uptime_ms": row.pid.map_or(0, |_| now.saturating_sub(row.started_at)),
                     "restarts": row.restarts,
+                    "sick": row.is_sick(),
                     "last_exit": row.last_exit,
                     "memory_kib": row.pid.map_or(0, private_kib),
                 })
@@ -32,6 +34,7 @@ impl Machine {
             "perm": self.perm_word(),
             "slot": self.slot.map_or("memory", |slot| slot.letter()),
             "trial": self.on_trial,
+            "left": self.left.map(Slot::letter),
             "services": services,
         });
         format!("{answer}\n")

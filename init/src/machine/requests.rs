@@ -136,7 +136,7 @@ impl Machine {
     }
 
     /// The slot on trial is no good: the boot loader starts the other one.
-    fn back(&mut self) -> Result<(), String> {
+    pub(super) fn back(&mut self) -> Result<(), String> {
         if !self.on_trial {
             return Err(NO_TRIAL.into());
         }

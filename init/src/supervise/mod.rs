@@ -1,6 +1,10 @@
 //! Who shall run, who runs, and when the dead come back: a pure engine. `(now, event) -> orders`, no clock, no process.
+mod illness;
+pub mod refuge;
 #[cfg(test)]
 mod tests;
+
+use illness::{Illness, Process};
 
 /// The first wait before a service is started again.
 const SHORTEST_MS: u64 = 100;
@@ -53,6 +57,8 @@ pub enum Order {
     NameDeath(usize, u64),
     /// It has run for long without `ready`: name it on the console.
     NameHung(usize),
+    /// It is a core service and cannot stay up.
+    Sick(usize),
     /// Every row has been ready once. Comes once.
     AllReady,
 }
@@ -88,6 +94,8 @@ pub struct Row {
     restart_at: Option<u64>,
     kill_at: Option<u64>,
     hung_named: bool,
+    /// Of a core service only.
+    illness: Option<Illness>,
     /// What shall happen when the process that was told to end has ended; none: it was not told.
     after_stop: Option<Wish>,
 }
@@ -103,6 +111,26 @@ impl Row {
         }
     }
 
+    /// Whether it is a core service that cannot stay up.
+    pub fn is_sick(&self) -> bool {
+        self.illness.as_ref().is_some_and(Illness::is_sick)
+    }
+
+    fn process(&self) -> Process {
+        match self.state() {
+            State::Stopped => Process::Unwanted,
+            State::Waiting => Process::None,
+            State::Starting => Process::Starting(self.started_at),
+            State::Running => Process::Ready(self.ready_at.unwrap_or(self.started_at)),
+        }
+    }
+
+    fn ill_at(&self) -> Option<u64> {
+        // Whoever was told to end is neither.
+        let wanted = self.after_stop.is_none();
+        self.illness.as_ref().filter(|_| wanted).and_then(|illness| illness.deadline(self.process()))
+    }
+
     fn hung_at(&self) -> Option<u64> {
         (self.state() == State::Starting && !self.hung_named).then_some(self.started_at + HUNG_MS)
     }
@@ -110,6 +138,9 @@ impl Row {
     /// Begins its end; what comes after depends on the wish.
     fn end(&mut self, row: usize, now: u64, after: Wish) -> Vec<Order> {
         self.restart_at = None;
+        if let Some(illness) = &mut self.illness {
+            illness.forget();
+        }
         let Some(pid) = self.pid else { return Vec::new() };
         self.after_stop = Some(after);
         self.kill_at.get_or_insert(now + PATIENCE_MS);
@@ -126,10 +157,10 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// As many services as the table has rows; none has been started.
-    pub fn new(count: usize) -> Supervisor {
-        let row = Row { wait_ms: SHORTEST_MS, ..Row::default() };
-        Supervisor { rows: vec![row; count], all_ready: false, closing: false }
+    /// One service for each row of the table, and whether it is a core service; none has been started.
+    pub fn new(rows: impl IntoIterator<Item = bool>) -> Supervisor {
+        let row = |core: bool| Row { wait_ms: SHORTEST_MS, illness: core.then(Illness::default), ..Row::default() };
+        Supervisor { rows: rows.into_iter().map(row).collect(), all_ready: false, closing: false }
     }
 
     /// All rows, in the table's order.
@@ -171,6 +202,7 @@ impl Supervisor {
         let closing = self.closing;
         let Some(row) = self.rows.get_mut(number) else { return Vec::new() };
         let healthy = row.ready_at.is_some_and(|at| now.saturating_sub(at) >= HEALTHY_MS);
+        let process = row.process();
         row.pid = None;
         row.ready_at = None;
         row.kill_at = None;
@@ -190,7 +222,9 @@ impl Supervisor {
                 row.restart_at = Some(now + wait);
                 row.wait_ms = (wait * 2).min(LONGEST_MS);
                 row.deaths += 1;
-                if row.deaths <= NAMED_DEATHS { vec![Order::NameDeath(number, wait)] } else { Vec::new() }
+                let sick = row.illness.as_mut().is_some_and(|illness| illness.died(process, now));
+                let named = (row.deaths <= NAMED_DEATHS).then_some(Order::NameDeath(number, wait));
+                named.into_iter().chain(sick.then_some(Order::Sick(number))).collect()
             }
         }
     }
@@ -223,6 +257,9 @@ impl Supervisor {
                 row.restart_at = None;
                 row.wait_ms = SHORTEST_MS;
                 row.deaths = 0;
+                if let Some(illness) = &mut row.illness {
+                    illness.forget();
+                }
                 vec![Order::Start(number)]
             }
         }
@@ -241,7 +278,7 @@ impl Supervisor {
 
     /// When [`Supervisor::tick`] is wanted next.
     pub fn deadline(&self) -> Option<u64> {
-        self.rows.iter().flat_map(|row| [row.restart_at, row.kill_at, row.hung_at()]).flatten().min()
+        self.rows.iter().flat_map(|row| [row.restart_at, row.kill_at, row.hung_at(), row.ill_at()]).flatten().min()
     }
 
     /// What has fallen due.
@@ -257,6 +294,13 @@ impl Supervisor {
             if row.hung_at().is_some_and(|at| at <= now) {
                 row.hung_named = true;
                 orders.push(Order::NameHung(number));
+            }
+            let process = row.process();
+            if row.ill_at().is_some_and(|at| at <= now)
+                && let Some(illness) = &mut row.illness
+                && illness.tick(process, now)
+            {
+                orders.push(Order::Sick(number));
             }
         }
         orders

@@ -10,7 +10,12 @@ struct Play {
 
 impl Play {
     fn new(rows: usize) -> Play {
-        let mut play = Play { supervisor: Supervisor::new(rows), now: 1_000, pid: 100 };
+        Play::of(vec![false; rows])
+    }
+
+    fn of(core: Vec<bool>) -> Play {
+        let rows = core.len();
+        let mut play = Play { supervisor: Supervisor::new(core), now: 1_000, pid: 100 };
         let orders = play.supervisor.start_all();
         assert_eq!(orders.len(), rows);
         play.obey(orders);
@@ -219,4 +224,85 @@ fn closing_ends_all_and_restarts_none() {
     assert_eq!(play.supervisor.deadline(), None);
     assert!(play.wish(0, Wish::Start).is_empty());
     assert_eq!(play.state(0), State::Stopped);
+}
+
+/// Kills the first service so long after it was ready, again and again; when it was sick, if it was within an hour.
+fn killed_every(play: &mut Play, ms: u64) -> Option<u64> {
+    let begun = play.now;
+    while play.now < begun + 3_600_000 {
+        play.ready(0);
+        let death = play.now + ms;
+        while play.supervisor.deadline().is_some_and(|at| at < death) {
+            if play.next().1.contains(&Order::Sick(0)) {
+                return Some(play.now - begun);
+            }
+        }
+        play.now = death;
+        if play.die(0).contains(&Order::Sick(0)) {
+            return Some(play.now - begun);
+        }
+        while play.state(0) == State::Waiting {
+            if play.next().1.contains(&Order::Sick(0)) {
+                return Some(play.now - begun);
+            }
+        }
+    }
+    None
+}
+
+#[test]
+fn a_core_service_that_cannot_stay_up_is_sick() {
+    for (lives, sick) in [(0, 30_000), (1_000, 31_000), (20_000, 60_300), (29_999, 60_098)] {
+        let mut play = Play::of(vec![true]);
+        assert_eq!(killed_every(&mut play, lives), Some(sick), "{lives}");
+        assert!(play.supervisor.rows()[0].is_sick());
+    }
+    assert_eq!(killed_every(&mut Play::of(vec![true]), 30_000), None, "half a minute is enough");
+    assert_eq!(killed_every(&mut Play::of(vec![false]), 0), None, "any other is only started again");
+}
+
+#[test]
+fn one_that_does_not_get_ready_is_sick_too_and_well_again_half_a_minute_after_it_does() {
+    let mut play = Play::of(vec![true]);
+    assert_eq!(play.next(), (30_000, vec![Order::NameHung(0), Order::Sick(0)]));
+    assert_eq!(play.supervisor.deadline(), None, "once");
+    play.now += 100_000;
+    play.ready(0);
+    assert!(play.supervisor.rows()[0].is_sick(), "not yet");
+    assert_eq!(play.next(), (30_000, vec![]));
+    assert!(!play.supervisor.rows()[0].is_sick());
+    assert_eq!(play.supervisor.deadline(), None);
+}
+
+#[test]
+fn a_death_or_two_are_no_illness() {
+    let mut play = Play::of(vec![true]);
+    for _ in 0..3 {
+        play.ready(0);
+        play.now += 5_000;
+        play.die(0);
+        play.next();
+    }
+    play.ready(0);
+    assert_eq!(play.next(), (30_000, vec![]), "it stays up now");
+    play.die(0);
+    assert!(!play.supervisor.rows()[0].is_sick());
+}
+
+#[test]
+fn who_is_stopped_or_begun_anew_by_somebody_is_not_sick() {
+    let mut play = Play::of(vec![true]);
+    for _ in 0..6 {
+        play.die(0);
+        play.next();
+    }
+    play.wish(0, Wish::Stop);
+    play.now += 600_000;
+    play.die(0);
+    assert_eq!((play.state(0), play.supervisor.deadline()), (State::Stopped, None));
+    play.wish(0, Wish::Start);
+    play.ready(0);
+    play.now += 100;
+    play.die(0);
+    assert!(!play.supervisor.rows()[0].is_sick());
 }

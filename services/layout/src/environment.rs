@@ -2,8 +2,9 @@
 //!
 //! `slot` is the slot that is wanted. `tries` is how many boots of it may yet end without `weir: ready`; GRUB takes one off
 //! before each boot, and takes the other slot when none is left. `words` are more words for the kernel. `trial` is a slot
-//! that holds a new image which nobody has judged yet. `id` is the disk's own name, by which PID 1 finds the disk that GRUB
-//! was on among several of weir's. Variables that nobody here knows are kept.
+//! that holds a new image which nobody has judged yet, `lost` one whose image has not stood its trial, `left` one that was
+//! left because a core service was sick in it. `id` is the disk's own name, by which PID 1 finds the disk that GRUB was on
+//! among several of weir's. Variables that nobody here knows are kept.
 
 use crate::Slot;
 
@@ -68,6 +69,10 @@ impl Environment {
         fits
     }
 
+    fn remove(&mut self, name: &str) {
+        self.variables.retain(|(known, _)| known != name);
+    }
+
     /// The disk's own name; empty while it has none.
     pub fn id(&self) -> &str {
         self.get("id").unwrap_or_default()
@@ -98,6 +103,10 @@ impl Environment {
         after.set("slot", slot.letter());
         after.set("tries", "1");
         after.set("trial", slot.letter());
+        // It is judged anew.
+        if after.lost() == Some(slot) {
+            after.remove("lost");
+        }
         after
     }
 
@@ -114,6 +123,34 @@ impl Environment {
         self.get("trial").and_then(Slot::of)
     }
 
+    /// The slot whose image has not stood its trial: it is started no more, unless it is tried again.
+    pub fn lost(&self) -> Option<Slot> {
+        self.get("lost").and_then(Slot::of)
+    }
+
+    /// The slot that was left because a core service was sick in it.
+    pub fn left(&self) -> Option<Slot> {
+        self.get("left").and_then(Slot::of)
+    }
+
+    /// What leaves a slot because a core service is sick in it: the other one is wanted, and when it is not ready at its
+    /// one try this one has its turn again. `None` when there is no room to remember that by.
+    pub fn leaving(&self, slot: Slot) -> Option<Environment> {
+        let mut after = self.clone();
+        after.remove("trial");
+        let other = slot.other().letter();
+        let said = after.set("slot", other) && after.set("tries", "1") && after.set("left", slot.letter());
+        said.then_some(after)
+    }
+
+    /// That a slot was left is forgotten.
+    #[must_use]
+    pub fn recovered(&self) -> Environment {
+        let mut after = self.clone();
+        after.remove("left");
+        after
+    }
+
     /// Whether this slot is on trial and has had its one start: whatever restarts the machine now ends in the other one.
     pub fn ends_with(&self, slot: Slot) -> bool {
         self.on_trial() == Some(slot) && self.get("slot") == Some(slot.letter()) && self.get("tries") == Some("0")
@@ -125,7 +162,7 @@ impl Environment {
         let mut after = self.clone();
         after.set("slot", booted.letter());
         after.set("tries", TRIES);
-        after.variables.retain(|(name, _)| name != "trial");
+        after.remove("trial");
         after
     }
 
@@ -139,7 +176,12 @@ impl Environment {
         let wanted = self.get("slot").and_then(Slot::of).unwrap_or_default() == booted;
         let after = match self.on_trial() {
             Some(trial) if trial == booted => return None,
-            Some(_) => self.committed(booted),
+            Some(trial) => {
+                let mut after = self.committed(booted);
+                // Without room for this nothing else fails.
+                after.set("lost", trial.letter());
+                after
+            }
             None if wanted || used_up => self.committed(booted),
             None => return None,
         };
@@ -210,8 +252,26 @@ mod tests {
         assert_eq!(begun.served(Slot::B), None, "that it serves is not enough");
         assert_eq!(begun.committed(Slot::B), of("b", "3"));
         for at in [&begun, &trial] {
-            assert_eq!(at.served(Slot::A), Some(of("a", "3")), "it was not good, or damaged, or never started");
+            let after = at.served(Slot::A).unwrap();
+            assert_eq!(after.lost(), Some(Slot::B));
+            let mut lost = of("a", "3");
+            lost.set("lost", "b");
+            assert_eq!(after, lost, "it was not good, or damaged, or never started");
+            assert_eq!(after.trial(Slot::B), trial, "whoever tries it again");
         }
+    }
+
+    #[test]
+    fn a_slot_with_a_sick_service_is_left_for_one_try_of_the_other_one() {
+        let left = of("a", "3").leaving(Slot::A).unwrap();
+        assert_eq!((left.get("slot"), left.get("tries"), left.left()), (Some("b"), Some("1"), Some(Slot::A)));
+        let served = left.begun().served(Slot::B).unwrap();
+        assert_eq!((served.get("tries"), served.left(), served.recovered()), (Some("3"), Some(Slot::A), of("b", "3")));
+        let back = left.begun().served(Slot::A).unwrap();
+        assert_eq!((back.get("slot"), back.left()), (Some("a"), Some(Slot::A)), "it was never ready");
+        let mut full = of("a", "3");
+        full.set("words", &"x".repeat(ROOM - HEAD.len() - "words=\nslot=a\ntries=3\n".len()));
+        assert_eq!(full.leaving(Slot::A), None);
     }
 
     #[test]

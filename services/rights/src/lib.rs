@@ -220,6 +220,9 @@ const DYNDNS_GROUP: u32 = 118;
 pub const DIAGD: u32 = 111;
 /// Who is in a group that is no folder's.
 pub const MEMBERS: &[(u32, &[&str])] = &[(KEYS, &["netconfigd", "configd"]), (TLS, &["webd", "configd"])];
+/// The services without which the LAN has no addresses, no names or no way out: one that cannot stay up has PID 1 take the
+/// other slot.
+pub const CORE: &[&str] = &["netconfigd", "dhcp4d", "radvd", "dnsd"];
 /// The service that writes the slot that is not running.
 pub const UPDATER: &str = "updated";
 /// Device nodes, and files of the kernel's that stand for devices, that belong to a service, by its name.

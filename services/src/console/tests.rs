@@ -8,11 +8,11 @@ use crate::perm::leases::Lease;
 use proptest::prelude::*;
 use std::path::Path;
 
-const LIST: &str = r#"{"version":"0.1.0","uptime_ms":7384000,"ready_ms":412,"perm":"ext4","slot":"a","services":[
+const LIST: &str = r#"{"version":"0.1.0","uptime_ms":7384000,"ready_ms":412,"perm":"ext4","slot":"a","left":"b","services":[
 {"name":"netconfigd","state":"running","ready":true,"pid":71,"uptime_ms":7383600,"restarts":0,"last_exit":"","memory_kib":1240},
 {"name":"dhcp4","state":"running","ready":true,"pid":72,"uptime_ms":7383600,"restarts":0,"last_exit":"","memory_kib":980},
 {"name":"dhcp4d","state":"running","ready":true,"pid":73,"uptime_ms":7383600,"restarts":0,"last_exit":"","memory_kib":1104},
-{"name":"dnsd","state":"waiting","ready":false,"pid":null,"uptime_ms":null,"restarts":3,"last_exit":"killed by signal 9","memory_kib":null},
+{"name":"dnsd","state":"waiting","ready":false,"pid":null,"uptime_ms":null,"restarts":3,"sick":true,"last_exit":"killed by signal 9","memory_kib":null},
 {"name":"console","state":"running","ready":true,"pid":75,"uptime_ms":61000,"restarts":1,"last_exit":"exit 1","memory_kib":812}]}"#;
 
 fn network() -> Network {
@@ -143,12 +143,14 @@ weir 0.1.0 (slot a), up 2 h 03 min, ready after 0.41 s
 WAN    uplink0         10.0.2.15/24 via 10.0.2.2
 LAN    lan0            192.168.42.1/24, 2001:db8:a::1/64
 /perm  ext4
+slot b was left: a core service could not stay up in it
 
 service     state         pid          uptime  restarts      memory
 netconfigd  running        71      2 h 03 min         0    1240 KiB
 dhcp4       running        72      2 h 03 min         0     980 KiB
 dhcp4d      running        73      2 h 03 min         0    1104 KiB
 dnsd        waiting         -               -         3           -
+            cannot stay up
             last end: killed by signal 9
 console     running        75      1 min 01 s         1     812 KiB
 weir> ";

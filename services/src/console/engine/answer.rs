@@ -16,6 +16,8 @@ pub struct List {
     pub perm: String,
     /// The slot that runs.
     pub slot: String,
+    /// The slot that was left because a core service could not stay up in it.
+    pub left: Option<String>,
     /// The table.
     pub services: Vec<Service>,
 }
@@ -34,6 +36,8 @@ pub struct Service {
     pub uptime_ms: Option<u64>,
     /// How often it was started again.
     pub restarts: u64,
+    /// It is a core service and cannot stay up.
+    pub sick: bool,
     /// How it ended last; empty when it never did.
     pub last_exit: String,
     /// Its memory.

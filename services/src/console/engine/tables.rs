@@ -60,6 +60,9 @@ pub fn status(list: &List, network: &Network) -> String {
     let _ = writeln!(text, "weir {version}{slot}, up {}, {ready}", millis(list.uptime_ms));
     text.push_str(&wan_and_lan(network));
     let _ = writeln!(text, "/perm  {}", cell(&list.perm, 72));
+    if let Some(left) = list.left.as_deref().filter(|left| *left != list.slot) {
+        let _ = writeln!(text, "slot {} was left: a core service could not stay up in it", cell(left, 8));
+    }
     text.push('\n');
     let _ = writeln!(
         text,
@@ -79,6 +82,9 @@ fn row(service: &Service) -> String {
     let memory = service.memory_kib.filter(|_| pid != "-").map_or_else(dash, |kib| format!("{kib} KiB"));
     let (name, state) = (cell(&service.name, 11), cell(&service.state, 9));
     let mut text = format!("{name:<12}{state:<10}{pid:>7}  {uptime:>14}{:>10}{memory:>12}\n", service.restarts);
+    if service.sick {
+        text.push_str("            cannot stay up\n");
+    }
     // How it ended last is worth a line only while it is in trouble.
     if service.state != "running" && !service.last_exit.is_empty() {
         let _ = writeln!(text, "            last end: {}", cell(&service.last_exit, 58));

@@ -397,7 +397,7 @@ function services(where) {
   draw(where, h('h1', { class: 'page' }, 'Services'), h('p', { class: 'lead' }, 'The parts of the router. One that fails is started again by itself.'),
     h('div', { class: 'card' }, all.length ? table('Services', [['Service'], ['State'], ['Memory', 'n'], ['Restarts', 'n'], ['Up for', 'n'], ['', 'do']], all.map(one => {
       const [kind, word] = STATES[one.state] || ['', one.state];
-      return [[one.name, one.last_exit && h('small', {}, 'last end: ' + one.last_exit)], h('span', { class: 'badge ' + kind }, word), one.memory_kib ? bytes(one.memory_kib * 1024) : '–', one.restarts, one.uptime_ms ? span(one.uptime_ms / 1000) : '–',
+      return [[one.name, one.sick && h('small', {}, 'cannot stay up'), one.last_exit && h('small', {}, 'last end: ' + one.last_exit)], h('span', { class: 'badge ' + kind }, word), one.memory_kib ? bytes(one.memory_kib * 1024) : '–', one.restarts, one.uptime_ms ? span(one.uptime_ms / 1000) : '–',
         [button('Log', () => showLog(one.name), 'plain', { 'aria-label': 'Log of ' + one.name, 'data-focus': 'log ' + one.name }),
           one.state === 'stopped' ? button('Start', act(one.name, 'start', 'is being started'), 'plain', { 'aria-label': 'Start ' + one.name, 'data-focus': 'start ' + one.name })
             : [button('Restart', act(one.name, 'restart', 'is being started again'), 'plain', { 'aria-label': 'Restart ' + one.name, 'data-focus': 'restart ' + one.name }),
