@@ -135,6 +135,7 @@ impl Engine {
         reply.options.extend(query.client.clone().map(|duid| (code::CLIENT_ID, duid)));
         if let Some(duid) = &query.client {
             let table = tables.entry(interface.to_owned()).or_default();
+            let before = output.changed.len();
             let mut turn = Turn { now, net, table, duid, output };
             match query.kind {
                 Kind::Confirm => match turn.confirm(query) {
@@ -143,23 +144,22 @@ impl Engine {
                 },
                 Kind::Release | Kind::Decline => {
                     reply.answered = turn.give_back(query);
-                    reply.promises = true;
                     reply.options.push(dhcpv6::status(status::SUCCESS, "noted"));
                 }
                 Kind::InformationRequest => {}
                 _ => {
                     let commits = query.kind != Kind::Solicit || rapid;
                     reply.answered = query.asked.iter().filter_map(|one| turn.lease(query, one, commits)).collect();
-                    reply.promises = commits && reply.answered.iter().any(|one| !one.addresses.is_empty());
                     if rapid {
                         reply.options.push((code::RAPID_COMMIT, Vec::new()));
                     }
-                    // A client that is told of nothing by RENEW or REBIND would go on asking for nothing.
-                    if reply.answered.len() < query.asked.len() && reply.answered.is_empty() {
+                    // Nothing can be said of what it asks about yet.
+                    if reply.answered.is_empty() && !query.asked.is_empty() {
                         return;
                     }
                 }
             }
+            reply.promises = output.changed.len() > before;
         }
         if !matches!(query.kind, Kind::Release | Kind::Decline | Kind::Confirm) {
             reply.options.extend(configuration(net, query));
