@@ -4,9 +4,10 @@
 mod common;
 
 use common::{Child, Namespace, PATIENCE, Root, Services};
-use netstack::netlink::Netlink;
+use netstack::event::{Interest, Loop, Token};
+use netstack::netlink::{Monitor, Netlink};
 use netstack::wire::dhcpv6::{SERVER, SERVERS};
-use std::net::{SocketAddrV6, UdpSocket};
+use std::net::{IpAddr, SocketAddrV6, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 
 const ADDRESSES: &str = r#"{"lans":[{"name":"lan0","domain":"home.example",
@@ -27,6 +28,8 @@ impl Scene {
         }
         scene.router.run(|| std::fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1")).unwrap();
         scene.router.veth("lan0", &scene.lan, "eth0");
+        speaks(&scene.router, "lan0");
+        speaks(&scene.lan, "eth0");
         scene.router.ip("addr add 192.168.42.1/24 dev lan0");
         scene.router.ip("addr add fd12:3456:789a::1/64 dev lan0");
         scene.root.write("/perm/radvd/ula.json", r#"{"prefix":"fd12:3456:789a::/48"}"#);
@@ -129,6 +132,9 @@ fn two_lans_one_without_ipv4_and_one_that_is_off() {
     }
     scene.router.veth("guest0", &guest, "eth0");
     scene.router.veth("off0", &off, "eth0");
+    for (host, name) in [(&scene.router, "guest0"), (&scene.router, "off0"), (&guest, "eth0"), (&off, "eth0")] {
+        speaks(host, name);
+    }
     let interfaces = r#"{"interfaces":[{"name":"lan0","addr":"192.168.42.1/24"},{"name":"guest0"},{"name":"off0"}]}"#;
     scene.root.write("/perm/interfaces.json", interfaces);
     let _dhcp4d = scene.dhcp4d();
@@ -141,6 +147,26 @@ fn two_lans_one_without_ipv4_and_one_that_is_off() {
     }
     silent.set_nonblocking(true).unwrap();
     assert!(silent.recv(&mut [0; 1_500]).is_err());
+}
+
+/// Waits until an interface has a link-local address that can be used.
+fn speaks(host: &Namespace, name: &'static str) {
+    host.run(move || {
+        let (mut turn, mut monitor) = (Loop::new().unwrap(), Monitor::open().unwrap());
+        turn.add(&monitor, Token(0), Interest::READ).unwrap();
+        let mut netlink = Netlink::route().unwrap();
+        let mut events = Vec::new();
+        loop {
+            let index = netlink.links().unwrap().iter().find(|link| link.name == name).unwrap().index;
+            let local = |ip: IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+            let addresses = netlink.addresses().unwrap();
+            if addresses.iter().any(|one| one.index == index && local(one.ip) && !one.tentative) {
+                return;
+            }
+            turn.wait(None, &mut events).unwrap();
+            monitor.drain();
+        }
+    });
 }
 
 /// Sends an INFORMATION-REQUEST from a host; where the answer comes.

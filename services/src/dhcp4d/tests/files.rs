@@ -78,17 +78,19 @@ fn what_is_committed_is_there_after_a_kill_and_after_another_boot() {
 #[test]
 fn what_dhcpv6_has_given_is_there_after_a_kill_another_boot_and_in_a_log_made_anew() {
     let mut files = Files::new();
-    let (_, mut journal, _) = files.start(BEGIN, WALL);
+    let (mut scene, mut journal, _) = files.start(BEGIN, WALL);
     let given = |number: u8| Given6 {
         client: Client6 { lan: "lan0".into(), duid: vec![0, 3, 0, 1, number], iaid: 7 },
         iid: 0x7000_0000 + u64::from(number),
         expiry: super::super::engine::table::stamp(BEGIN) + 1_000_000_000_000,
     };
-    for number in 1..=3 {
+    assert!(scene.engine.six.restore(BEGIN, given(1), false));
+    assert!(journal.commit(BEGIN, &scene.engine), "the log is made, with what there is");
+    for number in 2..=3 {
         journal.append(&Entry::Given6(given(number)));
     }
     journal.append(&Entry::Gone6(given(2).client));
-    assert!(journal.commit(BEGIN, &Engine::default()));
+    assert!(journal.commit(BEGIN, &scene.engine));
     drop(journal);
     let (again, journal, _) = files.start(BEGIN + Duration::from_secs(10), WallTime::from_unix(7));
     assert_eq!(again.engine.six.entries().collect::<Vec<_>>(), [given(1), given(3)]);

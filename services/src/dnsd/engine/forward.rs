@@ -458,7 +458,9 @@ impl Forward {
     pub fn keep_doubted(&mut self, hash: u64, stored: Stored, life: u32) {
         let at = self.index.get(&hash).map(|at| usize::from(*at));
         let flight = at.and_then(|at| self.flights.get_mut(at)).and_then(Option::as_mut);
-        flight.into_iter().for_each(|flight| flight.doubted = Some((stored, life)));
+        if let Some(flight) = flight {
+            flight.doubted = Some((stored, life));
+        }
     }
 
     // Nothing more is wanted of those that were asked.
