@@ -107,7 +107,8 @@ fn dhclient_gets_addresses_and_follows_the_prefix_that_is_in_force() {
     client.kill();
     let mut client = scene.dhclient(&["-r"]);
     client.wait_for("told: RELEASE6");
-    client.wait_for("RCV: Reply message");
+    // It does not wait for the answer.
+    assert!(client.wait().success());
     assert_eq!(scene.metric("weir_dhcp6d_bindings"), "0");
     assert!(dhcp4d.stop().success());
 }
