@@ -1,4 +1,5 @@
-//! dhcp4d: the DHCPv4 server of every LAN (RFC 2131, RFC 2132), with router7's rules.
+//! dhcp4d: the DHCPv4 server of every LAN (RFC 2131, RFC 2132), with router7's rules; and, in `six`, that of DHCPv6
+//! (RFC 9915), port 547.
 //!
 //! It serves the LANs of interfaces.json that have an IPv4 address (`-interface` narrows that to one), each with its
 //! address and mask, and networks behind relays (RFC 3046, RFC 3527). In a /24 it gives 230 addresses after its own, as
@@ -24,8 +25,9 @@
 //! Without an interfaces.json lan0 is a guess: it is asked whether another server is there, and left to that one.
 //!
 //! Reads `/perm/interfaces.json`, `/perm/dhcp4d/config.json`, of `/perm/radvd/config.json` whether PREF64 is announced, and
-//! once at start leases.log and leases.json; for the status page `/run/deviced/devices.json`. Writes leases.log, for
-//! deviced, and leases.json.
+//! once at start leases.log and leases.json; for DHCPv6 `/perm/dhcp6/lease.json` and the LAN's own prefix
+//! (`/perm/radvd/ula.json`, `prefixes.json`); for the status page `/run/deviced/devices.json`. Writes leases.log, for
+//! deviced, and leases.json; and once `/perm/dhcp4d/duid`.
 //!
 //! Port 67: messages come in by a UDP socket bound to the interface, which works before the interface has an address.
 //! Replies leave by a packet socket with headers of our own, because a client without an address answers no ARP;
