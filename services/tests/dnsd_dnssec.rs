@@ -318,6 +318,16 @@ fn who_asks_gets_what_it_asks_for_and_the_clock_counts_once_it_is_right() {
     };
     let (a, both) = (vec![Rtype::A], vec![Rtype::A, Rtype::RRSIG]);
     let (secure, plain) = ((Rcode::NOERROR, true, None), (Rcode::NOERROR, false, None));
+    // The same by another hand.
+    let kdig = |name: &str| bed.lan.output("kdig", &["@192.168.42.1", "+dnssec", &format!("{name}.example"), "A"]);
+    for (name, lines) in [
+        ("www.good", [";; Flags: qr rd ra ad;", "RRSIG"]),
+        ("www.unsigned", [";; Flags: qr rd ra;", "198.51.100.1"]),
+        ("www.sigspoilt", ["status: SERVFAIL", "EDE: 6 (DNSSEC Bogus)"]),
+    ] {
+        let heard = kdig(name);
+        assert!(lines.iter().all(|line| heard.contains(line)), "{name}: {heard}");
+    }
     for _ in 0..2 {
         // The second time from memory.
         assert_eq!(asked("www.good", true, true), (secure, both.clone()));

@@ -1,5 +1,5 @@
 //! DHCPv6 messages between client and server (RFC 9915, sections 8 and 21): checked once when parsed, then no accessor
-//! can fail; written with their options in the order given.
+//! can fail; written with their options in the order given. dhcp6 speaks them as a client, dhcp4d as a server.
 use ipnet::Ipv6Net;
 use std::net::Ipv6Addr;
 
@@ -48,6 +48,24 @@ pub mod code {
     pub const SOL_MAX_RT: u16 = 82;
     /// INF_MAX_RT.
     pub const INF_MAX_RT: u16 = 83;
+}
+
+/// Status codes (RFC 9915, section 21.13).
+pub mod status {
+    /// It was done.
+    pub const SUCCESS: u16 = 0;
+    /// Nothing is said about why.
+    pub const UNSPEC_FAIL: u16 = 1;
+    /// No addresses are there.
+    pub const NO_ADDRS_AVAIL: u16 = 2;
+    /// The server does not know the lease.
+    pub const NO_BINDING: u16 = 3;
+    /// The prefix does not fit the link.
+    pub const NOT_ON_LINK: u16 = 4;
+    /// Old servers: the message should have come by multicast.
+    pub const USE_MULTICAST: u16 = 5;
+    /// No prefixes are there.
+    pub const NO_PREFIX_AVAIL: u16 = 6;
 }
 
 /// What a message is.
@@ -185,6 +203,12 @@ impl<'a> Options<'a> {
         (status != 0).then_some((status, text))
     }
 
+    /// Codes that are the whole value of the Option Request; none when its length is wrong or it is not there.
+    pub fn requested(self) -> Option<Vec<u16>> {
+        let (codes, rest) = self.first(code::ORO)?.as_chunks::<2>();
+        rest.is_empty().then(|| codes.iter().map(|code| u16::from_be_bytes(*code)).collect())
+    }
+
     /// Addresses that are the whole value of an option; none when its length is wrong.
     pub fn addresses(self, code: u16) -> Vec<Ipv6Addr> {
         let (addresses, rest) = self.first(code).unwrap_or_default().as_chunks::<16>();
@@ -273,6 +297,23 @@ pub fn prefix(prefix: Ipv6Net, lifetimes: (u32, u32)) -> Option6 {
     (code::IAPREFIX, value)
 }
 
+/// A status with its text.
+pub fn status(number: u16, text: &str) -> Option6 {
+    (code::STATUS_CODE, [&number.to_be_bytes()[..], text.as_bytes()].concat())
+}
+
+/// An option that is a list of addresses.
+pub fn addresses(code: u16, addresses: &[Ipv6Addr]) -> Option6 {
+    (code, addresses.iter().flat_map(Ipv6Addr::octets).collect())
+}
+
+/// NTP servers, each by its address (RFC 5908, section 4.1).
+pub fn time_servers(servers: &[Ipv6Addr]) -> Option6 {
+    const ADDRESS: u16 = 1;
+    let each: Vec<Option6> = servers.iter().map(|server| (ADDRESS, server.octets().to_vec())).collect();
+    (code::NTP_SERVER, list(&each))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -281,7 +322,7 @@ mod tests {
 
     fn sample() -> Vec<u8> {
         let net: Ipv6Net = "2001:db8:a::/56".parse().unwrap();
-        let status = (code::STATUS_CODE, [&6u16.to_be_bytes()[..], b"no\nmore"].concat());
+        let status = status(super::status::NO_PREFIX_AVAIL, "no\nmore");
         emit(
             Kind::Reply,
             0x0012_3456,
@@ -290,7 +331,9 @@ mod tests {
                 (code::SERVER_ID, vec![0, 3, 0, 1, 2, 0, 0, 0, 0, 1]),
                 association(code::IA_PD, 1, (100, 160), &[prefix(net, (200, 300))]),
                 association(code::IA_NA, 7, (0, 0), &[address(net.addr(), (20, 30)), status]),
-                (code::DNS_SERVERS, net.addr().octets().to_vec()),
+                addresses(code::DNS_SERVERS, &[net.addr()]),
+                (code::ORO, vec![0, 23, 0, 24]),
+                time_servers(&[net.addr(), net.broadcast()]),
             ],
         )
     }
@@ -308,6 +351,7 @@ mod tests {
         assert_eq!(na.options.status(), Some((6, "nomore".into())));
         assert_eq!(message.options.status(), None);
         assert_eq!(message.options.addresses(code::DNS_SERVERS).len(), 1);
+        assert_eq!(message.options.requested(), Some(vec![code::DNS_SERVERS, code::DOMAIN_LIST]));
     }
 
     #[test]
@@ -317,6 +361,10 @@ mod tests {
         let Some(v6::DhcpOption::IAPD(pd)) = message.opts().get(v6::OptionCode::IAPD) else { panic!("no IA_PD") };
         let Some(v6::DhcpOption::IAPrefix(prefix)) = pd.opts.get(v6::OptionCode::IAPrefix) else { panic!("no prefix") };
         assert_eq!((prefix.prefix_len, prefix.preferred_lifetime, prefix.valid_lifetime), (56, 200, 300));
+        let Some(v6::DhcpOption::NtpServer(servers)) = message.opts().get(v6::OptionCode::NtpServer) else {
+            panic!("no NTP servers")
+        };
+        assert_eq!(servers.len(), 2, "{servers:?}");
     }
 
     #[test]
@@ -349,6 +397,7 @@ mod tests {
                     let _ = (Association::parse(value).map(|ia| ia.options.status()), Lease::address(value), Lease::prefix(value));
                 }
                 let _ = (message.options.status(), message.options.addresses(23), message.options.number(82));
+                let _ = message.options.requested();
             }
         }
     }

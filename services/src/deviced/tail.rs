@@ -102,7 +102,8 @@ impl Tail {
                         self.known.remove(&address);
                         each(Change::Gone(address));
                     }
-                    Entry::File(_) => {}
+                    // Who has which address of IPv6 is seen on the LAN itself.
+                    Entry::File(_) | Entry::Given6(_) | Entry::Gone6(_) => {}
                 }
             }
             self.offset += records.used as u64;

@@ -1,11 +1,13 @@
 //! The flag of dhcp4d, router7's, and what it takes from interfaces.json and its own config.json.
 use super::engine::Settings;
 use super::engine::pool::Subnet;
+use super::six;
 use super::written::{Network, Written, Wrong};
 use crate::house::{Failure, House};
 use crate::perm::file;
 use crate::perm::interfaces::{self, Interfaces, Source};
 use crate::perm::json::Refusal;
+use crate::perm::stamp::Clock;
 use lexopt::Arg;
 use std::path::Path;
 
@@ -27,6 +29,8 @@ pub struct Wanted {
     pub nets: Vec<Settings>,
     /// There is no interfaces.json: lan0 is a guess.
     pub guessed: bool,
+    /// What DHCPv6 says on each LAN.
+    pub six: Vec<six::Net>,
 }
 
 impl Config {
@@ -70,10 +74,12 @@ impl Config {
         });
         let (mut nets, wrong) = networks(&loaded.interfaces, &written, has_pref64(house));
         complaints.extend(wrong.into_iter().map(|(field, words)| format!("{}: {field}: {words}", path.display())));
+        let mut six = six::nets(house.root(), &loaded.interfaces, &written, &Clock::read(), &mut complaints);
         if let Some(only) = &self.only {
             nets.retain(|settings| settings.interface == *only);
+            six.retain(|net| net.interface == *only);
         }
-        if nets.is_empty() {
+        if nets.is_empty() && six.is_empty() {
             complaints.push("no LAN has an IPv4 address: nothing is served".into());
         }
         for settings in nets.iter().filter(|settings| settings.subnet.size() == 0) {
@@ -85,7 +91,7 @@ impl Config {
             log::warn!("{complaint}");
         }
         self.complaints = complaints;
-        Wanted { nets, guessed: loaded.source == Source::Default(None) }
+        Wanted { nets, guessed: loaded.source == Source::Default(None), six }
     }
 }
 

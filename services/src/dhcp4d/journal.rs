@@ -216,17 +216,19 @@ impl Journal {
         if let Some(folder) = self.path.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        let mut successor = self.begin()?;
+        let mut successor = self.begin(engine)?;
         while !self.piece(&mut successor, engine)? {}
         successor.file.sync_all()?;
         self.take_over(successor)
     }
 
-    fn begin(&mut self) -> io::Result<Successor> {
+    // Bindings of DHCPv6 are few: all go in at once.
+    fn begin(&mut self, engine: &Engine) -> io::Result<Successor> {
         let file = File::options().read(true).write(true).create(true).truncate(true).open(self.temporary())?;
         let mut bytes = MAGIC.to_vec();
         self.clock().write(&mut bytes);
         self.sums.iter().for_each(|sum| Entry::File(*sum).write(&mut bytes));
+        engine.six.entries().for_each(|given| Entry::Given6(given).write(&mut bytes));
         (&file).write_all(&bytes)?;
         Ok(Successor { file, end: bytes.len() as u64, cursor: Cursor::default(), syncing: false })
     }
@@ -281,7 +283,7 @@ impl Journal {
         let step = |journal: &mut Journal| -> io::Result<()> {
             let mut successor = match journal.successor.take() {
                 Some(successor) => successor,
-                None => journal.begin()?,
+                None => journal.begin(engine)?,
             };
             if journal.piece(&mut successor, engine)? {
                 let file = successor.file.try_clone()?;

@@ -1,16 +1,17 @@
 //! A LAN's sockets: they live as long as its interface does.
 use super::engine::{Destination, Reply};
 use super::message::Kind;
+use super::six;
 use crate::house::random::Random;
 use netstack::event::{Interest, Loop, Token};
 use netstack::link::Link;
 use netstack::packet::{self, Filter, Packet};
 use netstack::time::Instant;
 use netstack::wire::dhcpv4::{self, Header, Message};
-use netstack::wire::{arp, ipv4udp};
+use netstack::wire::{arp, dhcpv6, ipv4udp};
 use netstack::{link, udp};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6, UdpSocket};
 use std::time::Duration;
 
 const SERVER: u16 = 67;
@@ -26,6 +27,8 @@ pub const MESSAGES: u64 = 0;
 pub const ARP: u64 = 1;
 /// Answers of another server.
 pub const OTHER: u64 = 2;
+/// What clients of DHCPv6 say.
+pub const SIX: u64 = 3;
 
 /// The question whether somebody else serves the LAN.
 struct Question {
@@ -42,6 +45,8 @@ pub struct Lan {
     pub token: u64,
     /// What clients and relays say.
     pub messages: UdpSocket,
+    /// The same of DHCPv6; none where the kernel gives no such socket now.
+    pub six: Option<UdpSocket>,
     replies: Packet,
     arp: Packet,
     question: Option<Question>,
@@ -63,7 +68,46 @@ impl Lan {
         let arp = Packet::open(link.index, packet::ARP, Filter::ArpReplies)?;
         events.add(&messages, Token(token + MESSAGES), Interest::READ)?;
         events.add(&arp, Token(token + ARP), Interest::READ)?;
-        Ok(Lan { link, token, messages, replies, arp, question: None, asked: false, ceded: false })
+        Ok(Lan { link, token, messages, six: None, replies, arp, question: None, asked: false, ceded: false })
+    }
+
+    /// Opens the socket of DHCPv6, unless it is open.
+    ///
+    /// # Errors
+    /// When the interface has no IPv6 or the port is taken.
+    pub fn open6(&mut self, events: &Loop) -> io::Result<()> {
+        if self.six.is_none() {
+            let options = udp::Options { device: Some(&self.link.name), reuse: true, ..udp::Options::default() };
+            let socket = udp::bound(SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, dhcpv6::SERVER, 0, 0).into(), options)?;
+            socket.join_multicast_v6(&dhcpv6::SERVERS, self.link.index)?;
+            events.add(&socket, Token(self.token + SIX), Interest::READ)?;
+            self.six = Some(socket);
+        }
+        Ok(())
+    }
+
+    /// The next message of DHCPv6: its length and the link-local address from which it came. Others are passed over.
+    ///
+    /// # Errors
+    /// When there is none now, or the interface is gone.
+    pub fn heard6(&self, buffer: &mut [u8]) -> io::Result<(usize, Option<Ipv6Addr>)> {
+        let socket = self.six.as_ref().ok_or(io::ErrorKind::WouldBlock)?;
+        let (length, from) = socket.recv_from(buffer)?;
+        let local = match from.ip() {
+            IpAddr::V6(ip) => Some(ip).filter(Ipv6Addr::is_unicast_link_local),
+            IpAddr::V4(_) => None,
+        };
+        Ok((length, local))
+    }
+
+    /// Sends a reply of DHCPv6.
+    ///
+    /// # Errors
+    /// When the interface is down or has no link-local address yet.
+    pub fn send6(&self, reply: &six::message::Reply) -> io::Result<()> {
+        let socket = self.six.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        let to = SocketAddrV6::new(reply.to, dhcpv6::CLIENT, 0, self.link.index);
+        socket.send_to(&reply.emit(), to).map(drop)
     }
 
     /// Sends a reply.

@@ -15,6 +15,8 @@ pub struct Counts {
     pub sent: [u64; 3],
     /// Replies that the kernel did not take.
     pub lost: u64,
+    /// The same of DHCPv6: messages, datagrams that were none, replies, and those lost.
+    pub six: [u64; 4],
 }
 
 impl Counts {
@@ -54,6 +56,13 @@ pub fn page(now: Instant, engine: &Engine, counts: &Counts, commits: u64, in_mem
     }
     page.metric("weir_dhcp4d_lost_total", "counter", "Replies that the kernel did not take.");
     page.value("weir_dhcp4d_lost_total", &[], counts.lost);
+    let bindings = engine.six.entries().filter(|given| given.expiry > super::engine::table::stamp(now)).count();
+    page.metric("weir_dhcp6d_bindings", "gauge", "Clients of DHCPv6 that have addresses.");
+    page.value("weir_dhcp6d_bindings", &[], bindings);
+    page.metric("weir_dhcp6d_messages_total", "counter", "Messages of DHCPv6, by what became of them.");
+    for (kind, count) in ["received", "refused", "sent", "lost"].into_iter().zip(counts.six) {
+        page.value("weir_dhcp6d_messages_total", &[("kind", kind)], count);
+    }
     page.metric("weir_dhcp4d_commits_total", "counter", "Times that promises were brought onto the disk.");
     page.value("weir_dhcp4d_commits_total", &[], commits);
     page.metric("weir_dhcp4d_from_memory", "gauge", "1 while the disk takes no promises.");

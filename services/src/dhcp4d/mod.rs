@@ -1,4 +1,5 @@
-//! dhcp4d: the DHCPv4 server of every LAN (RFC 2131, RFC 2132), with router7's rules.
+//! dhcp4d: the DHCPv4 server of every LAN (RFC 2131, RFC 2132), with router7's rules; and, in `six`, that of DHCPv6
+//! (RFC 9915), port 547.
 //!
 //! It serves the LANs of interfaces.json that have an IPv4 address (`-interface` narrows that to one), each with its
 //! address and mask, and networks behind relays (RFC 3046, RFC 3527). In a /24 it gives 230 addresses after its own, as
@@ -24,8 +25,9 @@
 //! Without an interfaces.json lan0 is a guess: it is asked whether another server is there, and left to that one.
 //!
 //! Reads `/perm/interfaces.json`, `/perm/dhcp4d/config.json`, of `/perm/radvd/config.json` whether PREF64 is announced, and
-//! once at start leases.log and leases.json; for the status page `/run/deviced/devices.json`. Writes leases.log, for
-//! deviced, and leases.json.
+//! once at start leases.log and leases.json; for DHCPv6 `/perm/dhcp6/lease.json` and the LAN's own prefix
+//! (`/perm/radvd/ula.json`, `prefixes.json`); for the status page `/run/deviced/devices.json`. Writes leases.log, for
+//! deviced, and leases.json; and once `/perm/dhcp4d/duid`.
 //!
 //! Port 67: messages come in by a UDP socket bound to the interface, which works before the interface has an address.
 //! Replies leave by a packet socket with headers of our own, because a client without an address answers no ARP;
@@ -42,6 +44,7 @@ mod message;
 mod metrics;
 mod page;
 mod recovery;
+mod six;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -52,7 +55,7 @@ use crate::house::rarely::Rarely;
 use crate::house::{Failure, House};
 use crate::metrics::KIND;
 use crate::perm::stamp::Clock;
-use crate::perm::{Mac, WallTime, devices};
+use crate::perm::{Mac, WallTime, devices, duid};
 use crate::web::{self, Answer, Response};
 use background::{Background, Task};
 use config::Config;
@@ -97,6 +100,8 @@ struct Server {
     next: u64,
     /// Nobody has written an interfaces.json.
     guessed: bool,
+    /// What DHCPv6 says on each LAN by the files.
+    six: Vec<six::Net>,
     engine: Engine,
     journal: Journal,
     snapshot: Snapshot,
@@ -109,7 +114,10 @@ struct Server {
     news: News,
     /// Replies that wait until what they promise is on the disk, when that is done, and when it was done last.
     promised: Vec<Reply>,
+    promised6: Vec<six::message::Reply>,
     commit_at: Option<Instant>,
+    /// Leases of leases.json are among it.
+    behind: bool,
     committed: Instant,
     /// When sockets that could not be opened are tried again.
     reopen: Option<Instant>,
@@ -135,6 +143,7 @@ pub fn run(house: House) -> Result<(), Failure> {
     let mut engine = Engine::default();
     let wanted = config.wanted(&house);
     engine.serve(wanted.nets);
+    engine.six.serve(wanted.six.clone());
     let (log, json) = (house.path(rights::LEASE_LOG), house.path(rights::LEASES));
     let (journal, stale) = recovery::recover(&log, &json, &clock, &mut engine);
     let mut snapshot = Snapshot::new(json);
@@ -149,6 +158,7 @@ pub fn run(house: House) -> Result<(), Failure> {
         lans: Vec::new(),
         next: FIRST,
         guessed: wanted.guessed,
+        six: wanted.six,
         engine,
         journal,
         snapshot,
@@ -160,7 +170,9 @@ pub fn run(house: House) -> Result<(), Failure> {
         complaints: Rarely::default(),
         news: News::default(),
         promised: Vec::new(),
+        promised6: Vec::new(),
         commit_at: None,
+        behind: false,
         committed: Instant::default(),
         reopen: None,
         tell: None,
@@ -228,6 +240,7 @@ impl Server {
     fn configure(&mut self, now: Instant) {
         let wanted = self.config.wanted(&self.house);
         self.guessed = wanted.guessed;
+        self.six = wanted.six;
         if self.engine.serve(wanted.nets) {
             for settings in self.engine.settings() {
                 let (interface, subnet) = (&settings.interface, settings.subnet);
@@ -238,6 +251,7 @@ impl Server {
             self.snapshot.touch(now, 0);
         }
         self.follow();
+        self.show();
     }
 
     /// Looks at the interfaces anew: sockets for new ones.
@@ -253,6 +267,8 @@ impl Server {
             }
         };
         let mut wanted: Vec<String> = self.engine.settings().map(|settings| settings.interface.clone()).collect();
+        wanted.extend(self.six.iter().map(|net| net.interface.clone()));
+        wanted.sort();
         wanted.dedup();
         let is_there = |lan: &Lan| {
             let same = links.iter().any(|link| link.index == lan.link.index && link.name == lan.link.name);
@@ -285,6 +301,17 @@ impl Server {
                 }
             }
         }
+        for lan in self.lans.iter_mut().filter(|lan| self.six.iter().any(|net| net.interface == lan.link.name)) {
+            if let Err(error) = lan.open6(&self.events) {
+                self.lost.warn(now, || format!("{}: no DHCPv6 yet: {error}", lan.link.name));
+                self.reopen = Some(now + REOPEN);
+            }
+            // One for all LANs, made of the first hardware address there is (RFC 9915, section 11.4).
+            if let (true, Some(mac)) = (self.engine.six.duid.is_empty(), lan.link.mac) {
+                let made = || [&[0, 3, 0, 1][..], &mac].concat();
+                self.engine.six.duid = duid::kept(&self.house.path("/perm/dhcp4d/duid"), made);
+            }
+        }
         // Others may be wanted that do not exist; the first is the one of which everybody at home hangs.
         let first = wanted.iter().find(|name| *name == "lan0").or(wanted.first());
         if first.is_none_or(|first| self.lans.iter().any(|lan| lan.link.name == *first)) {
@@ -292,9 +319,10 @@ impl Server {
         }
     }
 
-    /// Listens where the status page is to be shown.
+    /// Listens where the status page is to be shown, and learns by which address each LAN knows the router.
     fn show(&mut self) {
         let (Ok(links), Ok(addresses)) = (self.netlink.links(), self.netlink.addresses()) else { return };
+        self.engine.six.serve(six::with_router(&self.six, &links, &addresses));
         self.web.follow(&self.events, Instant::now(), &private::served(&links, &addresses, page::PORT));
     }
 
@@ -317,6 +345,26 @@ impl Server {
                          Swap the cables of uplink and LAN, or write an interfaces.json",
                         lan.link.name
                     );
+                }
+            }
+            lan::SIX => {
+                let mut buffer = [0; 2048];
+                for _ in 0..MOST_MESSAGES {
+                    match lan.heard6(&mut buffer) {
+                        Ok(_) if lan.ceded => {}
+                        Ok((length, from)) => {
+                            let query = six::message::Query::parse(&buffer[..length]);
+                            self.counts.six[usize::from(query.is_none() || from.is_none())] += 1;
+                            if let (Some(query), Some(from)) = (query, from) {
+                                self.engine.six.receive(now, &lan.link.name, from, &query, &mut output.six);
+                            }
+                        }
+                        Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                        Err(error) => {
+                            self.lost.warn(now, || format!("receiving: {error}"));
+                            break;
+                        }
+                    }
                 }
             }
             _ => {
@@ -345,11 +393,18 @@ impl Server {
 
     /// The end of a turn: what was promised goes into the log, and is told when that is on the disk. The rest is told now.
     fn settle(&mut self, now: Instant, mut output: Output) {
-        if !output.changed.is_empty() {
+        if !output.changed.is_empty() || !output.six.changed.is_empty() {
             self.journal.follow_clock(now, WallTime::now());
+            self.behind |= !output.changed.is_empty();
             for address in &output.changed {
                 self.journal.append(&self.engine.entry(*address));
             }
+            for client in &output.six.changed {
+                self.journal.append(&self.engine.six.entry(client));
+            }
+            let (promises, others) = output.six.replies.into_iter().partition(|reply| reply.promises);
+            output.six.replies = others;
+            self.promised6.extend::<Vec<six::message::Reply>>(promises);
             let (promises, others) =
                 output.replies.into_iter().partition(|reply: &Reply| reply.message.kind == Kind::Ack);
             output.replies = others;
@@ -357,7 +412,9 @@ impl Server {
             self.commit_at.get_or_insert(now.max(self.committed + TOGETHER));
         }
         if self.commit_at.is_some_and(|at| at <= now) {
-            output.replies.append(&mut self.commit(now));
+            let (mut replies, mut replies6) = self.commit(now);
+            output.replies.append(&mut replies);
+            output.six.replies.append(&mut replies6);
         }
         for (interface, address) in &output.probes {
             let lan = self.lans.iter().find(|lan| lan.link.name == *interface);
@@ -376,7 +433,15 @@ impl Server {
                 }
             }
         }
-        for news in &output.news {
+        for reply in &output.six.replies {
+            let Some(lan) = self.lans.iter().find(|lan| lan.link.name == reply.interface) else { continue };
+            let sent = lan.send6(reply);
+            self.counts.six[2 + usize::from(sent.is_err())] += 1;
+            if let Err(error) = sent {
+                self.lost.warn(now, || format!("sending: {error}"));
+            }
+        }
+        for news in output.news.iter().chain(&output.six.news) {
             self.news.say(now, news);
         }
         if let Some(complaint) = output.complaint {
@@ -385,17 +450,20 @@ impl Server {
     }
 
     /// Brings onto the disk what was promised since the last time; the replies that promise it.
-    fn commit(&mut self, now: Instant) -> Vec<Reply> {
+    fn commit(&mut self, now: Instant) -> (Vec<Reply>, Vec<six::message::Reply>) {
         self.commit_at = None;
-        let mut replies = std::mem::take(&mut self.promised);
+        let (mut replies, mut replies6) = (std::mem::take(&mut self.promised), std::mem::take(&mut self.promised6));
         if self.journal.commit(now, &self.engine) {
             self.tell.get_or_insert(now.max(self.told + TELL));
         } else {
             self.engine.shorten(now, &mut replies);
+            replies6.iter_mut().for_each(|reply| reply.shorten(engine::FROM_MEMORY.as_secs() as u32));
         }
         self.committed = Instant::now();
-        self.snapshot.touch(now, self.engine.len());
-        replies
+        if std::mem::take(&mut self.behind) {
+            self.snapshot.touch(now, self.engine.len());
+        }
+        (replies, replies6)
     }
 
     /// What is done between the turns.

@@ -136,6 +136,23 @@ pub fn status(
             let _ = write!(text, "<p>and {} more</p>", rows.len() - MOST_ROWS);
         }
     }
+    let six: Vec<_> = engine.six.entries().collect();
+    if !six.is_empty() {
+        text.push_str("<h2>DHCPv6</h2><table><tr><th>IP addresses</th><th>LAN</th><th>DUID</th><th>Until</th></tr>");
+        for given in &six {
+            let addresses: Vec<String> = engine.six.addresses(now, given).iter().map(ToString::to_string).collect();
+            let until = wall_at_zero.shifted(given.expiry).to_string();
+            let _ = write!(
+                text,
+                "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+                addresses.join("<br>"),
+                escaped(&given.client.lan),
+                super::six::hex(&given.client.duid),
+                until.get(..16).unwrap_or_default().replace('T', " "),
+            );
+        }
+        text.push_str("</table>");
+    }
     text.push_str("</body></html>\n");
     Response { status: 200, kind: HTML, body: text.into_bytes() }
 }

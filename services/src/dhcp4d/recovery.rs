@@ -4,7 +4,7 @@ use super::engine::Engine;
 use super::engine::table::{Record, stamp};
 use super::journal::{Journal, wall_at_zero};
 use super::snapshot::PIECE;
-use crate::perm::lease_log::{End, Entry, Given, MAGIC, Records, Sum};
+use crate::perm::lease_log::{Client6, End, Entry, Given, Given6, MAGIC, Records, Sum};
 use crate::perm::leases::{self, Lease};
 use crate::perm::stamp::Clock;
 use crate::perm::{Mac, WallTime};
@@ -23,6 +23,8 @@ type Found = BTreeMap<Ipv4Addr, (Given, Option<WallTime>)>;
 #[derive(Default)]
 struct Log {
     found: Found,
+    /// The same of DHCPv6.
+    found6: BTreeMap<Client6, (Given6, Option<WallTime>)>,
     sums: [u64; 2],
     /// Something was promised after leases.json was written last.
     behind: bool,
@@ -74,6 +76,13 @@ pub fn recover(log: &Path, json: &Path, clock: &Clock, engine: &mut Engine) -> (
             changed = true;
         }
     }
+    for (mut given, of) in std::mem::take(&mut past.found6).into_values() {
+        given.expiry = given.expiry.saturating_add(of.map_or(0, |of| of.nanos_from(zero)));
+        if !engine.six.restore(clock.now, given, of.is_some()) {
+            log::warn!("left out: an address of DHCPv6 for which there is no room");
+            changed = true;
+        }
+    }
     // A log that does not say what holds is made anew by the first commit.
     let file = past.file.filter(|_| !changed && !past.damaged);
     let mut journal = Journal::new(log.to_owned(), clock.boot.clone(), zero, past.sums, file);
@@ -109,6 +118,7 @@ fn read(path: &Path, boot: &str) -> Log {
     // Boots in the order in which they were met, and to which each record belongs.
     let (mut clocks, mut of): (Vec<(String, WallTime)>, usize) = (Vec::new(), 0);
     let mut places: HashMap<Ipv4Addr, usize> = HashMap::new();
+    let mut places6: BTreeMap<Client6, usize> = BTreeMap::new();
     let mut count = 0u64;
     for entry in records.by_ref() {
         count += 1;
@@ -116,7 +126,7 @@ fn read(path: &Path, boot: &str) -> Log {
             Entry::Given(_) | Entry::Gone(_) => log.behind = true,
             // The one before the last lies there as before, though another one was to take its place.
             Entry::File(sum) => log.behind &= log.sums[0] == *sum && log.sums[1] != *sum,
-            Entry::Clock { .. } => {}
+            Entry::Clock { .. } | Entry::Given6(_) | Entry::Gone6(_) => {}
         }
         match entry {
             Entry::Clock { boot, wall } => {
@@ -131,14 +141,26 @@ fn read(path: &Path, boot: &str) -> Log {
                 log.found.insert(given.addr, (given, None));
             }
             Entry::Gone(address) => drop(log.found.remove(&address)),
+            Entry::Given6(given) => {
+                places6.insert(given.client.clone(), of);
+                log.found6.insert(given.client.clone(), (given, None));
+            }
+            Entry::Gone6(client) => drop(log.found6.remove(&client)),
             Entry::File(sum) if log.sums[1] != sum => log.sums = [log.sums[1], sum],
             Entry::File(_) => {}
         }
     }
-    for (address, (_, clock)) in &mut log.found {
-        let of = places.get(address).and_then(|place| clocks.get(*place));
+    // None when it is of this boot, else what the wall clock read at the zero of its own.
+    let clock_of = |place: Option<&usize>| {
+        let of = place.and_then(|place| clocks.get(*place));
         let same = of.is_some_and(|(name, _)| name == boot && !boot.is_empty());
-        *clock = (!same).then(|| of.map(|(_, wall)| *wall).unwrap_or_default());
+        (!same).then(|| of.map(|(_, wall)| *wall).unwrap_or_default())
+    };
+    for (address, (_, clock)) in &mut log.found {
+        *clock = clock_of(places.get(address));
+    }
+    for (client, (_, clock)) in &mut log.found6 {
+        *clock = clock_of(places6.get(client));
     }
     log.damaged = records.end() == End::Damaged;
     if log.damaged {

@@ -5,6 +5,7 @@ use super::engine::pool::Subnet;
 use super::engine::table::Reservation;
 use crate::perm::Mac;
 use crate::perm::json::{self, Refusal, or_zero};
+use crate::perm::server6::Dhcpv6;
 use ipnet::Ipv4Net;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -75,6 +76,8 @@ pub struct Network {
     pub ipv6_only_seconds: Option<u32>,
     /// Addresses kept for devices.
     pub reservations: Vec<Kept>,
+    /// What DHCPv6 says on the LAN.
+    pub dhcpv6: Option<Dhcpv6>,
 }
 
 /// A route that clients are told of.
@@ -201,7 +204,29 @@ impl Network {
         if let Some(length) = self.ipv6_only_seconds.filter(|length| *length < 300) {
             return wrong("ipv6_only_seconds", format!("{length} is less than 300 (RFC 8925, MIN_V6ONLY_WAIT)"));
         }
+        self.check_dhcpv6(relayed)?;
         self.check_kept()
+    }
+
+    fn check_dhcpv6(&self, relayed: bool) -> Result<(), Wrong> {
+        let Some(wanted) = &self.dhcpv6 else { return Ok(()) };
+        if relayed {
+            return Err(("dhcpv6".into(), "is served on LANs only, not behind relays".into()));
+        }
+        if let Some(length) = wanted.lease_seconds.filter(|length| !PERIODS.contains(length)) {
+            let words = format!("{length} is not {} to {}", PERIODS.start(), PERIODS.end());
+            return Err(("dhcpv6.lease_seconds".into(), words));
+        }
+        for (field, list) in [("dns", &wanted.dns), ("ntp", &wanted.ntp)] {
+            let list = list.as_deref().unwrap_or_default();
+            if list.len() > 16 {
+                return Err((format!("dhcpv6.{field}"), "more than 16 addresses".into()));
+            }
+            if let Some(at) = list.iter().position(|address| address.is_multicast() || address.is_unspecified()) {
+                return Err((format!("dhcpv6.{field}[{at}]"), format!("{} is no server's address", list[at])));
+            }
+        }
+        Ok(())
     }
 
     fn check_kept(&self) -> Result<(), Wrong> {
@@ -265,6 +290,14 @@ impl Network {
             .then(|| (self.boot_server.unwrap_or(own), file.unwrap_or_default()))
     }
 
+    /// Where names are looked for, in DNS's form: the search list, else the domain.
+    pub fn search_list(&self) -> Vec<u8> {
+        match &self.search {
+            Some(names) => names.iter().filter_map(|name| wire_name(name)).flatten().collect(),
+            None => wire_name(self.domain.as_deref().unwrap_or(DOMAIN)).unwrap_or_default(),
+        }
+    }
+
     /// Every option that a client may ask for, but for times. `own` is the router's address on the LAN; `pref64` says
     /// whether NAT64's prefix is announced.
     pub fn values(&self, subnet: Subnet, own: Ipv4Addr, pref64: bool) -> BTreeMap<u8, Vec<u8>> {
@@ -272,10 +305,6 @@ impl Network {
         let addresses = |list: &[Ipv4Addr]| list.iter().flat_map(Ipv4Addr::octets).collect::<Vec<u8>>();
         let list = |list: &Option<Vec<Ipv4Addr>>| list.as_deref().map(addresses);
         let domain = self.domain.as_deref().unwrap_or(DOMAIN);
-        let search: Vec<u8> = match &self.search {
-            Some(names) => names.iter().filter_map(|name| wire_name(name)).flatten().collect(),
-            None => wire_name(domain).unwrap_or_default(),
-        };
         let routes = self.routes.as_ref().map(|routes| {
             let default = Route { destination: Ipv4Net::default(), gateway: router };
             routes.iter().chain([&default]).flat_map(Route::wire).collect()
@@ -294,7 +323,7 @@ impl Network {
             (67, self.boot_file.clone().map(String::into_bytes)),
             (108, only.map(|length| seconds(Duration::from_secs(length.into())))),
             (114, self.captive_portal.clone().map(String::into_bytes)),
-            (119, Some(search)),
+            (119, Some(self.search_list())),
             (121, routes),
         ];
         let filled = |(code, value): (u8, Option<Vec<u8>>)| Some((code, value.filter(|value| !value.is_empty())?));
@@ -391,6 +420,13 @@ mod tests {
             (
                 r#"{"lans":[{"name":"a","reservations":[{"addr":"10.0.0.1"}]}]}"#,
                 "lans[0].reservations[0].hardware_addr",
+            ),
+            (r#"{"lans":[{"name":"a","dhcpv6":{"adresses":true}}]}"#, "lans[0].dhcpv6.adresses: unknown field"),
+            (r#"{"lans":[{"name":"a","dhcpv6":{"lease_seconds":9}}]}"#, "lans[0].dhcpv6.lease_seconds: 9 is not 60"),
+            (r#"{"lans":[{"name":"a","dhcpv6":{"dns":["ff02::1"]}}]}"#, "lans[0].dhcpv6.dns[0]: ff02::1 is no"),
+            (
+                r#"{"relayed":[{"network":"10.9.0.0/24","router":"10.9.0.1","dhcpv6":{}}]}"#,
+                "relayed[0].dhcpv6: is served on LANs",
             ),
             (r#"{"relayed":[{"via":"lan0"}]}"#, "relayed[0].network: is missing"),
             (r#"{"relayed":[{"network":"10.9.0.0/24"}]}"#, "relayed[0].router: is missing"),

@@ -5,15 +5,13 @@ use super::engine::{Binding, Bindings};
 use super::message::For;
 use crate::perm::lease6::{Delegation, GoNet, Held, Lease6, Timed, seconds_left};
 use crate::perm::stamp::Clock;
-use crate::perm::{Mac, file, json, lease6};
+use crate::perm::{Mac, duid, file, json, lease6};
 use ipnet::Ipv6Net;
 use netstack::time::Instant;
 use std::path::PathBuf;
 use std::time::Duration;
 
 const RETRY: Duration = Duration::from_secs(60);
-/// Lengths of a DUID in bytes: a type and 1 to 128 more (RFC 9915, section 11.1).
-const DUID: std::ops::RangeInclusive<usize> = 3..=130;
 /// 2000-01-01, where a DUID-LLT begins to count, in seconds since 1970.
 const YEAR_2000: u64 = 946_684_800;
 
@@ -72,24 +70,11 @@ impl Files {
     /// The DUID that is kept, raw as router7 takes it; else one is made of the hardware address and kept before it is
     /// used. A disk that refuses does not keep us from asking.
     pub fn duid(&self, mac: Mac, wall_seconds: u64) -> Vec<u8> {
-        match file::read(&self.duid) {
-            Ok(Some(bytes)) if DUID.contains(&bytes.len()) => return bytes,
-            Ok(None) => {}
-            Ok(Some(bytes)) => {
-                log::warn!("{}: {} bytes are no DUID (3 to 130): another is made", self.duid.display(), bytes.len());
-            }
-            Err(error) => log::warn!("{}: {error}: another is made", self.duid.display()),
-        }
-        // DUID-LLT over Ethernet (RFC 9915, section 11.2).
-        let since = wall_seconds.saturating_sub(YEAR_2000) as u32;
-        let mut duid = vec![0, 1, 0, 1];
-        duid.extend(since.to_be_bytes());
-        duid.extend(mac.0);
-        match file::replace(&self.duid, &duid) {
-            Ok(_) => log::info!("{} made", self.duid.display()),
-            Err(error) => log::error!("{}: {error}: the DUID is only in memory", self.duid.display()),
-        }
-        duid
+        duid::kept(&self.duid, || {
+            // DUID-LLT over Ethernet (RFC 9915, section 11.2).
+            let since = wall_seconds.saturating_sub(YEAR_2000) as u32;
+            [&[0, 1, 0, 1][..], &since.to_be_bytes(), &mac.0].concat()
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the client takes from a server's message: each value checked, each refusal in words.
 use ipnet::Ipv6Net;
-use netstack::wire::dhcpv6::{Association, Kind, Lease, Message, Options, code};
+use netstack::wire::dhcpv6::{Association, Kind, Lease, Message, Options, code, status};
 use std::net::Ipv6Addr;
 
 /// Leases, associations and servers taken from one message; more are left out.
@@ -11,22 +11,6 @@ const LONGEST_SEARCH: usize = 1_000;
 const MAX_RT: std::ops::RangeInclusive<u32> = 60..=86_400;
 /// An /64 is the smallest network that hosts can make addresses in.
 const LONGEST_PREFIX: u8 = 64;
-
-/// Status codes (RFC 9915, section 21.13) that the client knows.
-pub mod status {
-    /// Nothing is said about why.
-    pub const UNSPEC_FAIL: u16 = 1;
-    /// No addresses are there.
-    pub const NO_ADDRS_AVAIL: u16 = 2;
-    /// The server does not know the lease.
-    pub const NO_BINDING: u16 = 3;
-    /// The prefix does not fit the link.
-    pub const NOT_ON_LINK: u16 = 4;
-    /// Old servers: the message should have come by multicast.
-    pub const USE_MULTICAST: u16 = 5;
-    /// No prefixes are there.
-    pub const NO_PREFIX_AVAIL: u16 = 6;
-}
 
 /// A status in the RFC's words.
 pub fn name(number: u16) -> String {

@@ -35,6 +35,7 @@ pub fn page(engine: &Engine) -> Vec<u8> {
         ("weir_dns_prefetched_total", "Popular answers asked for before they ran out.", counters.prefetched),
         ("weir_dns_failures_total", "Questions that nobody could answer.", counters.failures),
         ("weir_dns_rebind_refused_total", "Answers refused because they led into the house.", counters.rebound),
+        ("weir_dns_dnssec_doubted_total", "Bogus answers for which another upstream was asked.", counters.doubted),
         ("weir_dns_excepted_total", "Listed names that an exception let through.", counters.excepted),
         ("weir_dns_rate_limited_total", "Questions refused because the client asked too often.", counters.limited),
         ("weir_dns_strangers_total", "Messages of who does not belong to a LAN.", counters.strangers),

@@ -1,4 +1,4 @@
-//! `/perm/dhcp4d/leases.log`: what dhcp4d has promised, record by record, each on the disk before its ACK leaves.
+//! `/perm/dhcp4d/leases.log`: what dhcp4d has promised, record by record, each on the disk before its ACK or REPLY leaves.
 //!
 //! The file begins with [`MAGIC`]. A record is its payload's length (2 bytes), the payload's CRC-32 (4 bytes, IEEE), both
 //! little-endian, and the payload. Room that is not used yet is zero: a length of 0 is the end. Whoever reads stops at the
@@ -37,6 +37,28 @@ pub struct Given {
     pub last_ack: i64,
 }
 
+/// An interface identifier given by DHCPv6: with each prefix of the LAN it makes an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given6 {
+    /// Whose it is.
+    pub client: Client6,
+    /// The lower 64 bits of the addresses.
+    pub iid: u64,
+    /// End of their valid lifetime.
+    pub expiry: i64,
+}
+
+/// Who has it: an identity association (RFC 9915, section 4.2) on a LAN.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Client6 {
+    /// The LAN's interface.
+    pub lan: String,
+    /// The client's DUID.
+    pub duid: Vec<u8>,
+    /// Its number for the association.
+    pub iaid: u32,
+}
+
 /// One record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
@@ -53,6 +75,10 @@ pub enum Entry {
     Gone(Ipv4Addr),
     /// leases.json is replaced by what has this sum.
     File(u64),
+    /// DHCPv6 has given addresses, or for longer.
+    Given6(Given6),
+    /// And has none any more.
+    Gone6(Client6),
 }
 
 impl Entry {
@@ -84,6 +110,16 @@ impl Entry {
                 bytes.push(4);
                 bytes.extend_from_slice(&sum.to_le_bytes());
             }
+            Entry::Given6(given) => {
+                bytes.push(5);
+                client6(bytes, &given.client);
+                bytes.extend_from_slice(&given.iid.to_le_bytes());
+                bytes.extend_from_slice(&given.expiry.to_le_bytes());
+            }
+            Entry::Gone6(client) => {
+                bytes.push(6);
+                client6(bytes, client);
+            }
         }
         let payload = &bytes[start + HEAD..];
         let (length, sum) = (payload.len() as u16, crc32(payload));
@@ -109,6 +145,12 @@ impl Entry {
             }),
             [3] => Entry::Gone(Ipv4Addr::from(rest.array::<4>()?)),
             [4] => Entry::File(u64::from_le_bytes(rest.array()?)),
+            [5] => Entry::Given6(Given6 {
+                client: rest.client6()?,
+                iid: u64::from_le_bytes(rest.array()?),
+                expiry: i64::from_le_bytes(rest.array()?),
+            }),
+            [6] => Entry::Gone6(rest.client6()?),
             _ => return None,
         };
         rest.0.is_empty().then_some(entry)
@@ -125,6 +167,12 @@ fn text(bytes: &mut Vec<u8>, text: &[u8]) {
     bytes.extend_from_slice(&text[..end]);
 }
 
+fn client6(bytes: &mut Vec<u8>, client: &Client6) {
+    text(bytes, client.lan.as_bytes());
+    text(bytes, &client.duid);
+    bytes.extend_from_slice(&client.iaid.to_le_bytes());
+}
+
 struct Rest<'a>(&'a [u8]);
 
 impl Rest<'_> {
@@ -139,6 +187,11 @@ impl Rest<'_> {
         let (value, rest) = self.0.split_at_checked(usize::from(length))?;
         self.0 = rest;
         Some(value.to_vec())
+    }
+
+    fn client6(&mut self) -> Option<Client6> {
+        let lan = String::from_utf8(self.text()?).ok()?;
+        Some(Client6 { lan, duid: self.text()?, iaid: u32::from_le_bytes(self.array()?) })
     }
 }
 
@@ -228,8 +281,17 @@ mod tests {
 
     fn log() -> (Vec<Entry>, Vec<u8>) {
         let clock = Entry::Clock { boot: "a-boot".into(), wall: WallTime::from_unix(1_800_000_000) };
-        let entries =
-            vec![clock, given(1, "nas"), given(2, "küche"), Entry::Gone([10, 0, 0, 1].into()), Entry::File(77)];
+        let client = Client6 { lan: "lan0".into(), duid: vec![0, 3, 0, 1, 2, 0, 0, 0, 0, 9], iaid: 7 };
+        let given6 = Entry::Given6(Given6 { client: client.clone(), iid: 0x1234_5678_9abc_def0, expiry: -9 });
+        let entries = vec![
+            clock,
+            given(1, "nas"),
+            given(2, "küche"),
+            given6,
+            Entry::Gone([10, 0, 0, 1].into()),
+            Entry::File(77),
+            Entry::Gone6(client),
+        ];
         let mut bytes = Vec::new();
         entries.iter().for_each(|entry| entry.write(&mut bytes));
         (entries, bytes)

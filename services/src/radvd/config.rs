@@ -6,6 +6,7 @@ use crate::perm::interfaces::{self, Source};
 use crate::perm::json::{self, Refusal};
 use crate::perm::lease6::{FOREVER, Timed};
 use crate::perm::resolver::Resolver;
+use crate::perm::server6::{Flags, Served};
 use crate::perm::stamp::Clock;
 use crate::perm::ula::Ula;
 use crate::perm::{delegation, file, ula};
@@ -91,11 +92,17 @@ impl Config {
             complaints.push(refusal.to_string());
             Resolver::default()
         });
-        let of_lan = |lan: &&str| Settings {
-            name: (*lan).into(),
-            domain: resolver.domain_of(lan).to_owned(),
-            routes: all.clone(),
-            ..settings_of(&written)
+        let served = Served::read(house.root());
+        let of_lan = |lan: &&str| {
+            let Flags { managed, other } = served.flags(lan);
+            Settings {
+                name: (*lan).into(),
+                domain: resolver.domain_of(lan).to_owned(),
+                routes: all.clone(),
+                managed,
+                other_config: other,
+                ..settings_of(&written)
+            }
         };
         let mut settings: Vec<Settings> = lans.iter().map(of_lan).collect();
         for prefix in &all {

@@ -9,7 +9,8 @@
 //! is announced with lifetimes of 0 within three seconds, for as long as hosts were told that it would live.
 //!
 //! Reads `/perm/interfaces.json`, `/perm/dhcp6/lease.json`, `/perm/radvd/prefixes.json` (router7's; in place of our own)
-//! `/perm/radvd/config.json`, and the LANs' domains in `/perm/dnsd/config.json`. Writes `/perm/radvd/ula.json` and `/perm/radvd/announced.json`, for itself and
+//! `/perm/radvd/config.json`, the LANs' domains in `/perm/dnsd/config.json`, and what `/perm/dhcp4d/config.json` says of
+//! DHCPv6 (the flags O and M). Writes `/perm/radvd/ula.json` and `/perm/radvd/announced.json`, for itself and
 //! netconfigd. `-interface NAME` serves that LAN alone.
 //!
 //! A raw ICMPv6 socket on each LAN, which gets router solicitations only. Interfaces are followed by name: each may come

@@ -360,3 +360,16 @@ proptest! {
         prop_assert!(multicasts.windows(2).all(|pair| pair[1].0 - pair[0].0 >= Duration::from_secs(3)));
     }
 }
+
+#[test]
+fn hosts_hear_at_once_that_dhcpv6_has_something_for_them() {
+    let mut scene = Scene::settled(&[]);
+    let timed = Timed::new(net(ULA), scene.clock.now, FOREVER, FOREVER);
+    let mut settings = Settings { name: "lan0".into(), routes: vec![timed], ..Settings::default() };
+    for (managed, other_config) in [(false, true), (true, true), (false, false)] {
+        (settings.managed, settings.other_config) = (managed, other_config);
+        scene.event(Event::Configured(vec![settings.clone()]));
+        scene.pass(3);
+        assert_eq!((scene.last().managed, scene.last().other_config), (managed, other_config));
+    }
+}

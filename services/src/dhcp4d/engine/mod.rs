@@ -11,6 +11,7 @@ pub mod table;
 mod waiting;
 
 use super::message::{Kind, Outgoing, Query};
+use super::six;
 use crate::perm::Mac;
 use crate::perm::lease_log::Entry;
 pub use label::host_label;
@@ -98,6 +99,8 @@ pub struct Output {
     pub news: Vec<String>,
     /// For the log, seldom: anybody can cause it as often as they like.
     pub complaint: Option<String>,
+    /// What DHCPv6 has brought about.
+    pub six: six::Output,
 }
 
 #[derive(Debug)]
@@ -120,6 +123,8 @@ pub struct Engine {
     /// Records whose network is not served now: it may come back.
     elsewhere: BTreeMap<Ipv4Addr, Record>,
     waiting: Waiting,
+    /// The server of DHCPv6, whose bindings go into the same log.
+    pub six: six::Engine,
 }
 
 impl Engine {

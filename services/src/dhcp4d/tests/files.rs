@@ -3,7 +3,7 @@ use super::super::background::Background;
 use super::super::journal::Journal;
 use super::super::snapshot::Snapshot;
 use super::*;
-use crate::perm::lease_log::{Entry, MAGIC, Records};
+use crate::perm::lease_log::{Client6, Entry, Given6, MAGIC, Records};
 use netstack::event::{Loop, Token};
 use std::path::PathBuf;
 
@@ -73,6 +73,40 @@ fn what_is_committed_is_there_after_a_kill_and_after_another_boot() {
     assert_eq!(after.request(mac(99), lan(102)), None);
     after.pass(901);
     assert_eq!(after.request(mac(99), lan(102)), Some(lan(102)), "900 s were left of it");
+}
+
+#[test]
+fn what_dhcpv6_has_given_is_there_after_a_kill_another_boot_and_in_a_log_made_anew() {
+    let mut files = Files::new();
+    let (mut scene, mut journal, _) = files.start(BEGIN, WALL);
+    let given = |number: u8| Given6 {
+        client: Client6 { lan: "lan0".into(), duid: vec![0, 3, 0, 1, number], iaid: 7 },
+        iid: 0x7000_0000 + u64::from(number),
+        expiry: super::super::engine::table::stamp(BEGIN) + 1_000_000_000_000,
+    };
+    assert!(scene.engine.six.restore(BEGIN, given(1), false));
+    assert!(journal.commit(BEGIN, &scene.engine), "the log is made, with what there is");
+    for number in 2..=3 {
+        journal.append(&Entry::Given6(given(number)));
+    }
+    journal.append(&Entry::Gone6(given(2).client));
+    assert!(journal.commit(BEGIN, &scene.engine));
+    drop(journal);
+    let (again, journal, _) = files.start(BEGIN + Duration::from_secs(10), WallTime::from_unix(7));
+    assert_eq!(again.engine.six.entries().collect::<Vec<_>>(), [given(1), given(3)]);
+    drop(journal);
+    // Another boot, five minutes later by the wall clock, and a disk that fails: the log is made anew of what is known.
+    files.boot = "second";
+    let now = Instant::from_secs(5);
+    let (after, mut journal, _) = files.start(now, WALL.after(Duration::from_secs(300)));
+    let left = super::super::engine::table::stamp(now) + 700_000_000_000;
+    assert!(after.engine.six.entries().all(|given| given.expiry == left));
+    std::fs::remove_file(files.log()).unwrap();
+    drop(journal);
+    journal = Journal::new(files.log(), "second".into(), ZERO, [0; 2], None);
+    assert!(journal.commit(now, &after.engine));
+    let (anew, ..) = files.start(now, WALL);
+    assert_eq!(anew.engine.six.entries().count(), 2);
 }
 
 #[test]

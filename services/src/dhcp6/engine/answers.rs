@@ -1,9 +1,9 @@
 //! What servers' messages do to the client (RFC 9915, sections 18.2.9 and 18.2.10).
 use super::exchange::{self, Exchange};
 use super::{Action, Engine, State, words};
-use crate::dhcp6::message::{Answer, For, name, status};
+use crate::dhcp6::message::{Answer, For, name};
 use netstack::time::Instant;
-use netstack::wire::dhcpv6::Kind;
+use netstack::wire::dhcpv6::{Kind, status};
 use std::time::Duration;
 
 /// IRT_DEFAULT and IRT_MINIMUM: when configuration without leases is asked for again, in seconds.

@@ -33,6 +33,8 @@ pub struct Counters {
     pub insecure: u64,
     /// See `secure`.
     pub bogus: u64,
+    /// Bogus answers for which another upstream was asked.
+    pub doubted: u64,
     /// Questions that nobody outside could answer.
     pub failures: u64,
 }

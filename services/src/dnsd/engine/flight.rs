@@ -1,6 +1,7 @@
 //! One question that is being asked outside: who waits for it, whom it was sent to.
 use super::answer::{DNSSEC_OK, UNCHECKED};
 use super::query::{Edns, Query, UDP_SIZE};
+use super::stored::Stored;
 use super::{Attempt, CHAIN, CHECKED, Client, Transport};
 use domain::base::iana::{Class, Rtype};
 use netstack::time::Instant;
@@ -90,6 +91,10 @@ pub struct Flight {
     pub(super) plain: bool,
     /// Its answer is there and is being judged.
     pub(super) held: bool,
+    /// Who gave it, how many others gave a bogus one, and what is said when nobody has a better one.
+    pub(super) from: u8,
+    pub(super) doubts: u8,
+    pub(super) doubted: Option<(Stored, u32)>,
     pub(super) start: Instant,
     pub(super) next: Instant,
     pub(super) end: Instant,

@@ -42,6 +42,10 @@ const TCP: Duration = Duration::from_millis(200);
 /// How long, and how often, somebody is tried to whom there is no way.
 const NO_WAY: Duration = Duration::from_secs(1);
 const NO_WAY_PAUSE: Duration = Duration::from_millis(100);
+/// How many others are asked when an answer is bogus, and for how long who gave it is asked for no keys while there are
+/// others (as long as a bogus zone is remembered).
+const MOST_DOUBTS: u8 = 2;
+const DOUBT: Duration = Duration::from_secs(30);
 /// Ways there and back before the answer of a connection that is new: TCP's, TLS' and the question's own.
 const COLD: u32 = 3;
 
@@ -112,6 +116,9 @@ pub struct Forward {
     wake: Option<Instant>,
     random: Box<dyn FnMut() -> u64>,
     revived: bool,
+    // A bit for each upstream that gave something bogus, and until when that counts.
+    doubted: u32,
+    doubted_until: Instant,
 }
 
 impl fmt::Debug for Forward {
@@ -136,6 +143,8 @@ impl Forward {
             wake: None,
             random,
             revived: false,
+            doubted: 0,
+            doubted_until: Instant::default(),
         }
     }
 
@@ -194,6 +203,9 @@ impl Forward {
             return true;
         }
         self.refreshed += usize::from(waiter.is_none() && !chain);
+        // Who spoils answers may spoil what proves them as well.
+        let doubted = if chain && now < self.doubted_until { self.doubted } else { 0 };
+        let others = self.members(question.group).iter().any(|member| doubted & 1 << member == 0);
         let flight = Flight {
             key: question.key.into(),
             hash: question.hash,
@@ -202,11 +214,14 @@ impl Forward {
             group: question.group,
             guarded: question.guarded,
             tried: 0,
-            failed: 0,
+            failed: if others { doubted } else { 0 },
             asked: 0,
             round: 0,
             plain: false,
             held: false,
+            from: 0,
+            doubts: 0,
+            doubted: None,
             start: now,
             next: now,
             end: now + question.patience,
@@ -298,6 +313,7 @@ impl Forward {
         };
         if let Some(Some(flight)) = self.flights.get_mut(at) {
             // It has replied: it is not to be blamed for silence.
+            flight.from = upstream;
             flight.live.get_mut(place).map(Option::take);
         }
         actions.push(Action::Close(attempt));
@@ -412,6 +428,41 @@ impl Forward {
         if held { self.settle(now, at, outcome, actions) } else { None }
     }
 
+    /// The answer that is judged is bogus: another upstream is asked, while there are one that lives and time. False when
+    /// not. [`Forward::keep_doubted`] is to follow.
+    pub fn doubt(&mut self, now: Instant, hash: u64, actions: &mut Vec<Action>) -> bool {
+        let Some(at) = self.index.get(&hash).map(|at| usize::from(*at)) else { return false };
+        let flight = self.flights.get_mut(at).and_then(Option::as_mut).filter(|flight| flight.held);
+        let Some(flight) = flight else { return false };
+        let bit = 1 << flight.from;
+        flight.failed |= bit;
+        let (failed, group) = (flight.failed, flight.group);
+        let in_time = now < flight.end && flight.doubts < MOST_DOUBTS;
+        self.doubted = bit | if now < self.doubted_until { self.doubted } else { 0 };
+        self.doubted_until = now + DOUBT;
+        let better = |member: &u8| {
+            let upstream = self.upstreams.get(usize::from(*member));
+            failed & 1 << *member == 0 && upstream.is_some_and(Upstream::is_alive)
+        };
+        if !in_time || !self.members(group).iter().any(better) {
+            return false;
+        }
+        let Some(Some(flight)) = self.flights.get_mut(at) else { return false };
+        flight.doubts += 1;
+        (flight.held, flight.tried) = (false, failed);
+        self.ask(now, at, actions);
+        true
+    }
+
+    /// What is said when nobody has a better answer than the bogus one.
+    pub fn keep_doubted(&mut self, hash: u64, stored: Stored, life: u32) {
+        let at = self.index.get(&hash).map(|at| usize::from(*at));
+        let flight = at.and_then(|at| self.flights.get_mut(at)).and_then(Option::as_mut);
+        if let Some(flight) = flight {
+            flight.doubted = Some((stored, life));
+        }
+    }
+
     // Nothing more is wanted of those that were asked.
     fn close(&mut self, now: Instant, at: usize, actions: &mut Vec<Action>) {
         let Some(Some(flight)) = self.flights.get_mut(at) else { return };
@@ -427,7 +478,11 @@ impl Forward {
 
     fn settle(&mut self, now: Instant, at: usize, outcome: Outcome, actions: &mut Vec<Action>) -> Option<Settled> {
         self.close(now, at, actions);
-        let flight = self.flights.get_mut(at)?.take()?;
+        let mut flight = self.flights.get_mut(at)?.take()?;
+        let outcome = match (outcome, flight.doubted.take()) {
+            (Outcome::Nothing, Some((stored, life))) => Outcome::Answer(stored, life),
+            (outcome, _) => outcome,
+        };
         self.free.push(at as u16);
         self.index.remove(&flight.hash);
         self.refreshed -= usize::from(flight.waiters.is_empty() && !is_chain(&flight.key));

@@ -111,6 +111,16 @@ impl Engine {
     }
 
     fn done(&mut self, now: Instant, hash: u64, stored: Stored, life: u32, verdict: Verdict) -> Option<Settled> {
+        if let Verdict::Bogus(_) = verdict
+            && self.forward.doubt(now, hash, &mut self.actions)
+        {
+            self.counters.doubted += 1;
+            if let Some(validator) = &mut self.validator {
+                validator.doubt(validate::question(stored.key()).0);
+            }
+            self.forward.keep_doubted(hash, stored, life);
+            return None;
+        }
         match verdict {
             Verdict::Secure => self.counters.secure += 1,
             Verdict::Insecure(_) => self.counters.insecure += 1,

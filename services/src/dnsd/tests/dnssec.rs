@@ -127,6 +127,44 @@ fn a_bogus_answer_is_servfail_and_remembered_for_half_a_minute() {
 }
 
 #[test]
+fn a_bogus_answer_is_asked_of_another_before_it_is_servfail() {
+    let tree = Tree::new();
+    // One leaves out or spoils all that proves something.
+    let mut spoilt = Tree::new();
+    spoilt.spoilt = true;
+    let mut world = world(&tree);
+    let servers = ["10.0.0.1", "10.0.0.2", "10.0.0.3"];
+    let settings = Settings { groups: vec![group("", &servers)], ..rules(&tree, Some(TIMES.0 + 1)) };
+    world.settings(settings);
+    let mut ask = |name: &str, bad: &[&str]| {
+        assert!(world.query(&dnssec(name, Rtype::A)).is_none());
+        let mut asked = Vec::new();
+        while !world.asked.is_empty() {
+            // The bad ones are the fastest, whoever else is asked beside them.
+            let at = world.asked.iter().position(|one| bad.contains(&one.to.address.ip().to_string().as_str()));
+            let one = world.asked.remove(at.unwrap_or_default());
+            asked.push(one.to.address.ip().to_string());
+            let tree = if at.is_some() { &spoilt } else { &tree };
+            let reply = tree.answer(one.message.as_slice());
+            world.engine.reply(world.now, one.attempt, &reply);
+            world.collect();
+        }
+        let answer = said(&world.late());
+        let counters = world.engine.counters();
+        (answer, (counters.secure, counters.bogus, counters.doubted), asked)
+    };
+    let (answer, counted, asked) = ask("www.good.com", &["10.0.0.1"]);
+    assert_eq!((answer, counted), (SECURE, (1, 0, 1)), "{asked:?}");
+    // Two of three: as often as is allowed.
+    let (answer, counted, asked) = ask("x.good.com", &["10.0.0.1", "10.0.0.2"]);
+    assert!(answer == SECURE && counted.1 == 0, "{counted:?} {asked:?}");
+    // All: it is bogus, after a bounded number of questions.
+    let (answer, counted, asked) = ask("y.good.com", &servers);
+    assert_eq!((answer, counted.1), ((Rcode::SERVFAIL, false, Some(6)), 1), "{counted:?}");
+    assert!(asked.len() <= 12, "{asked:?}");
+}
+
+#[test]
 fn times_count_once_the_clock_is_right() {
     let tree = Tree::new();
     let mut world = world(&tree);

@@ -51,7 +51,8 @@ pub fn advertisement(
     items.extend(settings.pref64.map(|prefix| Item::Pref64(prefix, PREF64)));
     items.extend(settings.captive_portal.clone().map(Item::CaptivePortal));
     let router_lifetime = if leads_out { ROUTER } else { 0 };
-    Advertisement { hop_limit: HOP_LIMIT, managed: false, other_config: false, router_lifetime, items }
+    let (managed, other_config) = (settings.managed, settings.other_config);
+    Advertisement { hop_limit: HOP_LIMIT, managed, other_config, router_lifetime, items }
 }
 
 #[cfg(test)]

@@ -43,7 +43,8 @@ impl Lan {
             let nets = |all: &[crate::perm::lease6::Timed<ipnet::Ipv6Net>]| {
                 all.iter().map(|one| one.value).collect::<Vec<_>>()
             };
-            (nets(&settings.routes), settings.pref64, settings.captive_portal.clone())
+            let flags = (settings.managed, settings.other_config);
+            (nets(&settings.routes), settings.pref64, settings.captive_portal.clone(), flags)
         };
         // A change of lifetimes alone goes out with the next one; one of prefixes is the memory's to notice.
         if told(&self.settings) != told(&settings) {

@@ -29,6 +29,10 @@ pub struct Settings {
     pub prefixes: Vec<Timed<Ipv6Net>>,
     /// The prefixes that the router serves, whole: hosts reach them through it whatever the uplink does (RFC 7084, L-3).
     pub routes: Vec<Timed<Ipv6Net>>,
+    /// The M flag: addresses are to be had by DHCPv6.
+    pub managed: bool,
+    /// The O flag: other configuration is.
+    pub other_config: bool,
     /// NAT64's prefix (RFC 8781), if a person has said so.
     pub pref64: Option<Ipv6Net>,
     /// A captive portal's API (RFC 8910), if a person has said so.

@@ -25,6 +25,8 @@ pub fn dns(said: &Said) -> Value {
         })
     });
     let blocked = by(page, "weir_dns_blocked_total", "list");
+    let judged: BTreeMap<String, f64> = by(page, "weir_dns_dnssec_total", "verdict").into_iter().collect();
+    let verdict = |name: &str| judged.get(name).copied().unwrap_or_default() as u64;
     json!({
         "queries": one("dns_queries"),
         "local": asked.get("local").copied().unwrap_or_default() as u64,
@@ -37,6 +39,12 @@ pub fn dns(said: &Said) -> Value {
         "blocked_names": one("weir_dns_blocklist_names"),
         "excepted": one("weir_dns_excepted_total"),
         "blocklists": lists(&blocked, &said.listd),
+        "dnssec": {
+            "secure": verdict("secure"),
+            "insecure": verdict("insecure"),
+            "bogus": verdict("bogus"),
+            "asked_again": one("weir_dns_dnssec_doubted_total"),
+        },
         "refused_rebinding": one("weir_dns_rebind_refused_total"),
         "refused_rate": one("weir_dns_rate_limited_total"),
         "cache_answers": one("weir_dns_cache_answers"),

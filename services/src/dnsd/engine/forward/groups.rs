@@ -12,6 +12,7 @@ impl Forward {
             return false;
         }
         let mut known = std::mem::take(&mut self.upstreams);
+        self.doubted = 0;
         self.groups.clear();
         for group in groups {
             let mut members = Vec::new();
@@ -54,6 +55,7 @@ impl Forward {
             }
             (flight.tried, flight.failed, flight.asked, flight.round) = (0, 0, 0, 0);
             (flight.plain, flight.held, flight.start) = (false, false, now);
+            (flight.doubts, flight.doubted) = (0, None);
             flight.group = match flight.key.last() {
                 Some(flags) if flags & ASIDE != 0 => aside(&self.groups).unwrap_or_default(),
                 _ => {

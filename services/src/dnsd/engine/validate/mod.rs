@@ -115,6 +115,11 @@ impl Validator {
         true
     }
 
+    /// Something about a name was bogus, and somebody else is asked: what is bogus on the way to it is forgotten.
+    pub fn doubt(&mut self, name: &[u8]) {
+        self.zones.doubt(name);
+    }
+
     /// Nobody waits for it any more.
     pub fn forget(&mut self, hash: u64) {
         self.jobs.remove(&hash);

@@ -128,6 +128,19 @@ impl Zones {
         Ok(Place::Secure(depth, keys))
     }
 
+    /// Forgets what is bogus on the way from the root to a name.
+    pub fn doubt(&mut self, name: &[u8]) {
+        for count in 0..=labels(name) {
+            let here = suffix(name, count);
+            if matches!(self.cuts.get(here), Some((Cut::Bogus(_), _))) {
+                self.cuts.remove(here);
+            }
+            if matches!(self.keys.get(here), Some((Keys::Bogus(_), _))) {
+                self.keys.remove(here);
+            }
+        }
+    }
+
     fn keys_of(&self, now: Instant, zone: &[u8]) -> Result<Keys, Need> {
         let known = self.keys.get(zone).filter(|(_, until)| now < *until);
         known.map(|(keys, _)| keys.clone()).ok_or_else(|| Need::Keys(zone.into()))
