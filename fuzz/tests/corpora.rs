@@ -13,7 +13,7 @@ fn every_target_bears_its_corpus() {
         for (path, bytes) in corpus {
             shown += 1;
             if catch_unwind(|| run(&bytes)).is_err() {
-                faults.push(path);
+                faults.push(path.clone());
             }
             // Cut short and with a bit turned it is met as well.
             let mut turned = bytes.clone();
