@@ -69,8 +69,14 @@ fn netlink(bytes: &[u8]) {
     for message in messages(bytes).chain([whole]) {
         assert!(attributes(message.payload).count() <= message.payload.len());
         let _ = netlink::acknowledgement(&message);
-        for kind in [message.kind, libc::RTM_NEWLINK, libc::RTM_NEWADDR, libc::RTM_NEWROUTE, libc::RTM_NEWNEIGH, libc::RTM_NEWQDISC]
-        {
+        for kind in [
+            message.kind,
+            libc::RTM_NEWLINK,
+            libc::RTM_NEWADDR,
+            libc::RTM_NEWROUTE,
+            libc::RTM_NEWNEIGH,
+            libc::RTM_NEWQDISC,
+        ] {
             let message = Message { kind, ..message };
             let _ = (link::Link::parse(&message), address::Address::parse(&message), route::Route::parse(&message));
             let _ = (neighbour::Neighbour::parse(&message), qdisc::Qdisc::parse(&message));

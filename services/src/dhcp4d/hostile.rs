@@ -89,7 +89,9 @@ pub fn engine(bytes: &[u8]) {
             }
         }
         // What was given back or refused is free; which client it was is the engine's to judge.
-        if Query::parse(step.bytes).is_some_and(|query| matches!(query.kind, super::Kind::Release | super::Kind::Decline)) {
+        if Query::parse(step.bytes)
+            .is_some_and(|query| matches!(query.kind, super::Kind::Release | super::Kind::Decline))
+        {
             given.clear();
         }
         assert!(engine.len() <= 4_096, "a table without end");
@@ -127,7 +129,11 @@ pub fn log(bytes: &[u8]) {
     if written.is_ok() {
         let mut engine = Engine::default();
         engine.serve(vec![settings("lan0", Ipv4Addr::new(192, 168, 42, 1), 24, false)]);
-        let clock = Clock { boot: "b".into(), now: Instant::from_secs(50), wall: WallTime::from_nanos(1_800_000_000_000_000_000) };
+        let clock = Clock {
+            boot: "b".into(),
+            now: Instant::from_secs(50),
+            wall: WallTime::from_nanos(1_800_000_000_000_000_000),
+        };
         let first = recovery::recover(&log_path, &json_path, &clock, &mut engine);
         drop(first);
         // The same again, from what the first has left.

@@ -21,12 +21,8 @@ fn world(dnssec: bool) -> (Engine, Instant) {
     let mut engine = Engine::new(1 << 16, random);
     let server = |text: &str| Upstream::parse(text).ok().and_then(|upstream| upstream.server().cloned());
     let servers = ["10.0.0.1", "10.0.0.2"].into_iter().filter_map(server).collect();
-    let host = Host {
-        name: "xps".into(),
-        addresses: vec![IpAddr::from([192, 168, 42, 4])],
-        bare: true,
-        ..Host::default()
-    };
+    let host =
+        Host { name: "xps".into(), addresses: vec![IpAddr::from([192, 168, 42, 4])], bare: true, ..Host::default() };
     let settings = Settings {
         groups: vec![Group { domain: Box::new([0]), servers, aside: false }],
         hosts: vec![host],

@@ -37,7 +37,11 @@ pub fn kept(bytes: &[u8]) {
             }
         }
         1 => {
-            let clock = Clock { boot: "b".into(), now: Instant::from_secs(9), wall: crate::perm::WallTime::from_nanos(9_000_000_000) };
+            let clock = Clock {
+                boot: "b".into(),
+                now: Instant::from_secs(9),
+                wall: crate::perm::WallTime::from_nanos(9_000_000_000),
+            };
             if let Ok(lease) = json::parse::<Lease6>(path, text) {
                 let _ = lease.check(&clock);
             }

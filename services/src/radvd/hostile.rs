@@ -15,7 +15,8 @@ const ROUTER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x42);
 
 /// A router's days: whoever asks, prefixes that come and go, a cable.
 pub fn engine(bytes: &[u8]) {
-    let mut clock = Clock { boot: "b".into(), now: Instant::from_secs(5), wall: WallTime::from_nanos(1_700_000_000_000_000_000) };
+    let mut clock =
+        Clock { boot: "b".into(), now: Instant::from_secs(5), wall: WallTime::from_nanos(1_700_000_000_000_000_000) };
     let mut engine = Engine::new(Memory::new(Announced::default(), &clock), Random::from_seed(7));
     let mut sent = 0u64;
     let mut note = |actions: Vec<Action>| {
