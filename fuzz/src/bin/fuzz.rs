@@ -3,19 +3,24 @@
 #![no_main]
 use std::sync::LazyLock;
 
-static TARGET: LazyLock<fn(&[u8])> = LazyLock::new(|| {
+static TARGET: LazyLock<Option<fuzz::Target>> = LazyLock::new(|| {
     let wanted = std::env::var("WEIR_TARGET").unwrap_or_default();
-    match fuzz::targets().into_iter().find(|(name, _)| *name == wanted) {
-        Some((_, run)) => run,
-        None => {
-            for (name, _) in fuzz::targets() {
-                let folders = fuzz::folders(name);
-                let folders: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
-                println!("{name} {}", folders.join(" "));
-            }
-            std::process::exit(i32::from(!wanted.is_empty()));
-        }
-    }
+    fuzz::targets().into_iter().find(|(name, _)| *name == wanted)
 });
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| TARGET(bytes));
+libfuzzer_sys::fuzz_target!(
+    init: {
+        if TARGET.is_none() {
+            for (name, _) in fuzz::targets() {
+                let folders: Vec<_> = fuzz::folders(name).iter().map(|path| path.display().to_string()).collect();
+                println!("{name} {}", folders.join(" "));
+            }
+            std::process::exit(i32::from(std::env::var_os("WEIR_TARGET").is_some()));
+        }
+    },
+    |bytes: &[u8]| {
+        if let Some((_, run)) = *TARGET {
+            run(bytes);
+        }
+    }
+);
