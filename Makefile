@@ -1,7 +1,7 @@
 # The verbs. What they do is in the scripts and programs that they call; ARGS is passed on: make run ARGS="--memory 64".
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: deps axe deps-bench build kernel router tool image run test fmt-check lint power-cut bench bench-boot bench-forward bench-lan rights-check clean
+.PHONY: deps axe deps-bench build kernel router tool image run test fmt-check lint power-cut bench bench-boot bench-forward bench-lan rights-check fuzz clean
 .NOTPARALLEL:
 
 # Whatever carries a time carries the commit's; the manifest names the commit, and says when the tree differs from it. Only packing is told:
@@ -81,6 +81,10 @@ rights-check: deps
 	$(NAMESPACE) sh -c 'ip link set lo up && exec env WEIR_STRACE=$(CURDIR)/target/traces cargo test --locked --offline --no-fail-fast -p services --test "*"' || \
 		echo "rights-check: tests have failed; rows that only they make use of are named below as well" >&2
 	@cargo run --locked --offline --quiet -p qemu --bin rights_check -- target/traces
+
+# Any bytes at every parser, a minute each; longer and elsewhere by make fuzz ARGS="600 dns_engine ssh".
+fuzz: deps
+	@fuzz/run.sh $(ARGS)
 
 clean:
 	rm -rf target

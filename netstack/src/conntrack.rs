@@ -67,7 +67,7 @@ impl Flow {
         [self.original, self.reply].iter().any(|way| way.source.ip() == address || way.destination.ip() == address)
     }
 
-    fn parse(payload: &[u8]) -> Option<Flow> {
+    pub(crate) fn parse(payload: &[u8]) -> Option<Flow> {
         let (mut flow, mut status) = (None, 0);
         let (mut reply, mut id, mut carried) = (None, 0, [Count::default(); 2]);
         for (kind, value) in attributes(payload.get(4..)?) {

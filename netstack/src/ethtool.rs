@@ -42,7 +42,7 @@ pub fn fec() -> io::Result<BTreeMap<u32, Fec>> {
     Ok(all)
 }
 
-fn parse(payload: &[u8]) -> Option<(u32, Fec)> {
+pub(crate) fn parse(payload: &[u8]) -> Option<(u32, Fec)> {
     let (mut index, mut fec) = (None, Fec::default());
     for (kind, value) in attributes(payload.get(4..)?) {
         match kind {

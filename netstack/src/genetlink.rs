@@ -24,7 +24,7 @@ pub fn family(socket: &mut Socket, name: &str) -> io::Result<u16> {
     family.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("the kernel has no {name}")))
 }
 
-fn number(payload: &[u8], name: &str) -> Option<u16> {
+pub(crate) fn number(payload: &[u8], name: &str) -> Option<u16> {
     let all = || payload.get(4..).map(attributes).into_iter().flatten();
     all().find(|(kind, value)| *kind == FAMILY_NAME && text(value) == name)?;
     all().find(|(kind, _)| *kind == FAMILY_ID).and_then(|(_, value)| u16_at(value, 0))

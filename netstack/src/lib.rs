@@ -32,6 +32,8 @@ pub mod ethtool;
 pub mod event;
 pub mod frame;
 pub mod genetlink;
+#[cfg(feature = "hostile")]
+pub mod hostile;
 pub mod icmpv6;
 pub mod link;
 pub mod memory;

@@ -15,6 +15,8 @@ mod dhcp6;
 mod diagd;
 mod dnsd;
 mod dyndns;
+#[cfg(feature = "hostile")]
+pub mod hostile;
 mod house;
 mod install;
 mod listd;

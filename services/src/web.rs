@@ -4,6 +4,8 @@
 //! The service owns the event loop; this owns the sockets and the tokens from [`FIRST`] on.
 mod answer;
 mod connection;
+#[cfg(feature = "hostile")]
+pub(crate) mod hostile;
 mod request;
 mod wire;
 

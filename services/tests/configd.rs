@@ -177,3 +177,17 @@ fn a_disk_that_refuses_a_copy_loses_nothing_that_was_said_to_be_kept() {
     assert_eq!(bench.root.read("/perm/interfaces.json"), NEW);
     assert!(!bench.root.path("/run/try/now").exists());
 }
+
+#[test]
+fn a_secret_that_is_kept_is_for_its_readers_alone() {
+    use std::os::unix::fs::MetadataExt;
+    let bench = Bench::new();
+    // What an earlier life has left is open to everybody.
+    bench.root.write("/perm/wireguard.json", "{}");
+    let request = serde_json::json!({"op": "try", "files": {"wireguard.json": "{\"interfaces\":[]}"}, "confirm": 60});
+    assert_eq!(bench.ask(&request.to_string())["ok"], true);
+    assert_eq!(bench.ask(r#"{"op":"keep"}"#)["ok"], true);
+    let mode = |path: &str| std::fs::metadata(bench.root.path(path)).unwrap().mode() & 0o7777;
+    assert_eq!(bench.root.read("/perm/wireguard.json"), "{\"interfaces\":[]}");
+    assert_eq!((mode("/perm/wireguard.json"), mode("/perm/interfaces.json") & 0o400), (0o640, 0o400));
+}

@@ -4,6 +4,8 @@ mod monitor;
 mod socket;
 
 pub use monitor::{Changes, Monitor, Neighbours};
+#[cfg(feature = "hostile")]
+pub(crate) use socket::acknowledgement;
 pub use socket::{Error, Refused, Socket};
 
 use crate::address::Address;

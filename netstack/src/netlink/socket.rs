@@ -213,7 +213,7 @@ const NLMSGERR_ATTR_MSG: u16 = 1;
 const NLM_F_DUMP_INTR: u16 = 0x10;
 
 // NLMSG_ERROR carries the negative errno, the refused header, then (NLM_F_ACK_TLVS) attributes with words.
-fn acknowledgement(message: &Message<'_>) -> Option<Result<(), Refused>> {
+pub(crate) fn acknowledgement(message: &Message<'_>) -> Option<Result<(), Refused>> {
     if i32::from(message.kind) != libc::NLMSG_ERROR {
         return None;
     }

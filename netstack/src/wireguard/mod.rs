@@ -281,7 +281,7 @@ fn key(value: &[u8]) -> Option<[u8; key::LENGTH]> {
     value.try_into().ok()
 }
 
-fn parse(message: &Message<'_>) -> Option<Device> {
+pub(crate) fn parse(message: &Message<'_>) -> Option<Device> {
     let none = [0; key::LENGTH];
     let mut found = Device {
         index: 0,

@@ -90,15 +90,23 @@ fn read(folder: &str) -> std::io::Result<Made> {
             .lines()
             .filter_map(|line| line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ').split_once('('));
         for (name, rest) in calls.skip_while(|(name, _)| *name != "seccomp").skip(1) {
-            let arguments = rest.split([',', ')']).take(6).map(|word| number(word.trim())).collect();
+            let mut arguments: Vec<u64> = rest.split([',', ')']).take(6).map(|word| number(word.trim())).collect();
+            // strace names this call's arguments, and has the flags behind the stack.
+            if let Some(flags) = rest.split("flags=").nth(1).filter(|_| name == "clone") {
+                arguments = vec![number(flags.split([',', ')']).next().unwrap_or_default())];
+            }
             all.insert((name.to_owned(), arguments));
         }
     }
     Ok(made)
 }
 
-/// What is no number (a string, a structure) is none that a row looks at.
+/// What is no number (a string, a structure) is none that a row looks at. strace writes some numbers as `0x2|0x80800`.
 fn number(word: &str) -> u64 {
+    word.split('|').map(part).fold(0, |all, part| all | part)
+}
+
+fn part(word: &str) -> u64 {
     match word.strip_prefix("0x") {
         Some(digits) => u64::from_str_radix(digits, 16).unwrap_or_default(),
         None => word.parse::<i64>().map(i64::cast_unsigned).unwrap_or_default(),

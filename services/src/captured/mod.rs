@@ -19,6 +19,8 @@
 //! what the ring holds. Ports: 5022 on private addresses, never on the uplink; 5023 on loopback, `/metrics`. Reads
 //! `/perm/interfaces.json` for the LANs' names.
 mod client;
+#[cfg(feature = "hostile")]
+pub(crate) mod hostile;
 mod kept;
 mod keys;
 mod metrics;

@@ -14,6 +14,8 @@
 //! `confirm` kept at once), `{"op":"keep"}`, `{"op":"revert"}`, `{"op":"state"}`. Ports: none.
 mod engine;
 mod files;
+#[cfg(feature = "hostile")]
+pub(crate) mod hostile;
 #[cfg(test)]
 mod tests;
 

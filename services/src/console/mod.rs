@@ -14,6 +14,8 @@
 //! Files written: none. Ports: none.
 mod engine;
 mod firewall;
+#[cfg(feature = "hostile")]
+pub(crate) mod hostile;
 mod look;
 mod terminal;
 #[cfg(test)]

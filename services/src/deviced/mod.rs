@@ -14,6 +14,8 @@
 //!
 //! `/run/deviced.sock` takes `rename`, `fix` and `forget`. Reads `/perm/interfaces.json` for the LANs' names.
 mod engine;
+#[cfg(feature = "hostile")]
+pub(crate) mod hostile;
 mod mqtt;
 mod oui;
 mod requests;

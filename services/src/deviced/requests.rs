@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 #[derive(Debug, Deserialize)]
 #[serde(tag = "op", rename_all = "lowercase", deny_unknown_fields)]
-enum Request {
+pub(super) enum Request {
     /// A device's name, until it is forgotten; an empty one takes it away.
     Rename { hardware_addr: Mac, name: String },
     /// The name that is fixed to a hardware address: such a device is never forgotten by itself.

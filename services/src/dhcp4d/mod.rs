@@ -38,6 +38,8 @@
 mod background;
 mod config;
 mod engine;
+#[cfg(feature = "hostile")]
+pub(crate) mod hostile;
 mod journal;
 mod lan;
 mod message;

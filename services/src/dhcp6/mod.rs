@@ -20,6 +20,8 @@
 mod config;
 mod engine;
 mod files;
+#[cfg(feature = "hostile")]
+pub(crate) mod hostile;
 mod message;
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,8 @@
 //! CAP_NET_RAW. Reads interfaces.json, leases, dnsd's and its own `config.json`. Writes nothing.
 mod config;
 mod engine;
+#[cfg(feature = "hostile")]
+pub(crate) mod hostile;
 mod look;
 mod page;
 mod sockets;

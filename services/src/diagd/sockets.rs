@@ -246,7 +246,7 @@ fn question(id: u16, name: &str, ipv6: bool) -> Option<Vec<u8>> {
 }
 
 /// What an answer says; `None` when it is not the answer to this question.
-fn answer(bytes: &[u8], id: u16, ipv6: bool) -> Option<Outcome> {
+pub(super) fn answer(bytes: &[u8], id: u16, ipv6: bool) -> Option<Outcome> {
     let message = Message::from_octets(bytes).ok()?;
     let header = message.header();
     if header.id() != id || !header.qr() {
@@ -267,7 +267,7 @@ fn answer(bytes: &[u8], id: u16, ipv6: bool) -> Option<Outcome> {
 }
 
 /// A page's status, where it sends its reader, and how its text begins.
-fn page(bytes: &[u8]) -> Option<Page> {
+pub(super) fn page(bytes: &[u8]) -> Option<Page> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut response = httparse::Response::new(&mut headers);
     let Ok(httparse::Status::Complete(end)) = response.parse(bytes) else { return None };

@@ -60,6 +60,8 @@ mod around;
 mod blocked;
 mod config;
 mod engine;
+#[cfg(feature = "hostile")]
+pub(crate) mod hostile;
 mod keep;
 mod listen;
 mod metrics;

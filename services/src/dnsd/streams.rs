@@ -202,7 +202,7 @@ impl Stream {
 }
 
 // The length of the query that the input starts with, once it is there whole. None ends the connection.
-fn whole(input: &[u8]) -> Option<Option<usize>> {
+pub(super) fn whole(input: &[u8]) -> Option<Option<usize>> {
     let &[high, low, ref rest @ ..] = input else { return Some(None) };
     let length = usize::from(u16::from_be_bytes([high, low]));
     if length > LONGEST_QUERY {

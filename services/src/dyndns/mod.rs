@@ -26,6 +26,8 @@ mod addresses;
 mod client;
 mod config;
 mod engine;
+#[cfg(feature = "hostile")]
+pub(crate) mod hostile;
 mod metrics;
 #[cfg(test)]
 mod tests;

@@ -20,6 +20,8 @@
 //! list was right last. Port: 8057 on loopback, `/metrics`, which webd gathers.
 mod client;
 mod engine;
+#[cfg(feature = "hostile")]
+pub(crate) mod hostile;
 mod metrics;
 #[cfg(test)]
 mod tests;

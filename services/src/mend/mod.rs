@@ -13,6 +13,8 @@
 //! Nothing is touched that is somebody else's filesystem, or an ext4 of a newer version. A disk that takes no writes ends
 //! the attempt; the next boot makes the next one.
 mod foreign;
+#[cfg(feature = "hostile")]
+pub(crate) mod hostile;
 mod lay;
 mod reader;
 mod saved;

@@ -29,6 +29,8 @@
 mod config;
 mod engine;
 mod hands;
+#[cfg(feature = "hostile")]
+pub(crate) mod hostile;
 mod metrics;
 #[cfg(test)]
 mod tests;

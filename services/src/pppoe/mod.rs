@@ -25,6 +25,8 @@
 mod config;
 mod engine;
 mod files;
+#[cfg(feature = "hostile")]
+pub(crate) mod hostile;
 mod kernel;
 mod md5;
 #[cfg(test)]

@@ -33,6 +33,8 @@ mod follow;
 mod gate;
 mod gather;
 mod history;
+#[cfg(feature = "hostile")]
+pub(crate) mod hostile;
 mod html;
 mod identity;
 mod look;

@@ -1,6 +1,6 @@
 //! The publisher of leases (MQTT 3.1.1): one connection, tried again and again; what comes while there is none is
 //! dropped, as router7 does. Nothing else waits for it.
-mod codec;
+pub(super) mod codec;
 
 use super::tail::Lease;
 use crate::perm::devices::Devices;

@@ -70,6 +70,6 @@ pub fn read(cache: &mut Cache, now: Instant, bytes: &[u8], seconds: u32) -> usiz
 }
 
 // FNV-1a: against damage, not against malice; who can write the file can write all of /perm.
-fn sum(bytes: &[u8]) -> u64 {
+pub(in crate::dnsd) fn sum(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }

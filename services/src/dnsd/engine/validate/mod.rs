@@ -165,6 +165,28 @@ impl Validator {
 }
 
 // The question of what is kept.
+/// Any bytes as each of what proves an answer, for `fuzz/`.
+#[cfg(feature = "hostile")]
+pub fn met(bytes: &[u8]) {
+    let mut budget = limits::Budget::default();
+    let (mut nsec, mut nsec3) = (nsec::Nsec::new(&[0]), nsec3::Nsec3::new(&[0]));
+    let mut one = |owner: &[u8], data: &[u8]| {
+        let _ = (signature::Signature::parse(data), keys::Key::of(data), Ds::of(data));
+        nsec.add(owner, data);
+        nsec3.add(owner, data);
+    };
+    one(b"\x01a\0", bytes);
+    if let Some(parsed) = records::Parsed::of(bytes) {
+        for set in &parsed.sets {
+            set.data.iter().for_each(|data| one(&set.owner, data));
+        }
+    }
+    let name = b"\x01b\x01a\0";
+    let _ = (nsec.no_name(name), nsec.no_data(name, Rtype::A), nsec.no_closer(name, 1), nsec.border(name));
+    let _ = (nsec3.no_name(name, &mut budget), nsec3.no_data(name, Rtype::A, &mut budget));
+    let _ = (nsec3.no_closer(name, 1, &mut budget), nsec3.border(name, &mut budget));
+}
+
 fn asked(stored: &Stored) -> (&[u8], Rtype) {
     let key = stored.key();
     let length = key.len().saturating_sub(5);
