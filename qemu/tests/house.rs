@@ -20,6 +20,8 @@ const ALLOWED: &[&str] = &[
     "BSL-1.0",
     // Data: the list of authorities.
     "CDLA-Permissive-2.0",
+    // LLVM's fuzzer, in no program but `make fuzz`.
+    "NCSA",
 ];
 const REFUSED: &[&str] = &["tokio", "async-std", "aws-lc-sys", "aws-lc-rs", "openssl-sys", "openssl"];
 /// What runs on the router.
