@@ -253,6 +253,6 @@ fn a_full_disk_is_said_aloud_and_nothing_is_half_written() {
     assert_eq!(leases[0]["hostname"], "first", "{text}");
     let mut names = disk.list("dhcp4d");
     names.sort();
-    assert_eq!(names, ["leases.json", "leases.log"]);
+    assert_eq!(names, ["duid", "leases.json", "leases.log"]);
     assert_eq!(disk.faults(), None);
 }

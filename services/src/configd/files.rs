@@ -114,13 +114,16 @@ impl Store {
     }
 }
 
+/// chown(2): the group that a file has already.
+const AS_IT_IS: u32 = u32::MAX;
+
 /// The group that alone may read a secret, by its name under `/perm`. Run alone, without PID 1's half of the rights, we
 /// are in no such group and need none.
 fn readers(name: &str) -> Option<u32> {
     let group = rights::secret_of(&format!("/perm/{name}"))?;
     let configd = rights::service("configd").map(|configd| configd.uid);
     let own = nix::unistd::getuid().as_raw();
-    Some(if configd == Some(own) { group } else { nix::unistd::getgid().as_raw() })
+    Some(if configd == Some(own) { group } else { AS_IT_IS })
 }
 
 fn names() -> impl Iterator<Item = &'static str> {
