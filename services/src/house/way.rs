@@ -56,7 +56,7 @@ impl Way {
         self.names.follow(now, &[]);
     }
 
-    /// It is given up then, and no more when it was before.
+    /// It is given up then, instead of when it was to be before.
     pub fn give_up_at(&mut self, until: Instant) {
         if let Some(goal) = &mut self.goal {
             goal.until = until;
